@@ -1,0 +1,201 @@
+//! Owns the collectors: a snapshot no older than asked for, its rendered forms, and the tick.
+
+use crate::background::RemoteStat;
+use crate::cli::Options;
+use crate::collect::{self, Collect, Context, Registration, Setup, StatFs, agent::COLLECTORS};
+use crate::format::{self, Format, Gzip};
+use crate::metric::Value;
+use crate::snapshot::{Moment, Snapshot};
+use crate::sys;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the agent asks the machine for besides files; tests put their own in.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    pub statfs: StatFs,
+    /// Time since boot, for ages and durations.
+    pub since_boot: fn() -> Duration,
+    /// Wall-clock time.
+    pub unix_time: fn() -> Duration,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Machine { statfs: sys::statvfs, since_boot: sys::since_boot, unix_time: sys::unix_time }
+    }
+}
+
+/// A rendered form of a snapshot, shared between the requests that it answers.
+pub type Page = Arc<Vec<u8>>;
+
+/// The collectors and what they last saw.
+pub struct Agent {
+    machine: Machine,
+    slots: Vec<Slot>,
+    remote: RemoteStat,
+    snapshot: Snapshot,
+    /// Whether `snapshot` holds a collection yet.
+    filled: bool,
+    moments: u64,
+    pages: [Rendered; Format::COUNT],
+    gzip: Gzip,
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent").field("snapshot", &self.snapshot).finish_non_exhaustive()
+    }
+}
+
+/// A collector at work.
+struct Slot {
+    registration: &'static Registration,
+    collector: Box<dyn Collect>,
+    /// What went wrong last time, as it was logged; empty if nothing did.
+    fault: String,
+    duration: Duration,
+}
+
+/// A format's rendered form, plain and compressed, and the collection it shows.
+#[derive(Default)]
+struct Rendered {
+    plain: Cached,
+    gzip: Cached,
+}
+
+#[derive(Default)]
+struct Cached {
+    page: Page,
+    of: Option<u64>,
+}
+
+impl Cached {
+    /// The page of collection `id`, rendered by `fill` if it is of another one.
+    ///
+    /// The buffer is used again unless a slow client still reads from it.
+    fn get(&mut self, id: u64, fill: impl FnOnce(&mut Vec<u8>)) -> Page {
+        if self.of != Some(id) {
+            if Arc::get_mut(&mut self.page).is_none() {
+                self.page = Arc::default();
+            }
+            if let Some(buffer) = Arc::get_mut(&mut self.page) {
+                buffer.clear();
+                fill(buffer);
+            }
+            self.of = Some(id);
+        }
+        self.page.clone()
+    }
+}
+
+impl Agent {
+    /// Makes the collectors that `options` ask for and takes the first reading of those that need two.
+    pub fn new(options: &Options, machine: Machine) -> Self {
+        let mut setup = Setup::new(&options.roots, machine.statfs, options);
+        let mut snapshot = Snapshot::new();
+        let mut slots = Vec::new();
+        for registration in collect::ALL.iter().filter(|registration| options.is_enabled(registration.name)) {
+            snapshot.register(registration.name, registration.tables);
+            let collector = (registration.new)(&mut setup);
+            slots.push(Slot { registration, collector, fault: String::new(), duration: Duration::ZERO });
+        }
+        let mut agent = Agent {
+            machine,
+            slots,
+            remote: RemoteStat::new(crate::background::answer),
+            snapshot,
+            filled: false,
+            moments: 0,
+            pages: Default::default(),
+            gzip: Gzip::new(),
+        };
+        agent.tick();
+        agent
+    }
+
+    fn next_moment(&mut self) -> Moment {
+        self.moments += 1;
+        Moment { id: self.moments, unix: (self.machine.unix_time)(), since_boot: (self.machine.since_boot)() }
+    }
+
+    /// Ends one sample interval and begins the next.
+    pub fn tick(&mut self) {
+        let mut context = Context { moment: self.next_moment(), remote: &mut self.remote };
+        for slot in &mut self.slots {
+            slot.collector.tick(&mut context);
+        }
+    }
+
+    /// What the machine looks like now, or looked like at most `max_age` ago.
+    pub async fn snapshot(&mut self, max_age: Duration) -> &Snapshot {
+        let age = (self.machine.since_boot)().saturating_sub(self.snapshot.moment.since_boot);
+        if !self.filled || age > max_age {
+            self.collect().await;
+        }
+        &self.snapshot
+    }
+
+    /// The snapshot of at most `max_age` in a format, compressed if `gzip`.
+    pub async fn page(&mut self, format: Format, gzip: bool, max_age: Duration) -> Page {
+        let id = self.snapshot(max_age).await.moment.id;
+        let Agent { snapshot, pages, gzip: compressor, .. } = self;
+        let Rendered { plain, gzip: packed } = &mut pages[format as usize];
+        let page = plain.get(id, |out| format::render(format, snapshot, out));
+        if gzip { packed.get(id, |out| compressor.compress(&page, out)) } else { page }
+    }
+
+    async fn collect(&mut self) {
+        self.remote.begin();
+        let mut context = Context { moment: self.next_moment(), remote: &mut self.remote };
+        for slot in &mut self.slots {
+            slot.collector.prepare(&mut context);
+        }
+        self.remote.settle().await;
+        // What took long to answer must not make everything else look old.
+        let moment = self.next_moment();
+        let Agent { machine, slots, remote, snapshot, .. } = self;
+        snapshot.clear(moment);
+        let mut context = Context { moment, remote };
+        let mut before = (machine.since_boot)();
+        for (index, slot) in slots.iter_mut().enumerate() {
+            snapshot.select(index);
+            let result = slot.collector.collect(&mut context, snapshot);
+            let after = (machine.since_boot)();
+            slot.duration = after.saturating_sub(before);
+            before = after;
+            slot.note(result.err());
+        }
+        if let Some(own) = slots.iter().position(|slot| slot.registration.name == collect::agent::COLLECTOR.name) {
+            snapshot.select(own);
+            for slot in slots.iter() {
+                let values = [slot.fault.is_empty().into(), Value::seconds(slot.duration)];
+                snapshot.row(&COLLECTORS, [slot.registration.name.as_bytes()], values);
+            }
+        }
+        self.filled = true;
+    }
+}
+
+impl Slot {
+    /// Remembers whether the collector's data was good and says so once when that changes.
+    fn note(&mut self, fault: Option<crate::fault::Fault>) {
+        let name = self.registration.name;
+        match fault {
+            None if self.fault.is_empty() => {}
+            None => {
+                crate::info!("collector {name}: good again");
+                self.fault.clear();
+            }
+            Some(fault) => {
+                let mut text = String::new();
+                let _ = write!(text, "{fault}");
+                if text != self.fault {
+                    crate::warn!("collector {name}: {text}");
+                    self.fault = text;
+                }
+            }
+        }
+    }
+}

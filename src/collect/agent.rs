@@ -1,0 +1,174 @@
+//! The agent itself: `/proc/self/stat`, `/proc/self/limits`, `/proc/self/fd`, and how its collectors fare.
+//! <https://docs.kernel.org/filesystems/proc.html#process-specific-subdirectories>
+//!
+//! The `process_` families have the names that every Prometheus client library uses.
+
+use super::{Collect, Context, Registration, Setup};
+use crate::fault::{Bad, Fault, First};
+use crate::metric::{Family, Place, Table, Unit, Value};
+use crate::snapshot::Snapshot;
+use crate::source::{Shared, Source};
+use crate::sys;
+use crate::text::{lines, uint, words};
+use std::path::PathBuf;
+
+/// Filled by [`crate::agent::Agent`], which runs the collectors.
+pub static COLLECTORS: Table<1, 2> = Table::new(
+    Place::List("collectors"),
+    &["collector"],
+    &[
+        Family::gauge("pi_collector_up", "Whether the collector's data could be read.", Unit::Count),
+        Family::gauge("pi_collector_duration_seconds", "How long the collector took.", Unit::Seconds),
+    ],
+);
+
+static BUILD: Table<2, 1> = Table::new(
+    Place::Object("build"),
+    &["version", "target"],
+    &[Family::gauge("pi_monitor_build_info", "The agent's version and the processor it was built for.", Unit::Info)],
+);
+
+static PROCESS: Table<0, 7> = Table::new(
+    Place::Inline,
+    &[],
+    &[
+        Family::counter("process_cpu_seconds_total", "Time that the agent spent on a CPU.", Unit::Seconds),
+        Family::gauge("process_resident_memory_bytes", "Memory that the agent occupies.", Unit::Bytes),
+        Family::gauge("process_virtual_memory_bytes", "Addresses that the agent uses.", Unit::Bytes),
+        Family::gauge("process_threads", "Threads of the agent.", Unit::Count),
+        Family::gauge("process_open_fds", "File descriptors that the agent has open.", Unit::Count),
+        Family::gauge("process_max_fds", "File descriptors that the agent may open.", Unit::Count),
+        Family::gauge("process_start_time_seconds", "When the agent started, in seconds since 1970.", Unit::Seconds),
+    ],
+);
+
+pub static COLLECTOR: Registration = Registration {
+    name: "agent",
+    summary: "the agent's own state and cost",
+    source: "/proc/self/stat, /proc/self/limits, /proc/self/fd",
+    tables: &[COLLECTORS.head(), BUILD.head(), PROCESS.head()],
+    flags: &[],
+    new: |setup| Box::new(Agent::new(setup)),
+};
+
+struct Agent {
+    own: Source,
+    boot: Shared,
+    limits: Source,
+    descriptors: PathBuf,
+    page_size: u64,
+}
+
+impl Agent {
+    fn new(setup: &mut Setup) -> Self {
+        Agent {
+            own: setup.proc("self/stat"),
+            boot: setup.shared_proc("stat"),
+            limits: setup.proc("self/limits"),
+            descriptors: setup.roots.proc.join("self/fd"),
+            page_size: sys::page_size(),
+        }
+    }
+}
+
+impl Collect for Agent {
+    fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        let Agent { own, boot, limits, descriptors, page_size } = self;
+        out.row(&BUILD, [crate::VERSION.as_bytes(), std::env::consts::ARCH.as_bytes()], [true.into()]);
+        let mut first = First::new();
+        let process = first.keep(own.parse(parse)).unwrap_or_default();
+        let max_fds = first.keep(limits.read()).and_then(parse_max_files);
+        let boot_ticks = first.keep(boot.read(context.moment)).and_then(|text| boot_time(&text)).map(|time| time * 100);
+        let Process { cpu_ticks, threads, start_ticks, virtual_bytes, resident_pages } = process;
+        let ticks = |ticks: Option<u64>| ticks.map(|ticks| Value::decimal(ticks, 2));
+        let values = [
+            ticks(cpu_ticks).into(),
+            resident_pages.map(|pages| pages.saturating_mul(*page_size)).into(),
+            virtual_bytes.into(),
+            threads.into(),
+            count_descriptors(descriptors).into(),
+            max_fds.into(),
+            ticks(boot_ticks.zip(start_ticks).map(|(boot, start)| boot.saturating_add(start))).into(),
+        ];
+        out.row(&PROCESS, [], values);
+        first.result()
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Process {
+    cpu_ticks: Option<u64>,
+    threads: Option<u64>,
+    start_ticks: Option<u64>,
+    virtual_bytes: Option<u64>,
+    resident_pages: Option<u64>,
+}
+
+/// One line such as `411 (pi-monitor) S 1 411 …` with 52 fields, of which utime and stime are the 14th and 15th, num_threads the
+/// 20th, starttime the 22nd, vsize the 23rd and rss the 24th. The name in parentheses may hold anything, parentheses too.
+fn parse(text: &[u8]) -> Result<Process, Bad> {
+    let bad = || Bad::new(1, "a process's 24 or more fields", text);
+    let end = text.iter().rposition(|&byte| byte == b')').ok_or_else(bad)?;
+    let mut numbers = [0; 24];
+    let mut words = words(&text[end + 1..]);
+    // The words behind the name are fields 3 and on; the 3rd, the state, is a letter, and some others may be negative.
+    for number in &mut numbers[2..] {
+        *number = uint(words.next().ok_or_else(bad)?).unwrap_or(0);
+    }
+    let [.., utime, stime, _, _, _, _, threads, _, start, virtual_bytes, resident] = numbers;
+    Ok(Process {
+        cpu_ticks: Some(utime.saturating_add(stime)),
+        threads: Some(threads),
+        start_ticks: Some(start),
+        virtual_bytes: Some(virtual_bytes),
+        resident_pages: Some(resident),
+    })
+}
+
+/// The soft limit in `Max open files            1024                 1048576              files`; `None` if unlimited.
+fn parse_max_files(text: &[u8]) -> Option<u64> {
+    lines(text).find_map(|(_, line)| uint(words(line.strip_prefix(b"Max open files")?).next()?))
+}
+
+/// The line `btime 1795359511` of `/proc/stat`.
+fn boot_time(text: &[u8]) -> Option<u64> {
+    lines(text).find_map(|(_, line)| uint(words(line.strip_prefix(b"btime ")?).next()?))
+}
+
+/// From Linux 6.2 on the directory's size is the number of descriptors; before, its entries have to be counted.
+fn count_descriptors(path: &PathBuf) -> Option<u64> {
+    let size = std::fs::metadata(path).ok()?.len();
+    if size > 0 && path.starts_with("/proc") {
+        return Some(size);
+    }
+    Some(std::fs::read_dir(path).ok()?.count() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_line() {
+        let text = b"411 (a) b (c) S 1 411 411 0 -1 4194560 120 0 3 0 17 5 0 0 20 0 2 0 4711 3215360 402 18446744073709551615 1 1 0\n";
+        let expected = Process {
+            cpu_ticks: Some(22),
+            threads: Some(2),
+            start_ticks: Some(4711),
+            virtual_bytes: Some(3_215_360),
+            resident_pages: Some(402),
+        };
+        assert_eq!(parse(text), Ok(expected));
+        assert!(parse(b"411 (a) S 1 2 3").is_err() && parse(b"").is_err());
+    }
+
+    #[test]
+    fn limits() {
+        let text = b"Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 1048576              files     \n";
+        assert_eq!(parse_max_files(text), Some(1024));
+        assert_eq!(
+            parse_max_files(b"Max open files            unlimited            unlimited            files\n"),
+            None
+        );
+    }
+}

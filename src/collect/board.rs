@@ -1,0 +1,202 @@
+//! Which machine and which system this is: device tree, `/proc/cpuinfo`, DMI, `/etc/os-release`, `/proc/sys/kernel`.
+//! <https://www.raspberrypi.com/documentation/computers/raspberry-pi.html#raspberry-pi-revision-codes>
+//! <https://www.freedesktop.org/software/systemd/man/latest/os-release.html>
+
+use super::{Collect, Context, Registration, Setup};
+use crate::fault::Fault;
+use crate::metric::{Family, Place, Table, Unit};
+use crate::snapshot::Snapshot;
+use crate::source::{Roots, Source, read_once};
+use crate::sys;
+use crate::text::{hex, lines, trim};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+static BOARD: Table<4, 1> = Table::new(
+    Place::Inline,
+    &["model", "revision", "soc", "manufacturer"],
+    &[Family::gauge("pi_board_info", "The board, as firmware and revision code name it.", Unit::Info)],
+);
+
+static OS: Table<6, 1> = Table::new(
+    Place::Object("os"),
+    &["id", "name", "pretty_name", "version", "version_id", "version_codename"],
+    &[Family::gauge("pi_os_info", "The system's distribution, from /etc/os-release.", Unit::Info)],
+);
+
+static UNAME: Table<5, 1> = Table::new(
+    Place::Object("uname"),
+    &["sysname", "nodename", "release", "version", "machine"],
+    &[Family::gauge("pi_uname_info", "Kernel and host name, as `uname -a` prints them.", Unit::Info)],
+);
+
+pub static COLLECTOR: Registration = Registration {
+    name: "board",
+    summary: "board, operating system and kernel",
+    source: "/proc/device-tree, /proc/cpuinfo, /sys/class/dmi/id, /etc/os-release, /proc/sys/kernel",
+    tables: &[BOARD.head(), OS.head(), UNAME.head()],
+    flags: &[],
+    new: |setup| Box::new(Board::new(setup)),
+};
+
+struct Board {
+    board: Option<[Vec<u8>; 4]>,
+    os: Option<[Vec<u8>; 6]>,
+    kernel: [Vec<u8>; 3],
+    machine: Vec<u8>,
+    /// The host name is all that changes while the machine runs.
+    hostname: Source,
+}
+
+impl Board {
+    fn new(setup: &mut Setup) -> Self {
+        let kernel = |file: &str| read_once(&setup.roots.proc.join("sys/kernel").join(file)).unwrap_or_default();
+        Board {
+            board: read_board(setup.roots),
+            os: ["etc/os-release", "usr/lib/os-release"]
+                .iter()
+                .find_map(|file| read_once(&setup.roots.root.join(file)))
+                .map(|text| parse_os_release(&text)),
+            kernel: [kernel("ostype"), kernel("osrelease"), kernel("version")],
+            // The file is there from Linux 6.1 on.
+            machine: read_once(&setup.roots.proc.join("sys/kernel/arch"))
+                .unwrap_or_else(|| sys::machine().into_bytes()),
+            hostname: setup.proc("sys/kernel/hostname"),
+        }
+    }
+}
+
+impl Collect for Board {
+    fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        let Board { board, os, kernel: [ostype, release, version], machine, hostname } = self;
+        if let Some(labels) = board {
+            out.row(&BOARD, labels.each_ref().map(Vec::as_slice), [true.into()]);
+        }
+        if let Some(labels) = os {
+            out.row(&OS, labels.each_ref().map(Vec::as_slice), [true.into()]);
+        }
+        let nodename = trim(hostname.read()?);
+        out.row(&UNAME, [ostype, nodename, release, version, machine], [true.into()]);
+        Ok(())
+    }
+}
+
+/// Model, revision, system on chip and manufacturer; `None` where neither a device tree nor DMI names the machine.
+fn read_board(roots: &Roots) -> Option<[Vec<u8>; 4]> {
+    let tree = roots.proc.join("device-tree");
+    let dmi = |file: &str| read_once(&roots.sys.join("class/dmi/id").join(file));
+    if let Some(model) = read_once(&tree.join("model")) {
+        let code = std::fs::read(tree.join("system/linux,revision"))
+            .ok()
+            .and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)))
+            .or_else(|| cpuinfo_revision(&roots.proc.join("cpuinfo")))
+            .filter(|_| model.starts_with(b"Raspberry Pi"));
+        let (revision, known) =
+            code.map_or((String::new(), None), |code| (format!("{code:06x}"), decode_revision(code)));
+        let (soc, manufacturer) = match known {
+            Some((soc, manufacturer)) => (soc.as_bytes().to_vec(), manufacturer.as_bytes().to_vec()),
+            None => split_compatible(&tree),
+        };
+        return Some([model, revision.into_bytes(), soc, manufacturer]);
+    }
+    let model = dmi("product_name")?;
+    Some([model, dmi("product_version").unwrap_or_default(), Vec::new(), dmi("sys_vendor").unwrap_or_default()])
+}
+
+/// The line `Revision : 9020e0` of `/proc/cpuinfo`, for kernels whose device tree lacks it.
+fn cpuinfo_revision(path: &Path) -> Option<u32> {
+    let mut source = Source::new(path.to_owned());
+    let text = source.read().ok()?;
+    lines(text).find_map(|(_, line)| {
+        let value = line.strip_prefix(b"Revision")?;
+        let colon = value.iter().position(|&byte| byte == b':')?;
+        u32::try_from(hex(trim(&value[colon + 1..]))?).ok()
+    })
+}
+
+/// A Raspberry Pi revision code's chip and manufacturer. New codes (bit 23 set) hold them as numbers in bits 12 to 15 and 16
+/// to 19; old ones are a list of boards that all have a BCM2835.
+fn decode_revision(code: u32) -> Option<(&'static str, &'static str)> {
+    const SOCS: [&str; 5] = ["BCM2835", "BCM2836", "BCM2837", "BCM2711", "BCM2712"];
+    const MANUFACTURERS: [&str; 6] = ["Sony UK", "Egoman", "Embest", "Sony Japan", "Embest", "Stadium"];
+    if code & 1 << 23 != 0 {
+        let soc = SOCS.get((code >> 12 & 15) as usize)?;
+        return Some((soc, MANUFACTURERS.get((code >> 16 & 15) as usize).copied().unwrap_or_default()));
+    }
+    // The bits above the list's numbers tell of a void warranty.
+    let manufacturer = match code & 0xff_ffff {
+        0x02 | 0x03 | 0x06 | 0x07 | 0x0d | 0x0f => "Egoman",
+        0x04 | 0x08 | 0x0e | 0x10 | 0x11 | 0x12 => "Sony UK",
+        0x05 | 0x09 => "Qisda",
+        0x13..=0x15 => "Embest",
+        _ => return None,
+    };
+    Some(("BCM2835", manufacturer))
+}
+
+/// Other boards: the device tree's last compatible entry is the chip, such as `allwinner,sun50i-h5`; the first one's vendor is
+/// the board's.
+fn split_compatible(tree: &Path) -> (Vec<u8>, Vec<u8>) {
+    let Ok(compatible) = std::fs::read(tree.join("compatible")) else { return Default::default() };
+    let mut entries = compatible.split(|&byte| byte == 0).filter(|entry| !entry.is_empty());
+    let first = entries.next().unwrap_or_default();
+    let last = entries.next_back().unwrap_or(first);
+    let part = |entry: &[u8], place| entry.split(|&byte| byte == b',').nth(place).unwrap_or_default().to_vec();
+    (part(last, 1), part(first, 0))
+}
+
+/// Lines such as `PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"`: shell assignments with optional quotes.
+fn parse_os_release(text: &[u8]) -> [Vec<u8>; 6] {
+    let value = |name: &str| {
+        let found = lines(text).find_map(|(_, line)| trim(line).strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+        unquote(found.unwrap_or_default())
+    };
+    ["ID", "NAME", "PRETTY_NAME", "VERSION", "VERSION_ID", "VERSION_CODENAME"].map(value)
+}
+
+/// Takes away the quotes around a shell word and the backslashes within.
+fn unquote(word: &[u8]) -> Vec<u8> {
+    let word = trim(word);
+    let inner =
+        [b'"', b'\''].iter().find_map(|quote| word.strip_prefix(&[*quote])?.strip_suffix(&[*quote])).unwrap_or(word);
+    let literal = word.first() == Some(&b'\'');
+    let mut out = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter().copied();
+    while let Some(byte) = bytes.next() {
+        out.push(if byte == b'\\' && !literal { bytes.next().unwrap_or(byte) } else { byte });
+    }
+    out
+}
+
+/// The host name for the log and the dashboard's title; empty if the kernel does not tell.
+pub fn hostname(roots: &Roots) -> String {
+    let name = read_once(&roots.proc.join("sys/kernel/hostname")).unwrap_or_default();
+    std::ffi::OsStr::from_bytes(&name).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revision_codes() {
+        assert_eq!(decode_revision(0x90_20e0), Some(("BCM2837", "Sony UK")));
+        assert_eq!(decode_revision(0x90_2120), Some(("BCM2837", "Sony UK")));
+        assert_eq!(decode_revision(0xd0_4170), Some(("BCM2712", "Sony UK")));
+        assert_eq!(decode_revision(0x90_0092), Some(("BCM2835", "Sony UK")));
+        assert_eq!(decode_revision(0x100_0010), Some(("BCM2835", "Sony UK")), "with the bit for a void warranty");
+        assert_eq!(decode_revision(0x16), None, "an old code above the list");
+        assert_eq!(decode_revision(0x0010), Some(("BCM2835", "Sony UK")));
+        assert_eq!(decode_revision(0x80_f000), None, "a chip that is not known yet");
+    }
+
+    #[test]
+    fn os_release() {
+        let text = b"PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=\"Debian \\\"GNU\\\"\"\nVERSION_ID='12'\nID=debian\n# x\n";
+        let [id, name, pretty, version, version_id, codename] = parse_os_release(text);
+        assert_eq!(id, b"debian");
+        assert_eq!(name, b"Debian \"GNU\"");
+        assert_eq!(pretty, b"Debian GNU/Linux 12 (bookworm)");
+        assert_eq!((version, version_id, codename), (vec![], b"12".to_vec(), vec![]));
+    }
+}

@@ -1,0 +1,521 @@
+//! `/proc/self/mountinfo` and `statvfs()`: how full each mounted filesystem is.
+//! <https://docs.kernel.org/filesystems/proc.html#proc-pid-mountinfo-information-about-mounts>
+//!
+//! mountinfo tells what `/proc/self/mounts` tells and also each mount's parent, which two things need: to leave out mounts
+//! that another one hides, and to know which mounts cannot hang. `statvfs()` on a local filesystem whose every parent is
+//! local is answered from memory and asked right here; any other may hang for as long as its server, or the program behind it,
+//! likes and is asked by [`RemoteStat`](crate::background::RemoteStat).
+
+use super::{Collect, Context, Registration, Setup, StatFs, check_pattern};
+use crate::cli::Flag;
+use crate::fault::{Bad, Fault, First};
+use crate::metric::{Family, Place, Table, Unit, Value};
+use crate::pattern::Pattern;
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+use crate::sys::FsStat;
+use crate::text::{lines, uint, unescape_octal, words};
+use std::ffi::CStr;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+
+static FILESYSTEMS: Table<3, 8> = Table::new(
+    Place::List("filesystems"),
+    &["device", "mountpoint", "fstype"],
+    &[
+        Family::gauge("pi_disk_total_bytes", "Size of the filesystem.", Unit::Bytes),
+        Family::gauge("pi_disk_used_bytes", "Space in use.", Unit::Bytes),
+        Family::gauge("pi_disk_free_bytes", "Space not in use, root's reserve included.", Unit::Bytes),
+        Family::gauge("pi_disk_available_bytes", "Space that users other than root can still fill.", Unit::Bytes),
+        Family::gauge("pi_disk_inodes", "Files that the filesystem can hold.", Unit::Count),
+        Family::gauge("pi_disk_inodes_free", "Files that can still be made.", Unit::Count),
+        Family::gauge("pi_disk_read_only", "Whether the filesystem is mounted read-only.", Unit::Count),
+        Family::gauge(
+            "pi_disk_device_error",
+            "Whether the filesystem's size could not be had: it hangs or answers with an error.",
+            Unit::Count,
+        ),
+    ],
+);
+
+static MOUNT_POINTS_EXCLUDE: Flag = Flag {
+    name: "collector.disk.mount-points-exclude",
+    value: "REGEX",
+    default: "^/(dev|proc|sys|run/credentials|run/user|var/lib/containers|var/lib/docker|var/lib/kubelet)($|/)",
+    help: "Mount points to leave out.",
+    check: check_pattern,
+};
+
+static FS_TYPES_EXCLUDE: Flag = Flag {
+    name: "collector.disk.fs-types-exclude",
+    value: "REGEX",
+    default: "",
+    help: "Filesystem types to leave out, beside those that hold no files on any device, such as proc.",
+    check: check_pattern,
+};
+
+pub static COLLECTOR: Registration = Registration {
+    name: "disk",
+    summary: "space and files of each mounted filesystem",
+    source: "/proc/self/mountinfo, statvfs()",
+    tables: &[FILESYSTEMS.head()],
+    flags: &[&MOUNT_POINTS_EXCLUDE, &FS_TYPES_EXCLUDE],
+    new: |setup| Box::new(Disk::new(setup)),
+};
+
+/// Filesystems that have no space of their own to run out of.
+const PSEUDO: &[&[u8]] = &[
+    b"autofs",
+    b"binfmt_misc",
+    b"bpf",
+    b"cgroup",
+    b"cgroup2",
+    b"configfs",
+    b"debugfs",
+    b"devpts",
+    b"devtmpfs",
+    b"efivarfs",
+    b"fusectl",
+    b"fuse.gvfsd-fuse",
+    b"fuse.lxcfs",
+    b"fuse.portal",
+    b"hugetlbfs",
+    b"iso9660",
+    b"mqueue",
+    b"nsfs",
+    b"proc",
+    b"pstore",
+    b"rpc_pipefs",
+    b"securityfs",
+    b"selinuxfs",
+    b"squashfs",
+    b"sysfs",
+    b"tracefs",
+];
+
+/// Filesystems whose `statvfs()` the kernel answers from memory. An overlay answers for its upper layer, which has to be local.
+const LOCAL: &[&[u8]] = &[
+    b"bcachefs",
+    b"btrfs",
+    b"exfat",
+    b"ext2",
+    b"ext3",
+    b"ext4",
+    b"f2fs",
+    b"hfs",
+    b"hfsplus",
+    b"jffs2",
+    b"jfs",
+    b"msdos",
+    b"nilfs2",
+    b"ntfs3",
+    b"overlay",
+    b"ramfs",
+    b"reiserfs",
+    b"rootfs",
+    b"tmpfs",
+    b"ubifs",
+    b"udf",
+    b"vfat",
+    b"xfs",
+    b"zfs",
+];
+
+struct Disk {
+    mountinfo: Source,
+    statfs: StatFs,
+    mount_points: Pattern,
+    types: Pattern,
+    /// `--path.rootfs`, without a slash at its end.
+    root: Vec<u8>,
+    mounts: Mounts,
+    fault: Option<Fault>,
+}
+
+impl Disk {
+    fn new(setup: &mut Setup) -> Self {
+        let mut root = setup.roots.root.as_os_str().as_bytes().to_vec();
+        while root.last() == Some(&b'/') {
+            root.pop();
+        }
+        Disk {
+            mountinfo: setup.proc("self/mountinfo"),
+            statfs: setup.statfs,
+            mount_points: setup.pattern(&MOUNT_POINTS_EXCLUDE),
+            types: setup.pattern(&FS_TYPES_EXCLUDE),
+            root,
+            mounts: Mounts::default(),
+            fault: None,
+        }
+    }
+}
+
+impl Collect for Disk {
+    /// Reads the mount table and asks for what may hang.
+    fn prepare(&mut self, context: &mut Context<'_>) {
+        let Disk { mountinfo, statfs: _, mount_points, types, root, mounts, fault } = self;
+        let parsed = mountinfo.read().map(|text| mounts.parse(text, root));
+        *fault = match parsed {
+            Ok(Ok(())) => None,
+            Ok(Err(bad)) => Some(Fault::parse(mountinfo.path(), bad)),
+            Err(unread) => {
+                mounts.clear();
+                Some(unread)
+            }
+        };
+        mounts.find_hidden();
+        mounts.select(|mountpoint, fstype| !types.matches(fstype) && !mount_points.matches(mountpoint));
+        for mount in mounts.selected().filter(|mount| !mount.local) {
+            context.remote.want(mounts.path(mount));
+        }
+    }
+
+    fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        let mounts = &self.mounts;
+        for mount in mounts.selected() {
+            let path = mounts.path(mount);
+            let answer = if mount.local { (self.statfs)(path).ok() } else { context.remote.answer(path) };
+            if answer.is_some_and(|stat| stat.blocks == 0) {
+                continue;
+            }
+            let labels = [mounts.bytes(&mount.device), mounts.mountpoint(mount), mounts.bytes(&mount.fstype)];
+            out.row(&FILESYSTEMS, labels, values(answer, mount.read_only));
+        }
+        self.fault.take().map_or(Ok(()), Err)
+    }
+}
+
+/// Used, free and available as `df` counts them: free includes root's reserve, available does not.
+fn values(answer: Option<FsStat>, read_only: bool) -> [Value; 8] {
+    let Some(FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free }) = answer else {
+        let mut values = [Value::ABSENT; 8];
+        values[6] = read_only.into();
+        values[7] = true.into();
+        return values;
+    };
+    let bytes = |blocks: u64| Value::from(blocks.saturating_mul(block_size));
+    // Filesystems without a fixed number of inodes (btrfs, vfat) say 0.
+    let inodes = |number: u64| Value::from((files > 0).then_some(number));
+    [
+        bytes(blocks),
+        bytes(blocks.saturating_sub(blocks_free)),
+        bytes(blocks_free),
+        bytes(blocks_available),
+        inodes(files),
+        inodes(files_free),
+        read_only.into(),
+        false.into(),
+    ]
+}
+
+/// One line of mountinfo; names are places in [`Mounts::names`].
+#[derive(Debug)]
+struct Mount {
+    id: u64,
+    parent: u64,
+    device: Range<usize>,
+    /// The mount point behind `--path.rootfs`, with a NUL byte at its end.
+    path: Range<usize>,
+    fstype: Range<usize>,
+    read_only: bool,
+    local: bool,
+    hidden: bool,
+    selected: bool,
+}
+
+/// The mount table; cleared and refilled with its capacity kept.
+#[derive(Debug, Default)]
+struct Mounts {
+    all: Vec<Mount>,
+    names: Vec<u8>,
+    /// How much of every path is `--path.rootfs`.
+    root: usize,
+    /// Places in `all` by mount number, and in a second use by parent and mount point.
+    order: Vec<usize>,
+}
+
+impl Mounts {
+    fn clear(&mut self) {
+        self.all.clear();
+        self.names.clear();
+    }
+
+    fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        &self.names[range.clone()]
+    }
+
+    /// Where the mount is, behind `--path.rootfs`.
+    fn path(&self, mount: &Mount) -> &CStr {
+        CStr::from_bytes_with_nul(self.bytes(&mount.path)).unwrap_or(c"/")
+    }
+
+    /// Where the mount is for the programs of the machine.
+    fn mountpoint(&self, mount: &Mount) -> &[u8] {
+        mountpoint(&self.names, self.root, mount)
+    }
+
+    /// The mounts that are to be told.
+    fn selected(&self) -> impl Iterator<Item = &Mount> {
+        self.all.iter().filter(|mount| mount.selected)
+    }
+
+    /// Fills the table from mountinfo's text.
+    ///
+    /// A line is such as `36 35 98:0 /dir /mnt/My\040Disk rw,noatime master:1 - ext4 /dev/sda1 rw,errors=continue`: the mount's number,
+    /// its parent's, the device's, the directory that is mounted, the mount point, the mount's options, any number of
+    /// optional fields, a dash, the type, the device, the filesystem's options. Blanks in names are octal escapes.
+    ///
+    /// # Errors
+    /// The first bad line; all others are in the table.
+    fn parse(&mut self, text: &[u8], root: &[u8]) -> Result<(), Bad> {
+        self.clear();
+        self.root = root.len();
+        let mut first = First::new();
+        for (number, line) in lines(text) {
+            if self.parse_line(line, root).is_none() {
+                first.note(Bad::new(number, "two numbers, four fields, a dash and three fields", line));
+            }
+        }
+        if self.all.is_empty() {
+            first.note(Bad::missing("a mount"));
+        }
+        first.result()
+    }
+
+    fn parse_line(&mut self, line: &[u8], root: &[u8]) -> Option<()> {
+        let mut words = words(line);
+        let id = uint(words.next()?)?;
+        let parent = uint(words.next()?)?;
+        let mountpoint = words.by_ref().nth(2)?;
+        let options = words.next()?;
+        words.by_ref().find(|&word| word == b"-")?;
+        let fstype_text = words.next()?;
+        // A device can have an empty name, for which the kernel leaves two blanks: then the options come too early.
+        let (device_text, super_options) = match (words.next()?, words.next()) {
+            (device, Some(options)) => (device, options),
+            (options, None) => (&b""[..], options),
+        };
+        let names = &mut self.names;
+        let mut store = |text: &[u8], before: &[u8], after: &[u8]| {
+            let start = names.len();
+            names.extend_from_slice(before);
+            unescape_octal(text, names);
+            names.extend_from_slice(after);
+            start..names.len()
+        };
+        self.all.push(Mount {
+            id,
+            parent,
+            device: store(device_text, b"", b""),
+            path: store(mountpoint, root, b"\0"),
+            fstype: store(fstype_text, b"", b""),
+            read_only: is_read_only(options) || is_read_only(super_options),
+            local: LOCAL.contains(&fstype_text) || PSEUDO.contains(&fstype_text),
+            hidden: false,
+            selected: false,
+        });
+        Some(())
+    }
+
+    /// Marks what a path cannot reach because another mount lies over it, and what may hang because a parent may.
+    fn find_hidden(&mut self) {
+        let Mounts { all, names, root, order } = self;
+        let point = |mount: &Mount| mountpoint(names, *root, mount);
+        // Of two mounts in one parent, one at /mnt and one at /mnt/a, the first was mounted later and hides the second, which
+        // would otherwise be in the first. Sorted with the slash before all other bytes, what is below a path follows it.
+        order.clear();
+        order.extend(0..all.len());
+        order.sort_unstable_by(|&a, &b| {
+            let key = |place: usize| point(&all[place]).iter().map(|&byte| if byte == b'/' { 0 } else { byte });
+            all[a].parent.cmp(&all[b].parent).then_with(|| key(a).cmp(key(b))).then(a.cmp(&b))
+        });
+        let mut over: Option<usize> = None;
+        for &place in order.iter() {
+            match over {
+                Some(above) if all[above].parent == all[place].parent && all[above].id != all[place].parent => {
+                    if point(&all[above]) == point(&all[place]) {
+                        all[above].hidden = true;
+                        over = Some(place);
+                    } else if is_below(point(&all[place]), point(&all[above])) {
+                        all[place].hidden = true;
+                    } else {
+                        over = Some(place);
+                    }
+                }
+                _ => over = Some(place),
+            }
+        }
+        // A mount on another's mount point, whose parent is that other, hides it.
+        order.sort_unstable_by_key(|&place| all[place].id);
+        for place in 0..all.len() {
+            let parent = find(all, order, all[place].parent);
+            if let Some(parent) = parent.filter(|&parent| parent != place && point(&all[parent]) == point(&all[place]))
+            {
+                all[parent].hidden = true;
+            }
+        }
+        // What hides or slows down a mount does so for all below it. A child may be listed before its parent.
+        for _ in 0..all.len() {
+            let mut changed = false;
+            for place in 0..all.len() {
+                let Some(parent) = find(all, order, all[place].parent).filter(|&parent| parent != place) else {
+                    continue;
+                };
+                // A mount that merely lies over its parent at the same point is reached all the same.
+                let over = point(&all[parent]) == point(&all[place]);
+                if all[parent].hidden && !over && !all[place].hidden {
+                    all[place].hidden = true;
+                    changed = true;
+                }
+                if !all[parent].local && all[place].local {
+                    all[place].local = false;
+                    changed = true;
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+    }
+
+    /// Chooses what is told: what can be reached, has space of its own, and `wanted` (mount point, type) agrees to.
+    fn select(&mut self, wanted: impl Fn(&[u8], &[u8]) -> bool) {
+        let Mounts { all, names, root, order: _ } = self;
+        for mount in all {
+            let fstype = &names[mount.fstype.clone()];
+            mount.selected =
+                !mount.hidden && !PSEUDO.contains(&fstype) && wanted(mountpoint(names, *root, mount), fstype);
+        }
+    }
+}
+
+fn mountpoint<'a>(names: &'a [u8], root: usize, mount: &Mount) -> &'a [u8] {
+    &names[mount.path.start + root..mount.path.end - 1]
+}
+
+/// The place of mount number `id`, by binary search in `order`.
+fn find(all: &[Mount], order: &[usize], id: u64) -> Option<usize> {
+    order.binary_search_by_key(&id, |&place| all[place].id).ok().map(|at| order[at])
+}
+
+/// Whether `path` is strictly below `directory`.
+fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/") || (directory == b"/" && !rest.is_empty()))
+}
+
+/// Whether a comma-separated list of mount options holds `ro`.
+fn is_read_only(options: &[u8]) -> bool {
+    options.split(|&byte| byte == b',').any(|option| option == b"ro")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The mount points that are told, with whether they are asked here.
+    fn told(text: &[u8]) -> Vec<(Vec<u8>, bool)> {
+        let mut mounts = Mounts::default();
+        mounts.parse(text, b"/root").unwrap();
+        mounts.find_hidden();
+        mounts.select(|_, _| true);
+        mounts.selected().map(|mount| (mounts.mountpoint(mount).to_vec(), mount.local)).collect()
+    }
+
+    fn names(text: &[u8]) -> Vec<String> {
+        told(text).into_iter().map(|(name, _)| String::from_utf8_lossy(&name).into_owned()).collect()
+    }
+
+    #[test]
+    fn real_lines() {
+        let text = b"21 25 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw
+25 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw
+26 25 0:24 / /run rw,nosuid - tmpfs tmpfs rw,size=89000k
+28 25 179:1 / /boot/firmware ro,relatime shared:29 - vfat /dev/mmcblk0p1 rw,fmask=0022
+";
+        assert_eq!(names(text), ["/", "/run", "/boot/firmware"]);
+        let mut mounts = Mounts::default();
+        mounts.parse(text, b"").unwrap();
+        let boot = &mounts.all[3];
+        assert!(boot.read_only && !mounts.all[1].read_only);
+        assert_eq!(mounts.bytes(&boot.device), b"/dev/mmcblk0p1");
+        assert_eq!(mounts.path(boot), c"/boot/firmware");
+    }
+
+    #[test]
+    fn names_are_decoded() {
+        let text = b"25 1 8:1 / / rw - ext4 /dev/sda1 rw
+26 25 8:2 / /mnt/My\\040\\011\\012\\134Disk rw - ext4 /dev/disk\\040one rw
+27 25 8:3 / /\xff rw - ext4  rw
+";
+        assert_eq!(told(text)[1].0, b"/mnt/My \t\n\\Disk");
+        assert_eq!(told(text)[2].0, b"/\xff");
+        let mut mounts = Mounts::default();
+        mounts.parse(text, b"").unwrap();
+        assert_eq!(mounts.bytes(&mounts.all[1].device), b"/dev/disk one");
+        assert_eq!(mounts.bytes(&mounts.all[2].device), b"");
+    }
+
+    #[test]
+    fn what_is_hidden_is_not_told() {
+        // Twice on one point; the second's parent is the first.
+        let twice = b"1 1 8:1 / / rw - ext4 a rw\n2 1 8:2 / /mnt rw - ext4 b rw\n3 2 8:3 / /mnt rw - xfs c rw\n";
+        assert_eq!(told(twice).len(), 2);
+        // A mount below one that was then hidden by a mount on the upper directory.
+        let below = b"1 1 8:1 / / rw - ext4 a rw\n2 1 8:2 / /mnt/a rw - ext4 b rw\n3 2 8:3 / /mnt/a/b rw - ext4 c rw\n\
+                      4 1 8:4 / /mnt rw - ext4 d rw\n5 4 8:5 / /mnt/a rw - ext4 e rw\n6 1 8:6 / /mnt2 rw - ext4 f rw\n";
+        let mut mounts = Mounts::default();
+        mounts.parse(below, b"").unwrap();
+        mounts.find_hidden();
+        mounts.select(|_, _| true);
+        let ids: Vec<_> = mounts.selected().map(|mount| mount.id).collect();
+        assert_eq!(ids, [1, 4, 5, 6]);
+        // The root was mounted over the first one; what the initial ramdisk had mounted was moved into it.
+        let moved =
+            b"1 0 0:2 / / rw - rootfs none rw\n9 20 0:9 / /run rw - tmpfs tmpfs rw\n20 1 8:1 / / rw - ext4 a rw\n";
+        assert_eq!(names(moved), ["/run", "/"]);
+    }
+
+    #[test]
+    fn what_may_hang_is_not_asked_here() {
+        let text = b"1 0 8:1 / / rw - ext4 a rw
+4 3 8:4 / /net/usb rw - ext4 d rw
+3 1 0:3 / /net rw - nfs4 server:/x rw
+5 1 0:5 / /media rw - fuse.sshfs x rw
+6 1 8:6 / /data rw - f2fs x rw
+";
+        let told = told(text);
+        let asked_here: Vec<_> = told.iter().map(|(name, local)| (str::from_utf8(name).unwrap(), *local)).collect();
+        let expected = [("/", true), ("/net/usb", false), ("/net", false), ("/media", false), ("/data", true)];
+        assert_eq!(asked_here, expected);
+    }
+
+    #[test]
+    fn bad_lines_are_named_and_the_others_stay() {
+        for bad in ["x 1 8:1 / / rw - ext4 a rw", "1 1 8:1 / / rw", "1 1 8:1 / / rw - ext4", ""] {
+            let mut mounts = Mounts::default();
+            let text = format!("{bad}\n2 1 8:1 / /a rw - ext4 a rw\n");
+            assert_eq!(mounts.parse(text.as_bytes(), b"").unwrap_err().line, 1, "{bad:?}");
+            assert_eq!(mounts.all.len(), 1);
+        }
+        assert!(Mounts::default().parse(b"", b"").is_err());
+    }
+
+    #[test]
+    fn sizes_are_those_of_df() {
+        let stat =
+            FsStat { block_size: 4096, blocks: 1000, blocks_free: 400, blocks_available: 350, files: 0, files_free: 0 };
+        let expected = [
+            4_096_000.into(),
+            2_457_600.into(),
+            1_638_400.into(),
+            1_433_600.into(),
+            Value::ABSENT,
+            Value::ABSENT,
+            false.into(),
+            false.into(),
+        ];
+        assert_eq!(values(Some(stat), false), expected);
+        assert_eq!(values(None, true)[6..], [true.into(), true.into()]);
+        assert!(values(None, true)[..6].iter().all(|value| !value.is_present()));
+    }
+}

@@ -1,0 +1,252 @@
+//! `/proc/meminfo`: how the memory is used.
+//! <https://docs.kernel.org/filesystems/proc.html#meminfo>
+
+use super::{Collect, Context, Registration};
+use crate::fault::{Bad, Fault};
+use crate::metric::{Family, Place, Table, Unit, Value};
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+use crate::text::{lines, uint, words};
+
+/// A gauge in bytes.
+const fn bytes(name: &'static str, help: &'static str) -> Family {
+    Family::gauge(name, help, Unit::Bytes)
+}
+
+static MEMORY: Table<0, 25> = Table::new(
+    Place::Inline,
+    &[],
+    &[
+        bytes(
+            "pi_memory_total_bytes",
+            "Memory that the kernel manages: what is built in, less what firmware and kernel keep.",
+        ),
+        bytes("pi_memory_used_bytes", "Memory that programs cannot have: total less available, as `free` counts it."),
+        bytes("pi_memory_free_bytes", "Memory that nothing uses, not even a cache."),
+        bytes(
+            "pi_memory_available_bytes",
+            "Memory that programs can have without swapping, as the kernel estimates it.",
+        ),
+        bytes("pi_memory_buffers_bytes", "Cache of block devices' raw contents."),
+        bytes("pi_memory_cached_bytes", "Cache of files' contents, shared memory and tmpfs included."),
+        bytes("pi_memory_swap_total_bytes", "Swap space."),
+        bytes("pi_memory_swap_used_bytes", "Swap space in use."),
+        bytes("pi_memory_swap_free_bytes", "Swap space not in use."),
+        bytes("pi_memory_swap_cached_bytes", "Memory that holds pages which are also in swap."),
+        bytes("pi_memory_active_bytes", "Memory used lately and seldom reclaimed."),
+        bytes("pi_memory_inactive_bytes", "Memory not used lately: reclaimed first."),
+        bytes("pi_memory_anonymous_bytes", "Programs' own memory that is mapped and belongs to no file."),
+        bytes("pi_memory_mapped_bytes", "Files' contents that programs have mapped."),
+        bytes("pi_memory_shared_bytes", "Shared memory and tmpfs."),
+        bytes("pi_memory_slab_bytes", "The kernel's own data structures."),
+        bytes(
+            "pi_memory_slab_reclaimable_bytes",
+            "The part of slab that can be reclaimed, such as caches of names and inodes.",
+        ),
+        bytes("pi_memory_kernel_stack_bytes", "Stacks of the kernel's side of all threads."),
+        bytes("pi_memory_page_tables_bytes", "Tables that map addresses to memory."),
+        bytes("pi_memory_dirty_bytes", "File contents that wait to be written to disk."),
+        bytes("pi_memory_writeback_bytes", "File contents that are being written to disk."),
+        bytes("pi_memory_committed_bytes", "Memory promised to programs, whether they use it or not."),
+        bytes("pi_memory_commit_limit_bytes", "Memory that can be promised under strict overcommit accounting."),
+        bytes(
+            "pi_memory_cma_total_bytes",
+            "Memory reserved for devices that need it in one piece, such as camera and display.",
+        ),
+        bytes("pi_memory_cma_free_bytes", "Part of the devices' reserve that is free."),
+    ],
+);
+
+pub static COLLECTOR: Registration = Registration {
+    name: "memory",
+    summary: "memory and swap",
+    source: "/proc/meminfo",
+    tables: &[MEMORY.head()],
+    flags: &[],
+    new: |setup| Box::new(Memory { meminfo: setup.proc("meminfo") }),
+};
+
+struct Memory {
+    meminfo: Source,
+}
+
+impl Collect for Memory {
+    fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        let text = self.meminfo.read()?;
+        let (info, bad) = parse(text);
+        let result = bad.map_or(Ok(()), |bad| Err(Fault::parse(self.meminfo.path(), bad)));
+        let Info {
+            total,
+            free,
+            available,
+            buffers,
+            cached,
+            swap_total,
+            swap_free,
+            swap_cached,
+            active,
+            inactive,
+            anonymous,
+            mapped,
+            shared,
+            slab,
+            slab_reclaimable,
+            kernel_stack,
+            page_tables,
+            dirty,
+            writeback,
+            committed,
+            commit_limit,
+            cma_total,
+            cma_free,
+        } = info;
+        let used = |total: Option<u64>, free: Option<u64>| Some(total?.saturating_sub(free?));
+        let values = [
+            total,
+            used(total, available),
+            free,
+            available,
+            buffers,
+            cached,
+            swap_total,
+            used(swap_total, swap_free),
+            swap_free,
+            swap_cached,
+            active,
+            inactive,
+            anonymous,
+            mapped,
+            shared,
+            slab,
+            slab_reclaimable,
+            kernel_stack,
+            page_tables,
+            dirty,
+            writeback,
+            committed,
+            commit_limit,
+            cma_total,
+            cma_free,
+        ];
+        out.row(&MEMORY, [], values.map(Value::from));
+        result
+    }
+}
+
+/// What is told of meminfo, in bytes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Info {
+    total: Option<u64>,
+    free: Option<u64>,
+    available: Option<u64>,
+    buffers: Option<u64>,
+    cached: Option<u64>,
+    swap_total: Option<u64>,
+    swap_free: Option<u64>,
+    swap_cached: Option<u64>,
+    active: Option<u64>,
+    inactive: Option<u64>,
+    anonymous: Option<u64>,
+    mapped: Option<u64>,
+    shared: Option<u64>,
+    slab: Option<u64>,
+    slab_reclaimable: Option<u64>,
+    kernel_stack: Option<u64>,
+    page_tables: Option<u64>,
+    dirty: Option<u64>,
+    writeback: Option<u64>,
+    committed: Option<u64>,
+    commit_limit: Option<u64>,
+    cma_total: Option<u64>,
+    cma_free: Option<u64>,
+}
+
+/// Lines such as `MemTotal:         437516 kB`; the unit is always KiB. Lines of other names are left alone.
+///
+/// Returns what could be read, and the first bad line or the missing total.
+fn parse(text: &[u8]) -> (Info, Option<Bad>) {
+    let mut info = Info::default();
+    let mut first = None;
+    for (number, line) in lines(text) {
+        let mut words = words(line);
+        let field = match words.next().unwrap_or_default() {
+            b"MemTotal:" => &mut info.total,
+            b"MemFree:" => &mut info.free,
+            b"MemAvailable:" => &mut info.available,
+            b"Buffers:" => &mut info.buffers,
+            b"Cached:" => &mut info.cached,
+            b"SwapTotal:" => &mut info.swap_total,
+            b"SwapFree:" => &mut info.swap_free,
+            b"SwapCached:" => &mut info.swap_cached,
+            b"Active:" => &mut info.active,
+            b"Inactive:" => &mut info.inactive,
+            b"AnonPages:" => &mut info.anonymous,
+            b"Mapped:" => &mut info.mapped,
+            b"Shmem:" => &mut info.shared,
+            b"Slab:" => &mut info.slab,
+            b"SReclaimable:" => &mut info.slab_reclaimable,
+            b"KernelStack:" => &mut info.kernel_stack,
+            b"PageTables:" => &mut info.page_tables,
+            b"Dirty:" => &mut info.dirty,
+            b"Writeback:" => &mut info.writeback,
+            b"Committed_AS:" => &mut info.committed,
+            b"CommitLimit:" => &mut info.commit_limit,
+            b"CmaTotal:" => &mut info.cma_total,
+            b"CmaFree:" => &mut info.cma_free,
+            _ => continue,
+        };
+        let kib = words.next().and_then(uint);
+        *field = match (kib.and_then(|kib| kib.checked_mul(1024)), words.next(), words.next()) {
+            (Some(bytes), Some(b"kB"), None) => Some(bytes),
+            _ => {
+                first.get_or_insert(Bad::new(number, "a name, a number and kB", line));
+                None
+            }
+        };
+    }
+    if info.total.is_none() {
+        first.get_or_insert(Bad::missing("MemTotal"));
+    }
+    (info, first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_lines() {
+        let text = b"MemTotal:         437516 kB\nMemFree:          301240 kB\nHugePages_Total:       0\nCmaTotal:          65536 kB\n";
+        let (info, bad) = parse(text);
+        assert_eq!(bad, None);
+        let expected = Info {
+            total: Some(437_516 << 10),
+            free: Some(301_240 << 10),
+            cma_total: Some(65_536 << 10),
+            ..Info::default()
+        };
+        assert_eq!(info, expected);
+    }
+
+    #[test]
+    fn a_bad_line_is_named_and_the_others_stay() {
+        for bad_line in [
+            "MemFree: x kB",
+            "MemFree:",
+            "MemFree: 12",
+            "MemFree: 12 MB",
+            "MemFree: 1 kB 2",
+            "MemFree: 99999999999999999 kB",
+        ] {
+            let text = format!("MemTotal: 8 kB\n{bad_line}\nDirty: 4 kB\n");
+            let (info, bad) = parse(text.as_bytes());
+            assert_eq!(bad.unwrap().line, 2, "{bad_line}");
+            assert_eq!((info.total, info.free, info.dirty), (Some(8192), None, Some(4096)));
+        }
+    }
+
+    #[test]
+    fn no_total_is_a_fault() {
+        assert_eq!(parse(b"").1, Some(Bad::missing("MemTotal")));
+    }
+}

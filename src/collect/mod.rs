@@ -1,0 +1,137 @@
+//! The collectors: one file each, one line each in the list below.
+//!
+//! A collector file reads top to bottom: the kernel file and its documentation, its tables, its state, `collect`, the
+//! parser, tests with real kernel text. `CONTRIBUTING.md` walks through writing one.
+
+use crate::background::RemoteStat;
+use crate::cli::Flag;
+use crate::fault::Fault;
+use crate::metric::Head;
+use crate::pattern::Pattern;
+use crate::snapshot::{Moment, Snapshot};
+use crate::source::{Roots, Shared, Source};
+use crate::sys::FsStat;
+use std::ffi::CStr;
+use std::io;
+use std::path::PathBuf;
+
+/// Declares the collectors' modules and lists their registrations.
+macro_rules! collectors {
+    ($($name:ident)*) => {
+        $(pub mod $name;)*
+
+        /// Every collector, in the order of all outputs.
+        pub static ALL: &[&Registration] = &[$(&$name::COLLECTOR),*];
+    };
+}
+
+// THE list. A new collector is one more line here, and one file.
+collectors! {
+    cpu
+    memory
+    network
+    system
+    disk
+    board
+    agent
+}
+
+/// What the rest of the program knows about a collector.
+#[derive(Debug)]
+pub struct Registration {
+    /// Its name in flags, `pi_collector_up` and JSON.
+    pub name: &'static str,
+    /// What it tells, in a few words, for `--help` and the metrics reference.
+    pub summary: &'static str,
+    /// The kernel files or calls it reads.
+    pub source: &'static str,
+    /// Its tables, in the order of the outputs.
+    pub tables: &'static [&'static Head],
+    /// Flags of its own, named `collector.NAME.…`.
+    pub flags: &'static [&'static Flag],
+    /// Makes the collector; reads what cannot change while the agent runs.
+    pub new: fn(&mut Setup) -> Box<dyn Collect>,
+}
+
+/// Reads one part of the kernel's knowledge.
+pub trait Collect {
+    /// Reads the kernel and pushes what it found.
+    ///
+    /// Hardware that is not there is no fault: nothing is pushed. One bad line or sensor must not hide the others: push
+    /// those, and return the first fault.
+    ///
+    /// # Errors
+    /// Broken data: it sets `pi_collector_up` to 0 and is logged when it comes, changes and goes.
+    fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault>;
+
+    /// Runs before [`Collect::collect`] and asks for what may block; see [`RemoteStat`].
+    fn prepare(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
+
+    /// Runs every `--sample.interval`, for what needs two readings a set time apart.
+    fn tick(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
+}
+
+/// What a collection hands to each collector.
+#[derive(Debug)]
+pub struct Context<'a> {
+    pub moment: Moment,
+    pub remote: &'a mut RemoteStat,
+}
+
+/// How a filesystem's size is asked for; tests put their own in.
+pub type StatFs = fn(&CStr) -> io::Result<FsStat>;
+
+/// What a collector's `new` gets: the file trees and its flags.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    pub roots: &'a Roots,
+    pub statfs: StatFs,
+    values: &'a dyn Settings,
+    shared: Vec<Shared>,
+}
+
+/// Where the values of collectors' flags come from.
+pub trait Settings: std::fmt::Debug {
+    /// The value given for `flag`, or its default.
+    fn value(&self, flag: &'static Flag) -> &str;
+}
+
+impl<'a> Setup<'a> {
+    /// For collectors that read below `roots` and obey `values`.
+    pub fn new(roots: &'a Roots, statfs: StatFs, values: &'a dyn Settings) -> Self {
+        Setup { roots, statfs, values, shared: Vec::new() }
+    }
+
+    /// A file below `/proc`.
+    pub fn proc(&self, path: &str) -> Source {
+        Source::new(self.roots.proc.join(path))
+    }
+
+    /// A file below `/proc` that other collectors read too.
+    pub fn shared_proc(&mut self, path: &str) -> Shared {
+        let path: PathBuf = self.roots.proc.join(path);
+        if let Some(shared) = self.shared.iter().find(|shared| shared.path() == path) {
+            return shared.clone();
+        }
+        let shared = Shared::new(path);
+        self.shared.push(shared.clone());
+        shared
+    }
+
+    /// The expression given for `flag`, which the command line has checked with [`check_pattern`].
+    pub fn pattern(&self, flag: &'static Flag) -> Pattern {
+        Pattern::new(self.values.value(flag)).unwrap_or_default()
+    }
+}
+
+/// Checks the value of a flag that takes a regular expression.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_pattern(value: &str) -> Result<(), String> {
+    Pattern::new(value).map(drop).map_err(|error| error.to_string())
+}

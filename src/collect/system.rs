@@ -1,0 +1,278 @@
+//! `/proc/loadavg`, `/proc/uptime`, `/proc/stat`: what the machine as a whole does.
+//! <https://docs.kernel.org/filesystems/proc.html#kernel-data>
+
+use super::{Collect, Context, Registration, Setup};
+use crate::fault::{Bad, Fault, First};
+use crate::metric::{Family, Place, Table, Unit, Value};
+use crate::snapshot::Snapshot;
+use crate::source::{Shared, Source};
+use crate::text::{decimal, lines, uint, words};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+static SYSTEM: Table<0, 13> = Table::new(
+    Place::Inline,
+    &[],
+    &[
+        Family::gauge(
+            "pi_load_average",
+            "Threads that run, want to run or wait for disks: average over each period.",
+            Unit::Count,
+        )
+        .by("period", &["1m", "5m", "15m"]),
+        Family::gauge("pi_uptime_seconds", "Time since boot.", Unit::Seconds),
+        Family::gauge("pi_boot_time_seconds", "When the machine booted, in seconds since 1970.", Unit::Seconds),
+        Family::gauge("pi_processes", "Processes.", Unit::Count),
+        Family::gauge("pi_threads", "Threads of all processes and of the kernel.", Unit::Count),
+        Family::gauge("pi_processes_running", "Threads that run or want to run.", Unit::Count),
+        Family::gauge("pi_processes_blocked", "Threads that wait for disks.", Unit::Count),
+        Family::counter("pi_forks_total", "Processes and threads made since boot.", Unit::Count),
+        Family::counter("pi_context_switches_total", "Switches between threads since boot.", Unit::Count),
+        Family::counter("pi_interrupts_total", "Interrupts served since boot.", Unit::Count),
+        Family::counter("pi_softirqs_total", "Deferred parts of interrupts (softirqs) run since boot.", Unit::Count),
+    ],
+);
+
+pub static COLLECTOR: Registration = Registration {
+    name: "system",
+    summary: "load, uptime, processes, interrupts",
+    source: "/proc/loadavg, /proc/uptime, /proc/stat",
+    tables: &[SYSTEM.head()],
+    flags: &[],
+    new: |setup| Box::new(System::new(setup)),
+};
+
+struct System {
+    loadavg: Source,
+    uptime: Source,
+    stat: Shared,
+    processes: ProcessCount,
+}
+
+impl System {
+    fn new(setup: &mut Setup) -> Self {
+        System {
+            loadavg: setup.proc("loadavg"),
+            uptime: setup.proc("uptime"),
+            stat: setup.shared_proc("stat"),
+            processes: ProcessCount::new(setup.roots.proc.clone()),
+        }
+    }
+}
+
+impl Collect for System {
+    fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        let System { loadavg, uptime, stat, processes } = self;
+        let mut first = First::new();
+        let load = first.keep(loadavg.parse(parse_loadavg)).unwrap_or_default();
+        let uptime = first.keep(uptime.parse(parse_uptime));
+        let stat = match stat.read(context.moment) {
+            Ok(text) => {
+                let (values, bad) = parse_stat(&text);
+                let _ = first.keep(bad.map_or(Ok(()), |bad| Err(Fault::parse(&stat.path(), bad))));
+                values
+            }
+            Err(fault) => {
+                first.note(fault);
+                Stat::default()
+            }
+        };
+        let Load { one, five, fifteen, threads } = load;
+        let Stat { boot_time, running, blocked, forks, switches, interrupts, softirqs } = stat;
+        let values = [
+            one.into(),
+            five.into(),
+            fifteen.into(),
+            uptime.into(),
+            boot_time.into(),
+            processes.count().into(),
+            threads.into(),
+            running.into(),
+            blocked.into(),
+            forks.into(),
+            switches.into(),
+            interrupts.into(),
+            softirqs.into(),
+        ];
+        out.row(&SYSTEM, [], values);
+        first.result()
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Load {
+    one: Option<Value>,
+    five: Option<Value>,
+    fifteen: Option<Value>,
+    threads: Option<u64>,
+}
+
+/// `0.52 0.31 0.16 2/137 2588`: averages over 1, 5 and 15 minutes, running and all threads, the last process's number.
+fn parse_loadavg(text: &[u8]) -> Result<Load, Bad> {
+    let mut words = words(text);
+    let mut average = || words.next().and_then(decimal);
+    let (one, five, fifteen) = (average(), average(), average());
+    let threads = words.next().and_then(|word| {
+        let slash = word.iter().position(|&byte| byte == b'/')?;
+        uint(&word[..slash])?;
+        uint(&word[slash + 1..])
+    });
+    if one.is_none() || five.is_none() || fifteen.is_none() || threads.is_none() {
+        return Err(Bad::new(1, "three averages and running/all threads", text));
+    }
+    Ok(Load { one, five, fifteen, threads })
+}
+
+/// `438.17 866.62`: seconds since boot, and the idle seconds of all CPUs.
+fn parse_uptime(text: &[u8]) -> Result<Value, Bad> {
+    words(text).next().and_then(decimal).ok_or_else(|| Bad::new(1, "seconds since boot", text))
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Stat {
+    boot_time: Option<u64>,
+    running: Option<u64>,
+    blocked: Option<u64>,
+    forks: Option<u64>,
+    switches: Option<u64>,
+    interrupts: Option<u64>,
+    softirqs: Option<u64>,
+}
+
+/// Lines of a name and a number: `ctxt 165749`, `btime 1795359511`, `processes 2588`, `procs_running 3`, `procs_blocked 0`;
+/// `intr` and `softirq` have the sum of all kinds first, and then each kind's number.
+///
+/// Returns what could be read, and the first bad line or missing name.
+fn parse_stat(text: &[u8]) -> (Stat, Option<Bad>) {
+    let mut stat = Stat::default();
+    let mut first = None;
+    for (number, line) in lines(text) {
+        let mut words = words(line);
+        let field = match words.next().unwrap_or_default() {
+            b"btime" => &mut stat.boot_time,
+            b"procs_running" => &mut stat.running,
+            b"procs_blocked" => &mut stat.blocked,
+            b"processes" => &mut stat.forks,
+            b"ctxt" => &mut stat.switches,
+            b"intr" => &mut stat.interrupts,
+            b"softirq" => &mut stat.softirqs,
+            _ => continue,
+        };
+        *field = words.next().and_then(uint);
+        if field.is_none() {
+            first.get_or_insert(Bad::new(number, "a name and a number", line));
+        }
+    }
+    if first.is_none() && (stat.boot_time.is_none() || stat.forks.is_none() || stat.switches.is_none()) {
+        first = Some(Bad::missing("btime, processes and ctxt"));
+    }
+    (stat, first)
+}
+
+/// Counts processes without listing them.
+///
+/// The number of links of `/proc` is that of an empty directory (2), plus one for each directory in it, where the kernel
+/// adds the number of processes instead of looking (`proc_root_getattr` in `fs/proc/root.c`). Listing a hundred processes
+/// costs about as much as everything else in this file.
+#[derive(Debug)]
+struct ProcessCount {
+    path: PathBuf,
+    /// Links of `/proc` that are not processes.
+    others: u64,
+    /// Until when `others` is trusted: a module may add a directory to `/proc`.
+    uses_left: u32,
+}
+
+impl ProcessCount {
+    const USES: u32 = 1000;
+
+    fn new(path: PathBuf) -> Self {
+        ProcessCount { path, others: 0, uses_left: 0 }
+    }
+
+    fn count(&mut self) -> Option<u64> {
+        if self.uses_left == 0 {
+            let (directories, processes) = list(&self.path)?;
+            let links = std::fs::metadata(&self.path).ok()?.nlink();
+            self.others = 2 + directories;
+            // Another file system (a test's tree), or a kernel that counts in another way: keep to the list.
+            if links.checked_sub(self.others).is_none_or(|counted| counted < processes.max(1))
+                || links == 2 + directories + processes
+            {
+                return Some(processes);
+            }
+            self.uses_left = Self::USES;
+        }
+        self.uses_left -= 1;
+        std::fs::metadata(&self.path).ok()?.nlink().checked_sub(self.others)
+    }
+}
+
+/// How many directories `path` holds that are no process, and how many that are one.
+fn list(path: &Path) -> Option<(u64, u64)> {
+    let (mut directories, mut processes) = (0, 0);
+    for entry in std::fs::read_dir(path).ok()?.flatten() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        if uint(entry.file_name().as_encoded_bytes()).is_some() {
+            processes += 1;
+        } else {
+            directories += 1;
+        }
+    }
+    Some((directories, processes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_files() {
+        let load = parse_loadavg(b"0.52 1.31 10.16 2/137 2588\n").unwrap();
+        assert_eq!(load.fifteen, Some(Value::decimal(1016, 2)));
+        assert_eq!(load.threads, Some(137));
+        assert_eq!(parse_uptime(b"438.17 866.62\n"), Ok(Value::decimal(43817, 2)));
+        let (stat, bad) = parse_stat(
+            b"cpu  1 2 3 4\nintr 78653 0 1\nctxt 165749\nbtime 1795359511\nprocesses 2588\nprocs_running 3\nprocs_blocked 0\nsoftirq 41587 0\n",
+        );
+        assert_eq!(bad, None);
+        let expected = Stat {
+            boot_time: Some(1_795_359_511),
+            running: Some(3),
+            blocked: Some(0),
+            forks: Some(2588),
+            switches: Some(165_749),
+            interrupts: Some(78_653),
+            softirqs: Some(41_587),
+        };
+        assert_eq!(stat, expected);
+    }
+
+    #[test]
+    fn garbage_is_named() {
+        for bad in ["", "0.52 0.31", "0.52 0.31 0.16 137 2588", "a b c 1/2 3", "0.52 0.31 0.16 x/137 2588"] {
+            assert!(parse_loadavg(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+        assert!(parse_uptime(b"").is_err() && parse_uptime(b"-1.00 2").is_err());
+        let (stat, bad) = parse_stat(b"btime 1\nctxt x\nprocesses 2\n");
+        assert_eq!((stat.boot_time, stat.switches, bad.unwrap().line), (Some(1), None, 2));
+        assert!(parse_stat(b"").1.is_some());
+    }
+
+    #[test]
+    fn processes_are_counted_as_a_list_would() {
+        // Processes come and go meanwhile, so the count must lie between two lists (with room for a few of other tests).
+        let mut counter = ProcessCount::new("/proc".into());
+        for _ in 0..3 {
+            let before = list(Path::new("/proc")).unwrap().1;
+            let counted = counter.count().unwrap();
+            let after = list(Path::new("/proc")).unwrap().1;
+            assert!(
+                counted + 20 >= before.min(after) && counted <= before.max(after) + 20,
+                "{before} {counted} {after}"
+            );
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! JSON: one key per collector, rows as objects, numbers in base units.
+
+use crate::metric::{Place, Unit, Value};
+use crate::snapshot::{Row, Section, Snapshot};
+
+/// Appends the snapshot as one JSON object and a newline.
+pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
+    let mut object = Object::open(out);
+    Value::decimal(u64::try_from(snapshot.moment.unix.as_millis()).unwrap_or(0), 3).write(object.key("time"));
+    for part in snapshot.parts().iter().filter(|part| part.sections.iter().any(|section| !section.is_empty())) {
+        let mut collector = Object::open(object.key(part.collector));
+        for section in part.sections.iter().filter(|section| !section.is_empty()) {
+            write_section(section, part.collector, &mut collector);
+        }
+        collector.close();
+    }
+    object.close();
+    out.push(b'\n');
+}
+
+fn write_section(section: &Section, collector: &str, parent: &mut Object<'_>) {
+    match section.head.place {
+        Place::Inline => {
+            for row in section.rows().take(1) {
+                write_row(section, row, collector, parent);
+            }
+        }
+        Place::Object(name) => {
+            let mut object = Object::open(parent.key(name));
+            for row in section.rows().take(1) {
+                write_row(section, row, collector, &mut object);
+            }
+            object.close();
+        }
+        Place::List(name) => {
+            let out = parent.key(name);
+            let mut mark = b'[';
+            for row in section.rows() {
+                out.push(mark);
+                mark = b',';
+                let mut object = Object::open(out);
+                write_row(section, row, collector, &mut object);
+                object.close();
+            }
+            out.push(b']');
+        }
+    }
+}
+
+/// The labels' texts and the values, as keys of `object`. What is absent has no key; what is always 1 needs none.
+fn write_row(section: &Section, row: Row<'_>, collector: &str, object: &mut Object<'_>) {
+    for (name, text) in section.head.labels.iter().zip(row.labels()) {
+        write_string(text, object.key(name));
+    }
+    let mut values = row.values();
+    for family in section.head.families {
+        let (own, rest) = values.split_at(family.width());
+        values = rest;
+        if family.unit == Unit::Info || !own.iter().any(|value| value.is_present()) {
+            continue;
+        }
+        let out = object.key(family.key(collector));
+        match &family.by {
+            None => own[0].write(out),
+            Some(by) => {
+                let mut inner = Object::open(out);
+                for (name, value) in by.values.iter().zip(own).filter(|(_, value)| value.is_present()) {
+                    value.write(inner.key(name));
+                }
+                inner.close();
+            }
+        }
+    }
+}
+
+/// An object that is being written: puts the commas.
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    mark: u8,
+}
+
+impl<'a> Object<'a> {
+    fn open(out: &'a mut Vec<u8>) -> Self {
+        Object { out, mark: b'{' }
+    }
+
+    /// Appends `"key":`; the value goes into what is returned.
+    fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        self.out.push(self.mark);
+        self.mark = b',';
+        write_string(key, self.out);
+        self.out.push(b':');
+        self.out
+    }
+
+    fn close(self) {
+        if self.mark == b'{' {
+            self.out.push(b'{');
+        }
+        self.out.push(b'}');
+    }
+}
+
+/// Appends a JSON string (RFC 8259, section 7).
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut plain = text.as_bytes();
+    while let Some(at) = plain.iter().position(|byte| matches!(byte, b'\\' | b'"' | 0..=0x1f)) {
+        out.extend_from_slice(&plain[..at]);
+        match plain[at] {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            byte @ (b'\\' | b'"') => out.extend_from_slice(&[b'\\', byte]),
+            byte => {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                out.extend_from_slice(b"\\u00");
+                out.push(DIGITS[usize::from(byte >> 4)]);
+                out.push(DIGITS[usize::from(byte & 15)]);
+            }
+        }
+        plain = &plain[at + 1..];
+    }
+    out.extend_from_slice(plain);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::{Family, Table};
+    use crate::snapshot::Moment;
+    use std::time::Duration;
+
+    static LIST: Table<1, 3> = Table::new(
+        Place::List("things"),
+        &["name"],
+        &[
+            Family::counter("pi_thing_seconds_total", "", Unit::Seconds).by("mode", &["a", "b"]),
+            Family::gauge("pi_thing_bytes", "", Unit::Bytes),
+        ],
+    );
+    static INLINE: Table<0, 1> = Table::new(Place::Inline, &[], &[Family::gauge("pi_thing_count", "", Unit::Count)]);
+    static OBJECT: Table<1, 1> =
+        Table::new(Place::Object("kind"), &["version"], &[Family::gauge("pi_thing_info", "", Unit::Info)]);
+
+    #[test]
+    fn one_key_per_collector_and_table() {
+        let mut snapshot = Snapshot::new();
+        snapshot.register("thing", &[INLINE.head(), LIST.head(), OBJECT.head()]);
+        snapshot.register("empty", &[]);
+        snapshot.clear(Moment { unix: Duration::from_millis(1_500), ..Moment::default() });
+        snapshot.row(&INLINE, [], [7.into()]);
+        snapshot.row(&LIST, [b"a\"\\\n\x01\xff"], [1.into(), Value::ABSENT, Value::decimal(25, 1)]);
+        snapshot.row(&LIST, [b"b"], [Value::ABSENT; 3]);
+        snapshot.row(&OBJECT, [b"1.0"], [true.into()]);
+        let mut out = Vec::new();
+        write(&snapshot, &mut out);
+        let expected = r#"{"time":1.5,"thing":{"count":7,"things":[{"name":"a\"\\\n\u0001\\xff","seconds":{"a":1},"bytes":2.5},{"name":"b"}],"kind":{"version":"1.0"}}}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{expected}\n"));
+    }
+
+    #[test]
+    fn an_empty_snapshot_is_an_object() {
+        let mut out = Vec::new();
+        write(&Snapshot::new(), &mut out);
+        assert_eq!(out, b"{\"time\":0}\n");
+    }
+}

@@ -1,0 +1,24 @@
+//! Pi-Monitor: a monitor for small Linux computers in one static binary.
+//!
+//! Data flows in one direction: [`source`] reads the kernel's files, a collector in [`collect`] parses them and pushes
+//! rows into a [`snapshot`], a module in [`format`](mod@format) turns the snapshot into bytes, and [`server`] sends
+//! those. The binary is the product; this library exists so that tests, benchmarks and fuzz targets reach the parts.
+//! `ARCHITECTURE.md` explains the design and its laws.
+
+pub mod agent;
+pub mod background;
+pub mod cli;
+pub mod collect;
+pub mod fault;
+pub mod format;
+pub mod log;
+pub mod metric;
+pub mod pattern;
+pub mod server;
+pub mod snapshot;
+pub mod source;
+pub mod sys;
+pub mod text;
+
+/// The version that `--version`, `pi_monitor_build_info` and the HTTP proof of a deployment report.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,256 @@
+//! What each request gets. Routes only pick a format; they hold no logic of their own.
+
+use super::Shared;
+use crate::agent::Page;
+use crate::format::Format;
+use hyper::body::{Body, Buf, Frame, Incoming, SizeHint};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Requests that come within this time share one collection and one rendered page.
+const SHARED_FOR: Duration = Duration::from_millis(100);
+
+static INDEX: &str = include_str!("../dashboard/index.html");
+
+/// Answers one request.
+///
+/// # Errors
+/// Never: whatever goes wrong is an answer.
+pub async fn respond(request: Request<Incoming>, shared: &Rc<Shared>) -> Result<Response<Bytes>, Infallible> {
+    let head = request.method() == Method::HEAD;
+    let mut response = if head || request.method() == Method::GET {
+        get(&request, shared).await
+    } else {
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response
+    };
+    let headers = response.headers_mut();
+    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    if head {
+        // The headers are those of GET, its length included; hyper leaves the body out.
+        let length = response.body().remaining();
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    Ok(response)
+}
+
+async fn get(request: &Request<Incoming>, shared: &Rc<Shared>) -> Response<Bytes> {
+    let headers = request.headers();
+    match request.uri().path() {
+        "/" => index(headers),
+        "/health" => plain(StatusCode::OK, "ok\n"),
+        "/metrics" => {
+            let format = if prefers_openmetrics(headers) { Format::OpenMetrics } else { Format::Prometheus };
+            page(format, headers, shared).await
+        }
+        "/json" => page(Format::Json, headers, shared).await,
+        _ => plain(StatusCode::NOT_FOUND, "not found; there are /, /metrics, /json and /health\n"),
+    }
+}
+
+async fn page(format: Format, headers: &HeaderMap, shared: &Rc<Shared>) -> Response<Bytes> {
+    let gzip = accepts_gzip(headers);
+    let page = shared.agent.lock().await.page(format, gzip, SHARED_FOR).await;
+    let mut response = Response::new(Bytes::shared(page));
+    let headers = response.headers_mut();
+    set(headers, header::CONTENT_TYPE, format.content_type());
+    set(headers, header::CACHE_CONTROL, "no-store");
+    set(headers, header::VARY, "Accept, Accept-Encoding");
+    if gzip {
+        set(headers, header::CONTENT_ENCODING, "gzip");
+    }
+    response
+}
+
+/// The page at `/`, which changes only with the version.
+fn index(headers: &HeaderMap) -> Response<Bytes> {
+    const TAG: &str = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|tags| lists(tags, TAG) || lists(tags, "*"));
+    let mut response = if known { empty(StatusCode::NOT_MODIFIED) } else { Response::new(Bytes::fixed(INDEX)) };
+    let headers = response.headers_mut();
+    set(headers, header::ETAG, TAG);
+    set(headers, header::CACHE_CONTROL, "no-cache");
+    set(headers, header::CONTENT_TYPE, "text/html; charset=utf-8");
+    set(headers, header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'");
+    response
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::fixed(text));
+    *response.status_mut() = status;
+    set(response.headers_mut(), header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    set(response.headers_mut(), header::CACHE_CONTROL, "no-store");
+    response
+}
+
+fn empty(status: StatusCode) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::fixed(""));
+    *response.status_mut() = status;
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}
+
+/// The elements of a comma-separated header, each with its quality from 0 to 1000 (RFC 9110, section 12.4.2).
+fn elements(value: &HeaderValue) -> impl Iterator<Item = (&str, u32)> {
+    value.to_str().unwrap_or_default().split(',').map(|element| {
+        let mut parts = element.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        (name, quality.map_or(1000, parse_quality))
+    })
+}
+
+/// `0.5` is 500, `1` is 1000; what is no quality counts as not wanted.
+fn parse_quality(text: &str) -> u32 {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = whole.bytes().chain(fraction.bytes().chain(std::iter::repeat(b'0')).take(3));
+    let thousandths = digits
+        .map(|digit| char::from(digit).to_digit(10))
+        .try_fold(0_u32, |sum, digit| sum.checked_mul(10)?.checked_add(digit?));
+    thousandths.filter(|_| !whole.is_empty()).unwrap_or(0).min(1000)
+}
+
+fn lists(value: &HeaderValue, wanted: &str) -> bool {
+    elements(value).any(|(name, _)| name.strip_prefix("W/").unwrap_or(name) == wanted)
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let quality = |wanted: &str| {
+        let values = headers.get_all(header::ACCEPT_ENCODING);
+        values.iter().flat_map(elements).find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, quality)| quality)
+    };
+    quality("gzip").or_else(|| quality("*")).unwrap_or(0) > 0
+}
+
+/// Whether OpenMetrics is wanted more than the text format, as Prometheus says by its order of qualities.
+fn prefers_openmetrics(headers: &HeaderMap) -> bool {
+    let best = |wanted: &[&str]| {
+        let values = headers.get_all(header::ACCEPT);
+        let all =
+            values.iter().flat_map(elements).filter(|(name, _)| wanted.iter().any(|it| name.eq_ignore_ascii_case(it)));
+        all.map(|(_, quality)| quality).max().unwrap_or(0)
+    };
+    best(&["application/openmetrics-text"]) > best(&["text/plain", "text/*", "*/*"])
+}
+
+/// A body that is sent from memory which others use too, without a copy.
+#[derive(Clone, Debug)]
+pub struct Bytes {
+    source: Source,
+    sent: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Fixed(&'static [u8]),
+    Shared(Page),
+}
+
+impl Bytes {
+    fn fixed(text: &'static str) -> Self {
+        Bytes { source: Source::Fixed(text.as_bytes()), sent: 0 }
+    }
+
+    fn shared(page: Page) -> Self {
+        Bytes { source: Source::Shared(page), sent: 0 }
+    }
+}
+
+impl Buf for Bytes {
+    fn remaining(&self) -> usize {
+        self.chunk().len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        let all: &[u8] = match &self.source {
+            Source::Fixed(text) => text,
+            Source::Shared(page) => page,
+        };
+        &all[self.sent..]
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.sent += count.min(self.remaining());
+    }
+}
+
+impl Body for Bytes {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        if this.remaining() == 0 {
+            return Poll::Ready(None);
+        }
+        let data = std::mem::replace(this, Bytes::fixed(""));
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.remaining() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn encodings() {
+        for (value, expected) in [
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0, *", false),
+            ("*", true),
+            ("identity", false),
+            ("", false),
+            ("gzip;q=x", false),
+        ] {
+            assert_eq!(accepts_gzip(&headers(header::ACCEPT_ENCODING, value)), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn openmetrics_only_if_preferred() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        for (value, expected) in [
+            (prometheus, true),
+            ("application/openmetrics-text", true),
+            ("text/plain", false),
+            ("*/*", false),
+            ("application/openmetrics-text;q=0.2, text/plain;q=0.3", false),
+            ("application/openmetrics-text;q=0", false),
+            ("", false),
+        ] {
+            assert_eq!(prefers_openmetrics(&headers(header::ACCEPT, value)), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn qualities() {
+        for (text, expected) in
+            [("1", 1000), ("0.5", 500), ("0.05", 50), ("0", 0), ("1.000", 1000), ("7", 1000), ("a", 0), ("", 0)]
+        {
+            assert_eq!(parse_quality(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Everything the collectors saw at one moment: the rows of every table.
+//!
+//! A snapshot is cleared and refilled for every collection and keeps its capacity, so that after warm-up a collection
+//! allocates nothing.
+
+use crate::metric::{Head, Table, Value};
+use std::time::Duration;
+
+/// When a collection was made, in both of the kernel's times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Counts collections; tells two readings of one moment from readings of two moments.
+    pub id: u64,
+    /// Wall-clock time since 1970-01-01 UTC; may step.
+    pub unix: Duration,
+    /// Time since boot, suspend included; never steps.
+    pub since_boot: Duration,
+}
+
+/// The rows of one table.
+#[derive(Debug)]
+pub struct Section {
+    pub head: &'static Head,
+    /// Label texts of all rows, one behind the other: valid UTF-8, not yet escaped for any output.
+    text: String,
+    /// Where each label ends in `text`.
+    ends: Vec<usize>,
+    values: Vec<Value>,
+    rows: usize,
+}
+
+impl Section {
+    fn new(head: &'static Head) -> Self {
+        Section { head, text: String::new(), ends: Vec::new(), values: Vec::new(), rows: 0 }
+    }
+
+    fn clear(&mut self) {
+        let Section { head: _, text, ends, values, rows } = self;
+        text.clear();
+        ends.clear();
+        values.clear();
+        *rows = 0;
+    }
+
+    /// The rows, in the order in which they were pushed.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        (0..self.rows).map(|index| Row { section: self, index })
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+}
+
+/// One thing: its label texts and its values, in the order of the table's head.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    section: &'a Section,
+    index: usize,
+}
+
+impl<'a> Row<'a> {
+    /// The label texts, as many as the table has labels.
+    pub fn labels(self) -> impl Iterator<Item = &'a str> {
+        let count = self.section.head.labels.len();
+        let first = self.index * count;
+        (first..first + count).map(move |label| {
+            let start = if label == 0 { 0 } else { self.section.ends[label - 1] };
+            &self.section.text[start..self.section.ends[label]]
+        })
+    }
+
+    /// The values, as many as the table is wide.
+    pub fn values(self) -> &'a [Value] {
+        let width = self.section.head.width;
+        &self.section.values[self.index * width..(self.index + 1) * width]
+    }
+}
+
+/// A collector's part of the snapshot.
+#[derive(Debug)]
+pub struct Part {
+    pub collector: &'static str,
+    pub sections: Vec<Section>,
+}
+
+/// The rows of all tables of all collectors at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub moment: Moment,
+    parts: Vec<Part>,
+    current: usize,
+}
+
+impl Snapshot {
+    /// An empty snapshot.
+    pub fn new() -> Self {
+        Snapshot::default()
+    }
+
+    /// Makes room for a collector's tables; called once for each collector, in the order of the outputs.
+    pub fn register(&mut self, collector: &'static str, tables: &[&'static Head]) {
+        let sections = tables.iter().map(|head| Section::new(head)).collect();
+        self.parts.push(Part { collector, sections });
+    }
+
+    /// Forgets all rows and starts the collection of `moment`.
+    pub fn clear(&mut self, moment: Moment) {
+        self.moment = moment;
+        for section in self.parts.iter_mut().flat_map(|part| &mut part.sections) {
+            section.clear();
+        }
+    }
+
+    /// Directs the following [`Snapshot::row`] calls to the tables of the collector registered at `index`.
+    pub fn select(&mut self, index: usize) {
+        self.current = index;
+    }
+
+    /// All collectors' parts, in the order of their registration.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Adds a row to a table of the current collector.
+    ///
+    /// Labels are the kernel's bytes. What is not UTF-8 in them is written as `\xNN`, see [`push_label`].
+    ///
+    /// A table that the current collector did not register is a mistake in that collector's file; debug builds panic.
+    pub fn row<const LABELS: usize, const VALUES: usize>(
+        &mut self,
+        table: &'static Table<LABELS, VALUES>,
+        labels: [&[u8]; LABELS],
+        values: [Value; VALUES],
+    ) {
+        let sections = &mut self.parts[self.current].sections;
+        let Some(section) = sections.iter_mut().find(|section| std::ptr::eq(section.head, table.head())) else {
+            debug_assert!(false, "table {:?} is not registered for this collector", table.head().families[0].name);
+            return;
+        };
+        for label in labels {
+            push_label(&mut section.text, label);
+            section.ends.push(section.text.len());
+        }
+        section.values.extend_from_slice(&values);
+        section.rows += 1;
+    }
+}
+
+/// Appends a kernel name as UTF-8 that can be turned back into the name's bytes.
+///
+/// Valid UTF-8 is kept. A byte that is not part of any becomes `\xNN`. So that nothing else can look like that, a
+/// backslash of the name itself that is followed by `x` and two hexadecimal digits becomes `\x5c`.
+pub fn push_label(text: &mut String, name: &[u8]) {
+    if let Some(valid) = std::str::from_utf8(name).ok().filter(|valid| !valid.contains("\\x")) {
+        text.push_str(valid);
+        return;
+    }
+    let mut before = 0;
+    for chunk in name.utf8_chunks() {
+        for (at, character) in chunk.valid().char_indices() {
+            let after = &name[before + at + character.len_utf8()..];
+            if character == '\\' && matches!(after, [b'x', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+            {
+                text.push_str("\\x5c");
+            } else {
+                text.push(character);
+            }
+        }
+        for &byte in chunk.invalid() {
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            text.push_str("\\x");
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        before += chunk.valid().len() + chunk.invalid().len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::{Family, Place, Unit};
+
+    static CARS: Table<2, 3> = Table::new(
+        Place::List("cars"),
+        &["plate", "colour"],
+        &[
+            Family::gauge("pi_car_speed_ratio", "Speed.", Unit::Ratio),
+            Family::counter("pi_car_wheel_turns_total", "Turns.", Unit::Count).by("side", &["left", "right"]),
+        ],
+    );
+
+    #[test]
+    fn rows_come_back_as_pushed_and_leave_at_clear() {
+        let mut snapshot = Snapshot::new();
+        snapshot.register("car", &[CARS.head()]);
+        for _ in 0..2 {
+            snapshot.clear(Moment::default());
+            snapshot.select(0);
+            snapshot.row(&CARS, [b"A 1", b""], [1.into(), Value::ABSENT, 3.into()]);
+            snapshot.row(&CARS, [b"\xff", "grün".as_bytes()], [4.into(), 5.into(), 6.into()]);
+            let section = &snapshot.parts()[0].sections[0];
+            let rows: Vec<_> = section.rows().map(|row| (row.labels().collect::<Vec<_>>(), row.values())).collect();
+            assert_eq!(rows.len(), section.len());
+            assert_eq!(rows[0], (vec!["A 1", ""], &[1.into(), Value::ABSENT, 3.into()][..]));
+            assert_eq!(rows[1], (vec!["\\xff", "grün"], &[4.into(), 5.into(), 6.into()][..]));
+        }
+    }
+
+    fn decode(text: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut rest = text.as_bytes();
+        while let Some((&byte, tail)) = rest.split_first() {
+            rest = match rest {
+                [b'\\', b'x', a, b, tail @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
+                    out.push(u8::from_str_radix(str::from_utf8(&[*a, *b]).unwrap(), 16).unwrap());
+                    tail
+                }
+                _ => {
+                    out.push(byte);
+                    tail
+                }
+            };
+        }
+        out
+    }
+
+    #[test]
+    fn any_bytes_decode_back() {
+        let pieces: [&[u8]; 9] = [b"\\", b"x", b"5", b"c", b"f", b"\xff", b"\xc3", b"\xbc", b" "];
+        let mut state = 7_usize;
+        for _ in 0..20_000 {
+            let mut name = Vec::new();
+            for _ in 0..state % 9 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                name.extend_from_slice(pieces[(state >> 33) % pieces.len()]);
+            }
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let mut text = String::new();
+            push_label(&mut text, &name);
+            assert_eq!(decode(&text), name, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn plain_names_stay_as_they_are() {
+        for name in ["eth0", "/mnt/My Disk", "C:\\dir", "\\", "größe", "a\"b\nc"] {
+            let mut text = String::new();
+            push_label(&mut text, name.as_bytes());
+            assert_eq!(text, name);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! System calls that the standard library does not offer: the only module with `unsafe` code, each piece behind one safe
+//! function.
+
+use std::ffi::CStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// What `statvfs` tells about a mounted filesystem. Blocks are `block_size` bytes (the fragment size, in which the kernel
+/// counts them; not the preferred transfer size).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FsStat {
+    pub block_size: u64,
+    pub blocks: u64,
+    pub blocks_free: u64,
+    /// Blocks free to users other than root: without the filesystem's reserve.
+    pub blocks_available: u64,
+    pub files: u64,
+    pub files_free: u64,
+}
+
+impl FsStat {
+    /// The bytes in which a statistic travels between processes on this machine.
+    pub fn to_bytes(self) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        let FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free } = self;
+        let numbers = [block_size, blocks, blocks_free, blocks_available, files, files_free];
+        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// Takes back [`FsStat::to_bytes`].
+    pub fn from_bytes(bytes: &[u8; 48]) -> Self {
+        let mut numbers = [0; 6];
+        for (number, place) in numbers.iter_mut().zip(bytes.chunks_exact(8)) {
+            *number = u64::from_ne_bytes(place.try_into().unwrap_or_default());
+        }
+        let [block_size, blocks, blocks_free, blocks_available, files, files_free] = numbers;
+        FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free }
+    }
+}
+
+/// Asks the filesystem mounted at `path` for its size and fill. Blocks as long as that filesystem does.
+///
+/// # Errors
+/// What `statvfs(3)` says.
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "the fields' types differ between targets")]
+pub fn statvfs(path: &CStr) -> io::Result<FsStat> {
+    let mut stat = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `path` is a C string, and `stat` is as large as statvfs wants it.
+    if unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: statvfs returned 0, so it filled `stat`.
+    let stat = unsafe { stat.assume_init() };
+    Ok(FsStat {
+        block_size: stat.f_frsize as u64,
+        blocks: stat.f_blocks as u64,
+        blocks_free: stat.f_bfree as u64,
+        blocks_available: stat.f_bavail as u64,
+        files: stat.f_files as u64,
+        files_free: stat.f_ffree as u64,
+    })
+}
+
+/// Reads a clock of the kernel; zero if it has no such clock.
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "the fields' types differ between targets")]
+fn clock(id: libc::clockid_t) -> Duration {
+    let mut time = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: `time` is as large as clock_gettime wants it, and all-zero is a valid timespec if the call fails.
+    let time = unsafe {
+        libc::clock_gettime(id, time.as_mut_ptr());
+        time.assume_init()
+    };
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Time since boot with the time that the machine was suspended; never steps.
+pub fn since_boot() -> Duration {
+    clock(libc::CLOCK_BOOTTIME)
+}
+
+/// Wall-clock time since 1970; steps when somebody sets the clock.
+pub fn unix_time() -> Duration {
+    clock(libc::CLOCK_REALTIME)
+}
+
+/// The machine's hardware name as `uname -m` prints it; empty if the kernel does not tell.
+pub fn machine() -> String {
+    let mut names = MaybeUninit::<libc::utsname>::zeroed();
+    // SAFETY: `names` is as large as uname wants it, and all-zero is a valid utsname if the call fails.
+    let names = unsafe {
+        libc::uname(names.as_mut_ptr());
+        names.assume_init()
+    };
+    names.machine.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).map(char::from).collect()
+}
+
+/// The size of a memory page in bytes.
+pub fn page_size() -> u64 {
+    // SAFETY: sysconf only returns a number.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+/// Lets the runtime watch a descriptor for input. Call it within a runtime.
+///
+/// # Errors
+/// What `epoll_ctl(2)` says.
+pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is open, and as the result owns it, it stays open as long as it is registered.
+    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }.map_err(io::Error::from)
+}
+
+/// A forked child process.
+#[derive(Debug)]
+pub struct Child {
+    pid: libc::pid_t,
+}
+
+impl Child {
+    /// Ends the child for good; one that hangs in the kernel ends when that lets go of it.
+    pub fn kill(&self) {
+        // SAFETY: kill only sends a signal; `pid` is our child and not yet waited for, so it is no other process.
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+    }
+
+    /// Whether the child has ended; does not wait.
+    pub fn has_ended(&self) -> bool {
+        // SAFETY: waitpid may have no place to store the status; WNOHANG keeps it from waiting.
+        unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
+    }
+}
+
+/// Forks a child that answers every message from its socket with what `answer` makes of it, until this side closes.
+///
+/// Returns the child and this side's end of the socket. The child keeps no other descriptor: neither the listening port nor any connection outlives the agent in it.
+///
+/// # Errors
+/// What `socketpair(2)` or `fork(2)` says.
+pub fn fork_helper(answer: fn(&CStr) -> [u8; 56]) -> io::Result<(Child, OwnedFd)> {
+    let mut ends = [0; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: `ends` has room for two descriptors.
+    if unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: socketpair returned 0, so both are open descriptors that nobody else owns.
+    let [ours, theirs] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+    // SAFETY: the child runs only `serve`, which neither allocates nor takes locks, so it is safe whatever other threads
+    // held at the moment of the fork.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => serve(theirs.as_raw_fd(), answer),
+        pid => Ok((Child { pid }, ours)),
+    }
+}
+
+/// The life of the child: never returns.
+fn serve(socket: RawFd, answer: fn(&CStr) -> [u8; 56]) -> ! {
+    // SAFETY: plain system calls on memory that this function owns. dup2 moves the socket to a fixed place so that
+    // everything else can be closed; the old process is not affected by what its copy closes.
+    unsafe {
+        for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE] {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        libc::signal(libc::SIGINT, libc::SIG_IGN);
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+        libc::dup2(socket, 0);
+        libc::fcntl(0, libc::F_SETFL, 0);
+        if libc::syscall(libc::SYS_close_range, 1, u32::MAX, 0) != 0 {
+            for descriptor in 1..1024 {
+                libc::close(descriptor);
+            }
+        }
+        let mut path = [0_u8; libc::PATH_MAX as usize + 1];
+        loop {
+            let length = libc::recv(0, path.as_mut_ptr().cast(), path.len() - 1, 0);
+            let Ok(length @ 1..) = usize::try_from(length) else {
+                libc::_exit(0);
+            };
+            path[length] = 0;
+            let Ok(text) = CStr::from_bytes_until_nul(&path) else {
+                libc::_exit(1);
+            };
+            let reply = answer(text);
+            libc::send(0, reply.as_ptr().cast(), reply.len(), libc::MSG_NOSIGNAL);
+        }
+    }
+}
+
+/// Sends one message without waiting.
+///
+/// # Errors
+/// What `send(2)` says.
+pub fn send(socket: &OwnedFd, message: &[u8]) -> io::Result<()> {
+    // SAFETY: the buffer is `message`, with its length.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), message.as_ptr().cast(), message.len(), libc::MSG_NOSIGNAL) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Receives one message without waiting; its length, 0 if the other side is gone.
+///
+/// # Errors
+/// What `recv(2)` says, `WouldBlock` if there is no message yet.
+pub fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the buffer is `buffer`, with its length.
+    let received = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+}
+
+/// Blocks `signals` for this process and returns a descriptor that becomes readable when one of them arrives.
+///
+/// # Errors
+/// What `sigprocmask(2)` or `signalfd(2)` says.
+pub fn signals(signals: &[libc::c_int]) -> io::Result<OwnedFd> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset fills `set` before the others read it; signalfd returns a new descriptor or -1.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for &signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        if libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let descriptor = libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(OwnedFd::from_raw_fd(descriptor))
+    }
+}
+
+/// Lets the process ignore `signal`.
+pub fn ignore_signal(signal: libc::c_int) {
+    // SAFETY: SIG_IGN runs no code.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_travel_as_bytes() {
+        let stat =
+            FsStat { block_size: 1, blocks: 2, blocks_free: 3, blocks_available: 4, files: 5, files_free: u64::MAX };
+        assert_eq!(FsStat::from_bytes(&stat.to_bytes()), stat);
+    }
+
+    #[test]
+    fn the_clocks_run() {
+        let (boot, unix) = (since_boot(), unix_time());
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(since_boot() > boot && unix_time() > unix);
+        assert!(unix.as_secs() > 1_600_000_000);
+    }
+
+    #[test]
+    fn statvfs_answers_or_says_why_not() {
+        assert!(statvfs(c"/").unwrap().blocks > 0);
+        assert_eq!(statvfs(c"/nowhere").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,150 @@
+//! Reading numbers and words out of kernel text. Everything takes and returns borrowed bytes: kernel names need not be
+//! UTF-8, and nothing here allocates.
+
+use crate::metric::Value;
+
+/// The lines of a file with their numbers from 1, without their line ends.
+pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut rest = text;
+    let mut number = 0;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        let line = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        number += 1;
+        Some((number, line))
+    })
+}
+
+/// The words of a line, separated by any number of spaces or tabs.
+pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        let start = rest.iter().position(|byte| !is_blank(*byte))?;
+        rest = &rest[start..];
+        let end = rest.iter().position(|byte| is_blank(*byte)).unwrap_or(rest.len());
+        let word = &rest[..end];
+        rest = &rest[end..];
+        Some(word)
+    })
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// `text` without blanks at its ends.
+pub fn trim(text: &[u8]) -> &[u8] {
+    text.trim_ascii()
+}
+
+/// A decimal number that is nothing but digits and fits 64 bits.
+pub fn uint(word: &[u8]) -> Option<u64> {
+    if word.is_empty() {
+        return None;
+    }
+    let mut number = 0_u64;
+    for &byte in word {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
+    }
+    Some(number)
+}
+
+/// A whole number that may be below zero.
+pub fn int(word: &[u8]) -> Option<i64> {
+    match word {
+        [b'-', digits @ ..] => 0_i64.checked_sub_unsigned(uint(digits)?),
+        digits => i64::try_from(uint(digits)?).ok(),
+    }
+}
+
+/// A hexadecimal number without a prefix.
+pub fn hex(word: &[u8]) -> Option<u64> {
+    if word.is_empty() || !word.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()
+}
+
+/// A number such as `0.52`, digit for digit.
+pub fn decimal(word: &[u8]) -> Option<Value> {
+    let Some(point) = word.iter().position(|&byte| byte == b'.') else {
+        return uint(word).map(Value::from);
+    };
+    let (whole, fraction) = (uint(&word[..point])?, &word[point + 1..]);
+    let places = u8::try_from(fraction.len()).ok().filter(|&places| places <= 9)?;
+    let digits = whole.checked_mul(10_u64.pow(u32::from(places)))?.checked_add(uint(fraction)?)?;
+    Some(Value::decimal(digits, places))
+}
+
+/// Takes back what the kernel does to names in mount tables, where a blank would end the field: `\040` is a space, `\011`
+/// a tab, `\012` a newline, `\043` a hash and `\134` a backslash. Any other byte stands for itself.
+pub fn unescape_octal(field: &[u8], out: &mut Vec<u8>) {
+    let mut rest = field;
+    while let [first, tail @ ..] = rest {
+        rest = match rest {
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..] => {
+                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                tail
+            }
+            _ => {
+                out.push(*first);
+                tail
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_words() {
+        let text = b"cpu  1 2\n\n intr\t3";
+        let all: Vec<_> = lines(text).map(|(n, line)| (n, words(line).collect::<Vec<_>>())).collect();
+        assert_eq!(all, [(1, vec![&b"cpu"[..], b"1", b"2"]), (2, vec![]), (3, vec![&b"intr"[..], b"3"])]);
+    }
+
+    #[test]
+    fn numbers_are_numbers_or_nothing() {
+        assert_eq!(uint(b"18446744073709551615"), Some(u64::MAX));
+        for bad in ["", "-1", "+1", "1.0", "18446744073709551616", "0x1", " 1", "१"] {
+            assert_eq!(uint(bad.as_bytes()), None, "{bad:?}");
+        }
+        assert_eq!(int(b"-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(int(b"-9223372036854775809"), None);
+        assert_eq!(int(b"--1"), None);
+        assert_eq!(hex(b"a020d3"), Some(0xa0_20d3));
+        assert_eq!(hex(b"+1"), None);
+        assert_eq!(decimal(b"0.52"), Some(Value::decimal(52, 2)));
+        assert_eq!(decimal(b"12"), Some(Value::decimal(12, 0)));
+        for bad in ["", ".", "1.", ".5", "1.2.3", "-1.0", "nan", "0.1234567890"] {
+            assert_eq!(decimal(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn octal_escapes() {
+        for (field, name) in [
+            (&b"/mnt/My\\040Disk"[..], &b"/mnt/My Disk"[..]),
+            (b"\\011\\012\\134\\043", b"\t\n\\#"),
+            (b"/a\\134040", b"/a\\040"),
+            (b"/end\\", b"/end\\"),
+            (b"/\\0", b"/\\0"),
+            (b"/\\999\xff", b"/\\999\xff"),
+            (b"\\377", b"\xff"),
+        ] {
+            let mut out = Vec::new();
+            unescape_octal(field, &mut out);
+            assert_eq!(out, name);
+        }
+    }
+}
