@@ -131,7 +131,7 @@ impl Agent {
     /// What the machine looks like now, or looked like at most `max_age` ago.
     pub async fn snapshot(&mut self, max_age: Duration) -> &Snapshot {
         let age = (self.machine.since_boot)().saturating_sub(self.snapshot.moment.since_boot);
-        if !self.filled || age > max_age {
+        if !self.filled || age >= max_age {
             self.collect().await;
         }
         &self.snapshot

@@ -1,0 +1,97 @@
+//! The fixture boards as machines that an agent can run on.
+
+use pi_monitor::agent::{Agent, Machine};
+use pi_monitor::cli::Options;
+use pi_monitor::format::Format;
+use pi_monitor::sys::FsStat;
+use std::ffi::CStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// All fixture trees with a proc, sys and root of their own.
+pub fn all() -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(fixtures())
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().join("proc").is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 5, "the fixture trees are missing: {names:?}");
+    names
+}
+
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// An agent on a board's tree.
+pub fn agent(board: &str, flags: &[&str]) -> Agent {
+    agent_in(&fixtures().join(board), flags)
+}
+
+/// An agent on any tree, with clocks that stand still and the tree's own file sizes. Call it within a runtime.
+pub fn agent_in(tree: &Path, flags: &[&str]) -> Agent {
+    let root = |name: &str| format!("--path.{name}fs={}", tree.join(name).display());
+    let roots = ["proc", "sys", "root"].map(root);
+    let words = roots.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
+    let options = Options::parse(words).unwrap();
+    let machine =
+        Machine { statfs, since_boot: || Duration::from_secs(1000), unix_time: || Duration::from_secs(1_800_000_000) };
+    Agent::new(&options, machine)
+}
+
+/// What the tree's `statfs.txt` says about a path below the tree's root; a path that it lacks does not exist.
+///
+/// Columns, separated by tabs: mount point, bsize, frsize, blocks, bfree, bavail, files, ffree.
+fn statfs(path: &CStr) -> io::Result<FsStat> {
+    let path = path.to_str().map_err(|_| io::ErrorKind::NotFound)?;
+    let (tree, mountpoint) = path.split_once("/root/").ok_or(io::ErrorKind::NotFound)?;
+    let text = std::fs::read_to_string(format!("{tree}/root/statfs.txt"))?;
+    let wanted = format!("/{mountpoint}").replace('\\', "\\134").replace(' ', "\\040").replace('\n', "\\012");
+    let line = text.lines().find(|line| line.split('\t').next() == Some(&wanted)).ok_or(io::ErrorKind::NotFound)?;
+    let numbers: Vec<u64> = line.split('\t').skip(1).map(|word| word.parse().unwrap()).collect();
+    let [_bsize, block_size, blocks, blocks_free, blocks_available, files, files_free] = numbers[..] else {
+        panic!("{tree}/root/statfs.txt: {line}");
+    };
+    Ok(FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free })
+}
+
+/// Runs a future to its end.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// A page of a fresh collection as text, with what depends on the build written as `BUILD`.
+pub async fn page(agent: &mut Agent, format: Format) -> String {
+    let page = agent.page(format, false, Duration::ZERO).await;
+    let text = String::from_utf8(page.to_vec()).unwrap();
+    let version = pi_monitor::VERSION;
+    let target = std::env::consts::ARCH;
+    text.replace(&format!("version=\"{version}\",target=\"{target}\""), "version=\"BUILD\",target=\"BUILD\"").replace(
+        &format!("\"version\":\"{version}\",\"target\":\"{target}\""),
+        "\"version\":\"BUILD\",\"target\":\"BUILD\"",
+    )
+}
+
+/// Compares with a golden file, or writes it when BLESS is set.
+pub fn compare(path: &Path, text: &str) {
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        return;
+    }
+    let golden = std::fs::read_to_string(path).unwrap_or_default();
+    if golden == text {
+        return;
+    }
+    let line = golden.lines().zip(text.lines()).take_while(|(old, new)| old == new).count();
+    panic!(
+        "{} differs from line {} on:\n- {}\n+ {}\nIf that is meant: BLESS=1 cargo test --test laws, and look at the change.",
+        path.display(),
+        line + 1,
+        golden.lines().nth(line).unwrap_or("(end)"),
+        text.lines().nth(line).unwrap_or("(end)"),
+    );
+}

@@ -1,0 +1,237 @@
+//! Missing and garbled kernel files: one collector is down, everything else is intact, and it heals.
+
+use crate::boards;
+use pi_monitor::agent::Agent;
+use pi_monitor::format::Format;
+use std::path::{Path, PathBuf};
+
+/// A copy of a board's tree that a test may break.
+struct Tree(PathBuf);
+
+impl Tree {
+    fn new(board: &str, test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pi-monitor-{test}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        let status = std::process::Command::new("cp").arg("-a").arg(boards::fixtures().join(board)).arg(&path).status();
+        assert!(status.unwrap().success());
+        Tree(path)
+    }
+
+    fn write(&self, file: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.0.join(file), text).unwrap();
+    }
+
+    fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.0.join(file)).unwrap()
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn metrics(agent: &mut Agent) -> String {
+    boards::page(agent, Format::Prometheus).await
+}
+
+/// The collectors that are down.
+fn down(text: &str) -> Vec<String> {
+    let up = text.lines().filter_map(|line| line.strip_prefix("pi_collector_up{collector=\""));
+    up.filter_map(|line| line.strip_suffix("\"} 0")).map(str::to_owned).collect()
+}
+
+/// Like `assert_eq` for long lists: says only where they differ first.
+#[track_caller]
+fn assert_same(left: &[String], right: &[String], what: &str) {
+    let at = left.iter().zip(right).take_while(|(left, right)| left == right).count();
+    assert!(left == right, "{what}: {:?} instead of {:?}", left.get(at), right.get(at));
+}
+
+/// All samples but those of the agent's own health and those that begin with one of the words in `prefix`.
+fn others(text: &str, prefix: &str) -> Vec<String> {
+    let own =
+        |line: &str| ["pi_collector_", "process_"].into_iter().chain(prefix.split(' ')).any(|it| line.starts_with(it));
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !own(line));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_missing_or_garbled_file_costs_one_collector_and_heals() {
+    for (file, collector, prefix) in [
+        ("proc/meminfo", "memory", "pi_memory_"),
+        ("proc/net/dev", "network", "pi_network_"),
+        ("proc/self/mountinfo", "disk", "pi_disk_"),
+        ("proc/loadavg", "system", "pi_load_average pi_threads"),
+        ("proc/uptime", "system", "pi_uptime_seconds"),
+        ("proc/sys/kernel/hostname", "board", "pi_uname_info"),
+    ] {
+        let tree = Tree::new("pi-3a-plus", collector);
+        boards::run(async {
+            let path = tree.0.join(file);
+            let mut agent = boards::agent_in(&tree.0, &[]);
+            let good = metrics(&mut agent).await;
+            assert_eq!(down(&good), [""; 0]);
+
+            // The agent keeps files open, so a file of a test has to be emptied as well to be gone for it.
+            let text = std::fs::read(&path).unwrap();
+            std::fs::rename(&path, tree.0.join("away")).unwrap();
+            let mut fresh = boards::agent_in(&tree.0, &[]);
+            let broken = metrics(&mut fresh).await;
+            assert_eq!(down(&broken), [collector], "{file} is missing");
+            // The families' own part may be gone with it; everything else is as it was.
+            let rest = |text: &str| -> Vec<String> {
+                others(text, prefix).into_iter().filter(|line| !line.starts_with("pi_collector")).collect()
+            };
+            assert_same(&rest(&broken), &rest(&good), &format!("{file} is missing"));
+            std::fs::rename(tree.0.join("away"), &path).unwrap();
+            let healed = metrics(&mut fresh).await;
+            assert_same(&others(&healed, "-"), &others(&good, "-"), &format!("{file} is back"));
+            assert_eq!(down(&healed), [""; 0]);
+
+            if collector != "board" {
+                for garbage in [&b""[..], b"\xff\xfe\0garbage\n", b"one two three\nfour five six\n"] {
+                    std::fs::write(&path, garbage).unwrap();
+                    let broken = metrics(&mut agent).await;
+                    assert_eq!(down(&broken), [collector], "{file} holds {:?}", garbage.escape_ascii().to_string());
+                    assert_same(&rest(&broken), &rest(&good), &format!("{file} is garbled"));
+                }
+            }
+            std::fs::write(&path, &text).unwrap();
+            let healed = metrics(&mut agent).await;
+            assert_same(&others(&healed, "-"), &others(&good, "-"), &format!("{file} is good again"));
+        });
+    }
+}
+
+#[test]
+fn nothing_is_told_without_proc_and_sys_but_the_agent_answers() {
+    let empty = std::env::temp_dir().join(format!("pi-monitor-empty-{}", std::process::id()));
+    for name in ["proc", "sys", "root"] {
+        std::fs::create_dir_all(empty.join(name)).unwrap();
+    }
+    boards::run(async {
+        let mut agent = boards::agent_in(&empty, &[]);
+        let text = metrics(&mut agent).await;
+        assert!(down(&text).contains(&"cpu".to_owned()) && down(&text).contains(&"memory".to_owned()), "{text}");
+        assert!(text.contains("pi_monitor_build_info"));
+    });
+    std::fs::remove_dir_all(empty).unwrap();
+}
+
+fn second(file: &str) -> String {
+    std::fs::read_to_string(boards::fixtures().join("second/pi-3a-plus").join(file)).unwrap()
+}
+
+fn usage(text: &str, cpu: &str, mode: &str) -> Option<f64> {
+    let series = format!("pi_cpu_usage_percent{{cpu=\"{cpu}\",mode=\"{mode}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok())
+}
+
+#[test]
+fn cpu_percentages_are_those_since_boot_and_then_those_of_the_interval() {
+    let tree = Tree::new("pi-3a-plus", "cpu-interval");
+    boards::run(async {
+        let first = tree.read("proc/stat");
+        let ticks = |text: &str| -> Vec<f64> {
+            text.lines().next().unwrap().split_whitespace().skip(1).take(8).map(|word| word.parse().unwrap()).collect()
+        };
+        let mut agent = boards::agent_in(&tree.0, &[]);
+        let text = metrics(&mut agent).await;
+        let boot = ticks(&first);
+        let expected = boot[0] / boot.iter().sum::<f64>() * 100.0;
+        assert!((usage(&text, "total", "user").unwrap() - expected).abs() < 0.01);
+
+        tree.write("proc/stat", second("proc/stat"));
+        // Before the interval ends, the answer is still the last one's.
+        let text = metrics(&mut agent).await;
+        assert!((usage(&text, "total", "user").unwrap() - expected).abs() < 0.01);
+        agent.tick();
+        let text = metrics(&mut agent).await;
+        let deltas: Vec<f64> =
+            ticks(&second("proc/stat")).iter().zip(&boot).map(|(now, before)| now - before).collect();
+        for (mode, delta) in ["user", "nice", "system", "idle"].iter().zip(&deltas) {
+            let expected = delta / deltas.iter().sum::<f64>() * 100.0;
+            assert!((usage(&text, "total", mode).unwrap() - expected).abs() <= 0.01, "{mode}");
+        }
+        // No time passed: the last interval's answer stays.
+        agent.tick();
+        assert_eq!(usage(&metrics(&mut agent).await, "total", "user"), usage(&text, "total", "user"));
+    });
+}
+
+#[test]
+fn an_unplugged_cpu_disappears_and_starts_anew() {
+    let tree = Tree::new("pi-3a-plus", "cpu-unplugged");
+    boards::run(async {
+        let stat = tree.read("proc/stat");
+        let without: String =
+            stat.lines().filter(|line| !line.starts_with("cpu3 ")).map(|line| format!("{line}\n")).collect();
+        let mut agent = boards::agent_in(&tree.0, &[]);
+        let boot = usage(&metrics(&mut agent).await, "cpu3", "idle").unwrap();
+        tree.write("proc/stat", second("proc/stat"));
+        agent.tick();
+        let interval = usage(&metrics(&mut agent).await, "cpu3", "idle").unwrap();
+        assert_ne!(boot, interval);
+
+        tree.write("proc/stat", &without);
+        let text = metrics(&mut agent).await;
+        assert!(!text.contains("cpu=\"cpu3\"") && usage(&text, "cpu2", "idle").is_some());
+        tree.write("proc/stat", &stat);
+        assert_eq!(usage(&metrics(&mut agent).await, "cpu3", "idle"), Some(boot));
+    });
+}
+
+#[test]
+fn counters_that_run_backwards_give_zero() {
+    let tree = Tree::new("pi-3a-plus", "cpu-backwards");
+    boards::run(async {
+        let first = tree.read("proc/stat");
+        tree.write("proc/stat", second("proc/stat"));
+        let mut agent = boards::agent_in(&tree.0, &[]);
+        let before = metrics(&mut agent).await;
+        tree.write("proc/stat", &first);
+        agent.tick();
+        let text = metrics(&mut agent).await;
+        let samples = others(&text, "-");
+        assert!(samples.iter().all(|line| !line.ends_with("NaN") && !line.contains("} -")), "{samples:?}");
+        assert_eq!(
+            usage(&text, "total", "idle"),
+            usage(&before, "total", "idle"),
+            "no time passed, so nothing changed"
+        );
+        // One counter back, the others on: it counts as one that stood still.
+        let line = first.lines().next().unwrap().to_owned();
+        let words: Vec<u64> = line.split_whitespace().skip(1).map(|word| word.parse().unwrap()).collect();
+        let mut moved = words.clone();
+        moved[0] = moved[0].saturating_sub(100);
+        moved[2] += 50;
+        moved[3] += 50;
+        let render =
+            |words: &[u64]| format!("cpu {}\n", words.iter().map(u64::to_string).collect::<Vec<_>>().join(" "));
+        tree.write("proc/stat", render(&words));
+        let mut agent = boards::agent_in(&tree.0, &["--collector.disable-defaults", "--collector.cpu"]);
+        tree.write("proc/stat", render(&moved));
+        agent.tick();
+        let text = metrics(&mut agent).await;
+        assert_eq!(usage(&text, "total", "user"), Some(0.0));
+        assert_eq!((usage(&text, "total", "system"), usage(&text, "total", "idle")), (Some(50.0), Some(50.0)));
+    });
+}
+
+#[test]
+fn hostile_names_survive() {
+    boards::run(async {
+        let mut agent = boards::agent("hostile", &[]);
+        let text = metrics(&mut agent).await;
+        assert!(Path::new(&boards::fixtures().join("hostile")).is_dir());
+        let interfaces = text.lines().filter(|line| line.starts_with("pi_network_receive_bytes_total{")).count();
+        assert!(interfaces >= 40, "{interfaces}");
+        assert!(text.contains("<img src=x onerror=alert(1)>"), "names are data, not markup");
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let unescaped = line.replace("\\\\", "").replace("\\\"", "");
+            assert_eq!(unescaped.matches('"').count() % 2, 0, "{line}");
+        }
+    });
+}
