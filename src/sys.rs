@@ -2,9 +2,11 @@
 //! function.
 
 use std::ffi::CStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -67,6 +69,65 @@ pub fn statvfs(path: &CStr) -> io::Result<FsStat> {
         files: stat.f_files as u64,
         files_free: stat.f_ffree as u64,
     })
+}
+
+/// Whether `path` is in a real procfs, not in a copy of one.
+pub fn is_procfs(path: &CStr) -> bool {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `path` is a C string, `stat` is as large as statfs wants it, and all-zero is a valid statfs if the call fails.
+    let stat = unsafe {
+        libc::statfs(path.as_ptr(), stat.as_mut_ptr());
+        stat.assume_init()
+    };
+    // The field's type differs between targets, its value does not.
+    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between targets")]
+    let kind = stat.f_type as u64;
+    kind == PROC_SUPER_MAGIC
+}
+
+/// A directory that is kept open and listed again and again without allocations.
+#[derive(Debug)]
+pub struct Directory(File);
+
+impl Directory {
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// What `open(2)` says, or `NotADirectory` from the first listing.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        File::open(path).map(Directory)
+    }
+
+    /// Hands each entry's name, and whether the directory itself says that it is a directory, to `each`; leaves out `.` and `..`.
+    ///
+    /// # Errors
+    /// What `lseek(2)` or `getdents64(2)` says.
+    pub fn list(&mut self, mut each: impl FnMut(&[u8], bool)) -> io::Result<()> {
+        /// What stands before the name in `struct linux_dirent64`: inode, offset, length of the record, kind.
+        const HEAD: usize = 8 + 8 + 2 + 1;
+        self.0.seek(SeekFrom::Start(0))?;
+        let mut records = [0_u8; 4096];
+        loop {
+            // SAFETY: the kernel writes at most `records.len()` bytes into `records`.
+            let filled =
+                unsafe { libc::syscall(libc::SYS_getdents64, self.0.as_raw_fd(), records.as_mut_ptr(), records.len()) };
+            let filled = usize::try_from(filled).map_err(|_| io::Error::last_os_error())?;
+            if filled == 0 {
+                return Ok(());
+            }
+            let mut rest = &records[..filled.min(records.len())];
+            while rest.len() > HEAD {
+                let length = usize::from(u16::from_ne_bytes([rest[16], rest[17]])).clamp(HEAD, rest.len());
+                let (record, behind) = rest.split_at(length);
+                let name = record[HEAD..].split(|&byte| byte == 0).next().unwrap_or_default();
+                if name != b"." && name != b".." {
+                    each(name, record[18] == libc::DT_DIR);
+                }
+                rest = behind;
+            }
+        }
+    }
 }
 
 /// Reads a clock of the kernel; zero if it has no such clock.
@@ -262,6 +323,39 @@ mod tests {
         std::thread::sleep(Duration::from_millis(5));
         assert!(since_boot() > boot && unix_time() > unix);
         assert!(unix.as_secs() > 1_600_000_000);
+    }
+
+    #[test]
+    fn a_directory_is_listed_like_the_standard_library_lists_it() {
+        let path = std::env::temp_dir().join(format!("pi-monitor-directory-{}", std::process::id()));
+        for number in 0..300 {
+            std::fs::create_dir_all(path.join(format!("directory with a long name {number}"))).unwrap();
+        }
+        std::fs::write(path.join("file"), "").unwrap();
+        let mut directory = Directory::open(&path).unwrap();
+        for _ in 0..2 {
+            let (mut names, mut directories) = (Vec::new(), 0);
+            directory
+                .list(|name, is_directory| {
+                    names.push(String::from_utf8(name.to_vec()).unwrap());
+                    directories += usize::from(is_directory);
+                })
+                .unwrap();
+            let mut expected: Vec<_> = std::fs::read_dir(&path)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            expected.sort();
+            assert_eq!((names, directories), (expected, 300));
+        }
+        std::fs::remove_dir_all(&path).unwrap();
+        assert!(Directory::open(Path::new("/dev/null")).unwrap().list(|_, _| ()).is_err());
+    }
+
+    #[test]
+    fn procfs_is_known() {
+        assert!(is_procfs(c"/proc") && !is_procfs(c"/dev") && !is_procfs(c"/nowhere"));
     }
 
     #[test]

@@ -8,9 +8,9 @@ use crate::fault::{Bad, Fault, First};
 use crate::metric::{Family, Place, Table, Unit, Value};
 use crate::snapshot::Snapshot;
 use crate::source::{Shared, Source};
-use crate::sys;
+use crate::sys::{self, Directory};
 use crate::text::{lines, uint, words};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Filled by [`crate::agent::Agent`], which runs the collectors.
 pub static COLLECTORS: Table<1, 2> = Table::new(
@@ -56,6 +56,7 @@ struct Agent {
     boot: Shared,
     limits: Source,
     descriptors: PathBuf,
+    directory: Option<Directory>,
     page_size: u64,
 }
 
@@ -66,6 +67,7 @@ impl Agent {
             boot: setup.shared_proc("stat"),
             limits: setup.proc("self/limits"),
             descriptors: setup.roots.proc.join("self/fd"),
+            directory: None,
             page_size: sys::page_size(),
         }
     }
@@ -73,7 +75,7 @@ impl Agent {
 
 impl Collect for Agent {
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let Agent { own, boot, limits, descriptors, page_size } = self;
+        let Agent { own, boot, limits, descriptors, directory, page_size } = self;
         out.row(&BUILD, [crate::VERSION.as_bytes(), std::env::consts::ARCH.as_bytes()], [true.into()]);
         let mut first = First::new();
         let process = first.keep(own.parse(parse)).unwrap_or_default();
@@ -86,7 +88,7 @@ impl Collect for Agent {
             resident_pages.map(|pages| pages.saturating_mul(*page_size)).into(),
             virtual_bytes.into(),
             threads.into(),
-            count_descriptors(descriptors).into(),
+            count_descriptors(descriptors, directory).into(),
             max_fds.into(),
             ticks(boot_ticks.zip(start_ticks).map(|(boot, start)| boot.saturating_add(start))).into(),
         ];
@@ -136,12 +138,16 @@ fn boot_time(text: &[u8]) -> Option<u64> {
 }
 
 /// From Linux 6.2 on the directory's size is the number of descriptors; before, its entries have to be counted.
-fn count_descriptors(path: &PathBuf) -> Option<u64> {
+fn count_descriptors(path: &Path, directory: &mut Option<Directory>) -> Option<u64> {
     let size = std::fs::metadata(path).ok()?.len();
     if size > 0 && path.starts_with("/proc") {
         return Some(size);
     }
-    Some(std::fs::read_dir(path).ok()?.count() as u64)
+    if directory.is_none() {
+        *directory = Some(Directory::open(path).ok()?);
+    }
+    let mut count = 0;
+    directory.as_mut()?.list(|_, _| count += 1).ok().map(|()| count)
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@ use pi_monitor::agent::{Agent, Machine};
 use pi_monitor::cli::Options;
 use pi_monitor::format::Format;
 use pi_monitor::sys::FsStat;
+use pi_monitor::text::{uint, unescape_octal};
 use std::ffi::CStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,14 +48,19 @@ pub fn agent_in(tree: &Path, flags: &[&str]) -> Agent {
 ///
 /// Columns, separated by tabs: mount point, bsize, frsize, blocks, bfree, bavail, files, ffree.
 fn statfs(path: &CStr) -> io::Result<FsStat> {
-    let path = path.to_str().map_err(|_| io::ErrorKind::NotFound)?;
-    let (tree, mountpoint) = path.split_once("/root/").ok_or(io::ErrorKind::NotFound)?;
-    let text = std::fs::read_to_string(format!("{tree}/root/statfs.txt"))?;
-    let wanted = format!("/{mountpoint}").replace('\\', "\\134").replace(' ', "\\040").replace('\n', "\\012");
-    let line = text.lines().find(|line| line.split('\t').next() == Some(&wanted)).ok_or(io::ErrorKind::NotFound)?;
-    let numbers: Vec<u64> = line.split('\t').skip(1).map(|word| word.parse().unwrap()).collect();
+    let path = path.to_bytes();
+    let at = path.windows(6).position(|part| part == b"/root/").ok_or(io::ErrorKind::NotFound)?;
+    let (tree, mountpoint) = (std::ffi::OsStr::from_bytes(&path[..at]), &path[at + 5..]);
+    let table = std::fs::read(Path::new(tree).join("root/statfs.txt"))?;
+    let line = table.split(|&byte| byte == b'\n').find(|line| {
+        let mut name = Vec::new();
+        unescape_octal(line.split(|&byte| byte == b'\t').next().unwrap_or_default(), &mut name);
+        name == mountpoint
+    });
+    let line = line.ok_or(io::ErrorKind::NotFound)?;
+    let numbers: Vec<u64> = line.split(|&byte| byte == b'\t').skip(1).map(|word| uint(word).unwrap()).collect();
     let [_bsize, block_size, blocks, blocks_free, blocks_available, files, files_free] = numbers[..] else {
-        panic!("{tree}/root/statfs.txt: {line}");
+        panic!("{}: {}", tree.display(), line.escape_ascii());
     };
     Ok(FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free })
 }

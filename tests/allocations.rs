@@ -1,0 +1,78 @@
+//! After warm-up, a collection and every format of it allocate nothing.
+
+use pi_monitor::agent::{Agent, Machine};
+use pi_monitor::cli::Options;
+use pi_monitor::format::Format;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller promised.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const WARM_UP: usize = 20;
+const ROUNDS: usize = 1000;
+
+/// Allocations of `ROUNDS` ticks, collections and all formats, each plain and compressed.
+fn allocations(flags: &[String]) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = Options::parse(flags.iter().cloned()).unwrap();
+        let mut agent = Agent::new(&options, Machine::default());
+        let mut before = 0;
+        for round in 0..WARM_UP + ROUNDS {
+            if round == WARM_UP {
+                before = ALLOCATIONS.load(Ordering::Relaxed);
+            }
+            agent.tick();
+            for format in [Format::Prometheus, Format::OpenMetrics, Format::Json] {
+                for gzip in [false, true] {
+                    assert!(agent.page(format, gzip, Duration::ZERO).await.len() > 1000);
+                }
+            }
+        }
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    })
+}
+
+// One test, since the counter counts every thread's allocations.
+#[test]
+fn nothing_is_allocated_after_warm_up() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pi-3a-plus");
+    let root = |name: &str| format!("--path.{name}fs={}", tree.join(name).display());
+    // In a fixture tree, `statvfs` asks this machine; what it answers makes no difference here.
+    let counted = allocations(&["proc", "sys", "root"].map(root));
+    println!("fixture tree: {counted} allocations in {ROUNDS} rounds");
+    assert_eq!(counted, 0, "on the fixture tree");
+
+    // This machine may have mounts that a helper process is asked about, which takes messages.
+    let counted = allocations(&["--no-collector.disk".to_owned()]);
+    println!("this machine: {counted} allocations in {ROUNDS} rounds");
+    // A file of /proc may outgrow its buffer while the machine works; that happens once, not in every round.
+    assert!(counted <= 2, "{counted} on this machine");
+}
