@@ -4,8 +4,10 @@ use crate::background::RemoteStat;
 use crate::cli::Options;
 use crate::collect::{self, Collect, Context, Registration, Setup, StatFs, agent::COLLECTORS};
 use crate::format::{self, Format, Gzip};
+use crate::history::{History, Request, Times};
 use crate::metric::Value;
 use crate::snapshot::{Moment, Snapshot};
+use crate::source::read_once;
 use crate::sys;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -40,6 +42,12 @@ pub struct Agent {
     filled: bool,
     moments: u64,
     pages: [Rendered; Format::COUNT],
+    /// What the last tick saw: only the collectors that history keeps something of.
+    sampled: Snapshot,
+    history: History,
+    history_page: Rendered,
+    /// The beginning of the kernel's number for this boot.
+    boot_id: String,
     gzip: Gzip,
 }
 
@@ -53,6 +61,8 @@ impl std::fmt::Debug for Agent {
 struct Slot {
     registration: &'static Registration,
     collector: Box<dyn Collect>,
+    /// Whether history keeps any of its families.
+    charted: bool,
     /// What went wrong last time, as it was logged; empty if nothing did.
     fault: String,
     duration: Duration,
@@ -68,14 +78,17 @@ struct Rendered {
 #[derive(Default)]
 struct Cached {
     page: Page,
-    of: Option<u64>,
+    of: Option<Key>,
 }
 
+/// What a page shows: the collection or tick, and the rest of what was asked for.
+type Key = (u64, u64);
+
 impl Cached {
-    /// The page of collection `id`, rendered by `fill` if it is of another one.
+    /// The page of `id`, rendered by `fill` if it is of another one.
     ///
     /// The buffer is used again unless a slow client still reads from it.
-    fn get(&mut self, id: u64, fill: impl FnOnce(&mut Vec<u8>)) -> Page {
+    fn get(&mut self, id: Key, fill: impl FnOnce(&mut Vec<u8>)) -> Page {
         if self.of != Some(id) {
             if Arc::get_mut(&mut self.page).is_none() {
                 self.page = Arc::default();
@@ -90,17 +103,33 @@ impl Cached {
     }
 }
 
+impl Rendered {
+    fn get(&mut self, id: Key, gzip: Option<&mut Gzip>, fill: impl FnOnce(&mut Vec<u8>)) -> Page {
+        let page = self.plain.get(id, fill);
+        match gzip {
+            Some(compressor) => self.gzip.get(id, |out| compressor.compress(&page, out)),
+            None => page,
+        }
+    }
+}
+
 impl Agent {
     /// Makes the collectors that `options` ask for and takes the first reading of those that need two.
     pub fn new(options: &Options, machine: Machine) -> Self {
         let mut setup = Setup::new(&options.roots, machine.statfs, options);
-        let mut snapshot = Snapshot::new();
+        let (mut snapshot, mut sampled) = (Snapshot::new(), Snapshot::new());
         let mut slots = Vec::new();
         for registration in collect::ALL.iter().filter(|registration| options.is_enabled(registration.name)) {
             snapshot.register(registration.name, registration.tables);
+            sampled.register(registration.name, registration.tables);
             let collector = (registration.new)(&mut setup);
-            slots.push(Slot { registration, collector, fault: String::new(), duration: Duration::ZERO });
+            let mut families = registration.tables.iter().flat_map(|head| head.families);
+            let charted = families.any(|family| !family.charts.is_empty());
+            slots.push(Slot { registration, collector, charted, fault: String::new(), duration: Duration::ZERO });
         }
+        let history = History::new(&sampled, options.sample_interval);
+        let boot_id = read_once(&options.roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
+        let boot_id = boot_id.iter().copied().take_while(u8::is_ascii_hexdigit).take(8).map(char::from).collect();
         let mut agent = Agent {
             machine,
             slots,
@@ -109,6 +138,10 @@ impl Agent {
             filled: false,
             moments: 0,
             pages: Default::default(),
+            sampled,
+            history,
+            history_page: Rendered::default(),
+            boot_id,
             gzip: Gzip::new(),
         };
         agent.tick();
@@ -120,12 +153,33 @@ impl Agent {
         Moment { id: self.moments, unix: (self.machine.unix_time)(), since_boot: (self.machine.since_boot)() }
     }
 
-    /// Ends one sample interval and begins the next.
+    /// Ends one sample interval and begins the next: tells the collectors, and lets history have what they see now.
+    ///
+    /// This is a collection of its own, so that what a scrape gets is never what a tick saw.
     pub fn tick(&mut self) {
-        let mut context = Context { moment: self.next_moment(), remote: &mut self.remote };
-        for slot in &mut self.slots {
+        let moment = self.next_moment();
+        let Agent { slots, remote, sampled, history, .. } = self;
+        sampled.clear(moment);
+        let mut context = Context { moment, remote };
+        for (index, slot) in slots.iter_mut().enumerate() {
             slot.collector.tick(&mut context);
+            if slot.charted {
+                sampled.select(index);
+                // A fault is told by the next scrape; what could be read is kept.
+                let _ = slot.collector.collect(&mut context, sampled);
+            }
         }
+        history.sample(sampled);
+    }
+
+    /// The recent past of the charted series as JSON.
+    pub fn history(&mut self, request: Request, gzip: bool) -> Page {
+        let Agent { machine, history, history_page, boot_id, gzip: compressor, .. } = self;
+        let Request { range, since } = request;
+        let asked = (range as u64) << 56 | since.map_or(0, |since| since + 1);
+        let times = Times { unix: (machine.unix_time)(), since_boot: (machine.since_boot)(), boot_id };
+        let id = (history.last_tick(), asked);
+        history_page.get(id, gzip.then_some(compressor), |out| history.write(request, &times, out))
     }
 
     /// What the machine looks like now, or looked like at most `max_age` ago.
@@ -141,9 +195,7 @@ impl Agent {
     pub async fn page(&mut self, format: Format, gzip: bool, max_age: Duration) -> Page {
         let id = self.snapshot(max_age).await.moment.id;
         let Agent { snapshot, pages, gzip: compressor, .. } = self;
-        let Rendered { plain, gzip: packed } = &mut pages[format as usize];
-        let page = plain.get(id, |out| format::render(format, snapshot, out));
-        if gzip { packed.get(id, |out| compressor.compress(&page, out)) } else { page }
+        pages[format as usize].get((id, 0), gzip.then_some(compressor), |out| format::render(format, snapshot, out))
     }
 
     async fn collect(&mut self) {

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod collect;
 pub mod fault;
 pub mod format;
+pub mod history;
 pub mod log;
 pub mod metric;
 pub mod pattern;

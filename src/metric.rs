@@ -65,6 +65,72 @@ pub struct Dimension {
     pub values: &'static [&'static str],
 }
 
+/// How the values of several rows, dimension values or families become the one value of a [`Chart`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine {
+    /// They are added.
+    Sum,
+    /// The largest counts.
+    Max,
+    /// The first counts, in the order of rows.
+    First,
+}
+
+/// A series that [`history`](crate::history) keeps, as part of the family that it is made of.
+///
+/// A gauge is kept as it is. A counter becomes a rate for each row; one of seconds becomes the percentage of time that it counts.
+/// Families that name the same series all feed it.
+#[derive(Debug)]
+pub struct Chart {
+    pub series: &'static str,
+    pub combine: Combine,
+    /// Whether a row counts, by its first label's text (empty if the table has no labels).
+    pub rows: fn(&str) -> bool,
+    /// Which values of the family's dimension count; all if empty.
+    pub values: &'static [&'static str],
+    /// Whether coarse steps keep the largest value of their time instead of the average, as is right for states.
+    pub peak: bool,
+}
+
+impl Chart {
+    const fn new(series: &'static str, combine: Combine) -> Self {
+        Chart { series, combine, rows: |_| true, values: &[], peak: false }
+    }
+
+    /// The sum of all that counts.
+    pub const fn sum(series: &'static str) -> Self {
+        Chart::new(series, Combine::Sum)
+    }
+
+    /// The largest of all that counts.
+    pub const fn max(series: &'static str) -> Self {
+        Chart::new(series, Combine::Max)
+    }
+
+    /// The first of all that counts.
+    pub const fn first(series: &'static str) -> Self {
+        Chart::new(series, Combine::First)
+    }
+
+    /// Only rows whose first label `wanted` agrees to.
+    pub const fn rows(mut self, wanted: fn(&str) -> bool) -> Self {
+        self.rows = wanted;
+        self
+    }
+
+    /// Only these values of the family's dimension.
+    pub const fn values(mut self, values: &'static [&'static str]) -> Self {
+        self.values = values;
+        self
+    }
+
+    /// Coarse steps keep the largest value.
+    pub const fn peak(mut self) -> Self {
+        self.peak = true;
+        self
+    }
+}
+
 /// What every output knows about a metric; said once, in the collector's file.
 #[derive(Debug)]
 pub struct Family {
@@ -73,22 +139,30 @@ pub struct Family {
     pub kind: Kind,
     pub unit: Unit,
     pub by: Option<Dimension>,
+    /// What history keeps of it.
+    pub charts: &'static [Chart],
 }
 
 impl Family {
     /// A value that goes up and down.
     pub const fn gauge(name: &'static str, help: &'static str, unit: Unit) -> Self {
-        Family { name, help, kind: Kind::Gauge, unit, by: None }
+        Family { name, help, kind: Kind::Gauge, unit, by: None, charts: &[] }
     }
 
     /// A value that only grows; the name ends in `_total`.
     pub const fn counter(name: &'static str, help: &'static str, unit: Unit) -> Self {
-        Family { name, help, kind: Kind::Counter, unit, by: None }
+        Family { name, help, kind: Kind::Counter, unit, by: None, charts: &[] }
     }
 
     /// Splits the family by a label with fixed values; it then takes one value for each of them.
     pub const fn by(mut self, label: &'static str, values: &'static [&'static str]) -> Self {
         self.by = Some(Dimension { label, values });
+        self
+    }
+
+    /// Keeps the family in the agent's memory, as these series.
+    pub const fn history(mut self, charts: &'static [Chart]) -> Self {
+        self.charts = charts;
         self
     }
 
@@ -183,6 +257,11 @@ impl Value {
     /// A span of time in seconds, to the microsecond.
     pub fn seconds(span: std::time::Duration) -> Self {
         Value::decimal(u64::try_from(span.as_micros()).unwrap_or(u64::MAX), 6)
+    }
+
+    /// The number `factor` times; stays at the largest one that fits.
+    pub const fn times(self, factor: u64) -> Self {
+        Value { digits: self.digits.saturating_mul(factor), ..self }
     }
 
     /// Whether there is a number.

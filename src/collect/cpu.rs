@@ -3,7 +3,7 @@
 
 use super::{Collect, Context, Registration, Setup};
 use crate::fault::{Bad, Fault, First};
-use crate::metric::{Family, Place, Table, Unit, Value};
+use crate::metric::{Chart, Family, Place, Table, Unit, Value};
 use crate::snapshot::Snapshot;
 use crate::source::Shared;
 use crate::text::{lines, uint, words};
@@ -14,6 +14,13 @@ static MODE_NAMES: [&str; MODES] = ["user", "nice", "system", "idle", "iowait", 
 const IDLE: usize = 3;
 const IOWAIT: usize = 4;
 
+/// The row of all CPUs together.
+const TOTAL: &str = "total";
+
+fn is_total(cpu: &str) -> bool {
+    cpu == TOTAL
+}
+
 static CPUS: Table<1, { 2 * MODES }> = Table::new(
     Place::List("cpus"),
     &["cpu"],
@@ -23,7 +30,14 @@ static CPUS: Table<1, { 2 * MODES }> = Table::new(
             "Share of the last sample interval that the CPU spent in each mode; the modes sum to 100.",
             Unit::Percent,
         )
-        .by("mode", &MODE_NAMES),
+        .by("mode", &MODE_NAMES)
+        .history(&[
+            Chart::sum("cpu_user").rows(is_total).values(&["user", "nice"]),
+            Chart::sum("cpu_system").rows(is_total).values(&["system"]),
+            Chart::sum("cpu_iowait").rows(is_total).values(&["iowait"]),
+            Chart::sum("cpu_irq").rows(is_total).values(&["irq", "softirq"]),
+            Chart::sum("cpu_steal").rows(is_total).values(&["steal"]),
+        ]),
         Family::counter("pi_cpu_seconds_total", "Time that the CPU spent in each mode since boot.", Unit::Seconds)
             .by("mode", &MODE_NAMES),
     ],
@@ -107,7 +121,7 @@ impl Collect for Cpu {
                     *value = Value::decimal(ticks, 2);
                 }
             }
-            out.row(&CPUS, [if line.id == Id::Total { b"total" } else { line.name }], values);
+            out.row(&CPUS, [if line.id == Id::Total { TOTAL.as_bytes() } else { line.name }], values);
         })
     }
 

@@ -3,7 +3,7 @@
 
 use super::{Collect, Context, Registration};
 use crate::fault::{Bad, Fault};
-use crate::metric::{Family, Place, Table, Unit, Value};
+use crate::metric::{Chart, Family, Place, Table, Unit, Value};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::text::{lines, uint, words};
@@ -21,16 +21,18 @@ static MEMORY: Table<0, 25> = Table::new(
             "pi_memory_total_bytes",
             "Memory that the kernel manages: what is built in, less what firmware and kernel keep.",
         ),
-        bytes("pi_memory_used_bytes", "Memory that programs cannot have: total less available, as `free` counts it."),
+        bytes("pi_memory_used_bytes", "Memory that programs cannot have: total less available, as `free` counts it.")
+            .history(&[Chart::first("memory_used")]),
         bytes("pi_memory_free_bytes", "Memory that nothing uses, not even a cache."),
         bytes(
             "pi_memory_available_bytes",
             "Memory that programs can have without swapping, as the kernel estimates it.",
         ),
         bytes("pi_memory_buffers_bytes", "Cache of block devices' raw contents."),
-        bytes("pi_memory_cached_bytes", "Cache of files' contents, shared memory and tmpfs included."),
+        bytes("pi_memory_cached_bytes", "Cache of files' contents, shared memory and tmpfs included.")
+            .history(&[Chart::first("memory_cached")]),
         bytes("pi_memory_swap_total_bytes", "Swap space."),
-        bytes("pi_memory_swap_used_bytes", "Swap space in use."),
+        bytes("pi_memory_swap_used_bytes", "Swap space in use.").history(&[Chart::first("swap_used")]),
         bytes("pi_memory_swap_free_bytes", "Swap space not in use."),
         bytes("pi_memory_swap_cached_bytes", "Memory that holds pages which are also in swap."),
         bytes("pi_memory_active_bytes", "Memory used lately and seldom reclaimed."),

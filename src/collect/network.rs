@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration, check_pattern};
 use crate::cli::Flag;
 use crate::fault::{Bad, Fault, First};
-use crate::metric::{Family, Place, Table, Unit, Value};
+use crate::metric::{Chart, Family, Place, Table, Unit, Value};
 use crate::pattern::Pattern;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -14,16 +14,23 @@ static INTERFACES: Table<1, 8> = Table::new(
     Place::List("interfaces"),
     &["interface"],
     &[
-        Family::counter("pi_network_receive_bytes_total", "Bytes received.", Unit::Bytes),
+        Family::counter("pi_network_receive_bytes_total", "Bytes received.", Unit::Bytes)
+            .history(&[Chart::sum("network_receive").rows(leaves_the_machine)]),
         Family::counter("pi_network_receive_packets_total", "Packets received.", Unit::Count),
         Family::counter("pi_network_receive_errors_total", "Packets that arrived broken.", Unit::Count),
         Family::counter("pi_network_receive_dropped_total", "Packets that arrived and were dropped.", Unit::Count),
-        Family::counter("pi_network_transmit_bytes_total", "Bytes sent.", Unit::Bytes),
+        Family::counter("pi_network_transmit_bytes_total", "Bytes sent.", Unit::Bytes)
+            .history(&[Chart::sum("network_transmit").rows(leaves_the_machine)]),
         Family::counter("pi_network_transmit_packets_total", "Packets sent.", Unit::Count),
         Family::counter("pi_network_transmit_errors_total", "Packets that could not be sent.", Unit::Count),
         Family::counter("pi_network_transmit_dropped_total", "Packets dropped before they were sent.", Unit::Count),
     ],
 );
+
+/// Whether an interface's traffic goes elsewhere; what is sent through the others stays here, or passes one of these too.
+pub fn leaves_the_machine(interface: &str) -> bool {
+    interface != "lo" && !["veth", "br-", "ifb", "docker"].iter().any(|prefix| interface.starts_with(prefix))
+}
 
 static EXCLUDE: Flag = Flag {
     name: "collector.network.device-exclude",

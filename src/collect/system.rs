@@ -3,12 +3,15 @@
 
 use super::{Collect, Context, Registration, Setup};
 use crate::fault::{Bad, Fault, First};
-use crate::metric::{Family, Place, Table, Unit, Value};
+use crate::metric::{Chart, Family, Place, Table, Unit, Value};
 use crate::snapshot::Snapshot;
 use crate::source::{Shared, Source};
+use crate::sys::{self, Directory};
 use crate::text::{decimal, lines, uint, words};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 static SYSTEM: Table<0, 13> = Table::new(
     Place::Inline,
@@ -19,7 +22,8 @@ static SYSTEM: Table<0, 13> = Table::new(
             "Threads that run, want to run or wait for disks: average over each period.",
             Unit::Count,
         )
-        .by("period", &["1m", "5m", "15m"]),
+        .by("period", &["1m", "5m", "15m"])
+        .history(&[Chart::first("load").values(&["1m"])]),
         Family::gauge("pi_uptime_seconds", "Time since boot.", Unit::Seconds),
         Family::gauge("pi_boot_time_seconds", "When the machine booted, in seconds since 1970.", Unit::Seconds),
         Family::gauge("pi_processes", "Processes.", Unit::Count),
@@ -177,6 +181,9 @@ fn parse_stat(text: &[u8]) -> (Stat, Option<Bad>) {
 #[derive(Debug)]
 struct ProcessCount {
     path: PathBuf,
+    directory: Option<Directory>,
+    /// Whether the links hold the number: not in a copy of procfs.
+    by_links: bool,
     /// Links of `/proc` that are not processes.
     others: u64,
     /// Until when `others` is trusted: a module may add a directory to `/proc`.
@@ -187,41 +194,35 @@ impl ProcessCount {
     const USES: u32 = 1000;
 
     fn new(path: PathBuf) -> Self {
-        ProcessCount { path, others: 0, uses_left: 0 }
+        let by_links = CString::new(path.as_os_str().as_bytes()).is_ok_and(|path| sys::is_procfs(&path));
+        ProcessCount { path, directory: None, by_links, others: 0, uses_left: 0 }
     }
 
     fn count(&mut self) -> Option<u64> {
         if self.uses_left == 0 {
-            let (directories, processes) = list(&self.path)?;
-            let links = std::fs::metadata(&self.path).ok()?.nlink();
-            self.others = 2 + directories;
-            // Another file system (a test's tree), or a kernel that counts in another way: keep to the list.
-            if links.checked_sub(self.others).is_none_or(|counted| counted < processes.max(1))
-                || links == 2 + directories + processes
-            {
+            let (directories, processes) = self.list()?;
+            if !self.by_links {
                 return Some(processes);
             }
+            self.others = 2 + directories;
             self.uses_left = Self::USES;
         }
         self.uses_left -= 1;
         std::fs::metadata(&self.path).ok()?.nlink().checked_sub(self.others)
     }
-}
 
-/// How many directories `path` holds that are no process, and how many that are one.
-fn list(path: &Path) -> Option<(u64, u64)> {
-    let (mut directories, mut processes) = (0, 0);
-    for entry in std::fs::read_dir(path).ok()?.flatten() {
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
+    /// How many directories `/proc` holds that are no process, and how many that are one.
+    fn list(&mut self) -> Option<(u64, u64)> {
+        if self.directory.is_none() {
+            self.directory = Some(Directory::open(&self.path).ok()?);
         }
-        if uint(entry.file_name().as_encoded_bytes()).is_some() {
-            processes += 1;
-        } else {
-            directories += 1;
-        }
+        let (mut directories, mut processes) = (0, 0);
+        let listed = self.directory.as_mut()?.list(|name, is_directory| match uint(name) {
+            Some(_) => processes += 1,
+            None => directories += u64::from(is_directory),
+        });
+        listed.ok().map(|()| (directories, processes))
     }
-    Some((directories, processes))
 }
 
 #[cfg(test)]
@@ -263,16 +264,18 @@ mod tests {
 
     #[test]
     fn processes_are_counted_as_a_list_would() {
-        // Processes come and go meanwhile, so the count must lie between two lists (with room for a few of other tests).
-        let mut counter = ProcessCount::new("/proc".into());
+        // Processes come and go meanwhile, so the count must lie near those of two lists.
+        let mut by_list = ProcessCount { by_links: false, ..ProcessCount::new("/proc".into()) };
+        let mut by_links = ProcessCount::new("/proc".into());
+        assert!(by_links.by_links && by_links.count().is_some());
         for _ in 0..3 {
-            let before = list(Path::new("/proc")).unwrap().1;
-            let counted = counter.count().unwrap();
-            let after = list(Path::new("/proc")).unwrap().1;
+            let (before, counted, after) =
+                (by_list.count().unwrap(), by_links.count().unwrap(), by_list.count().unwrap());
             assert!(
                 counted + 20 >= before.min(after) && counted <= before.max(after) + 20,
                 "{before} {counted} {after}"
             );
         }
+        assert!(by_links.uses_left < ProcessCount::USES);
     }
 }

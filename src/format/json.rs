@@ -74,18 +74,20 @@ fn write_row(section: &Section, row: Row<'_>, collector: &str, object: &mut Obje
 }
 
 /// An object that is being written: puts the commas.
-struct Object<'a> {
+#[derive(Debug)]
+pub struct Object<'a> {
     out: &'a mut Vec<u8>,
     mark: u8,
 }
 
 impl<'a> Object<'a> {
-    fn open(out: &'a mut Vec<u8>) -> Self {
+    /// Begins an object at the end of `out`.
+    pub fn open(out: &'a mut Vec<u8>) -> Self {
         Object { out, mark: b'{' }
     }
 
     /// Appends `"key":`; the value goes into what is returned.
-    fn key(&mut self, key: &str) -> &mut Vec<u8> {
+    pub fn key(&mut self, key: &str) -> &mut Vec<u8> {
         self.out.push(self.mark);
         self.mark = b',';
         write_string(key, self.out);
@@ -93,7 +95,8 @@ impl<'a> Object<'a> {
         self.out
     }
 
-    fn close(self) {
+    /// Ends the object.
+    pub fn close(self) {
         if self.mark == b'{' {
             self.out.push(b'{');
         }

@@ -102,7 +102,8 @@ async fn wait_for_signal(descriptor: OwnedFd) -> std::io::Result<()> {
 /// Ends a sample interval again and again.
 async fn sample(interval: Duration, shared: Rc<Shared>) {
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // History counts time in ticks, so those that were missed are left out and the others stay where they are.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
         shared.agent.lock().await.tick();

@@ -3,6 +3,9 @@
 use super::Shared;
 use crate::agent::Page;
 use crate::format::Format;
+use crate::history::{RANGES, Request as Past};
+use crate::metric::Value;
+use crate::text::decimal;
 use hyper::body::{Body, Buf, Frame, Incoming, SizeHint};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -42,6 +45,7 @@ pub async fn respond(request: Request<Incoming>, shared: &Rc<Shared>) -> Result<
 
 async fn get(request: &Request<Incoming>, shared: &Rc<Shared>) -> Response<Bytes> {
     let headers = request.headers();
+    let query = request.uri().query().unwrap_or_default();
     match request.uri().path() {
         "/" => index(headers),
         "/health" => plain(StatusCode::OK, "ok\n"),
@@ -50,22 +54,62 @@ async fn get(request: &Request<Incoming>, shared: &Rc<Shared>) -> Response<Bytes
             page(format, headers, shared).await
         }
         "/json" => page(Format::Json, headers, shared).await,
-        _ => plain(StatusCode::NOT_FOUND, "not found; there are /, /metrics, /json and /health\n"),
+        "/history" => match parse_history(query) {
+            Ok(past) => {
+                let gzip = accepts_gzip(headers);
+                data(shared.agent.lock().await.history(past, gzip), Format::Json.content_type(), gzip)
+            }
+            Err(wrong) => plain(StatusCode::BAD_REQUEST, wrong),
+        },
+        _ => plain(StatusCode::NOT_FOUND, "not found; there are /, /metrics, /json, /history and /health\n"),
     }
 }
 
 async fn page(format: Format, headers: &HeaderMap, shared: &Rc<Shared>) -> Response<Bytes> {
     let gzip = accepts_gzip(headers);
     let page = shared.agent.lock().await.page(format, gzip, SHARED_FOR).await;
+    data(page, format.content_type(), gzip)
+}
+
+fn data(page: Page, content_type: &'static str, gzip: bool) -> Response<Bytes> {
     let mut response = Response::new(Bytes::shared(page));
     let headers = response.headers_mut();
-    set(headers, header::CONTENT_TYPE, format.content_type());
+    set(headers, header::CONTENT_TYPE, content_type);
     set(headers, header::CACHE_CONTROL, "no-store");
     set(headers, header::VARY, "Accept, Accept-Encoding");
     if gzip {
         set(headers, header::CONTENT_ENCODING, "gzip");
     }
     response
+}
+
+/// The parameters of a query: names and values, still encoded.
+fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query
+        .split('&')
+        .filter(|parameter| !parameter.is_empty())
+        .map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")))
+}
+
+/// `range=10m` (the default), and `since=4711.5`, seconds since boot.
+fn parse_history(query: &str) -> Result<Past, &'static str> {
+    let mut past = Past { range: 1, since: None };
+    for (name, value) in parameters(query) {
+        match name {
+            "range" => {
+                let range = RANGES.iter().position(|(name, ..)| *name == value);
+                past.range = range.ok_or("range is one of 2m, 10m, 1h, 24h and 7d\n")?;
+            }
+            "since" => {
+                let seconds = decimal(value.as_bytes()).and_then(Value::to_f64);
+                let seconds = seconds.filter(|&seconds| seconds < 1e12);
+                past.since =
+                    Some((seconds.ok_or("since is a number of seconds since boot\n")? * 1000.0).round() as u64);
+            }
+            _ => return Err("parameters are range and since\n"),
+        }
+    }
+    Ok(past)
 }
 
 /// The page at `/`, which changes only with the version.
@@ -242,6 +286,21 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(prefers_openmetrics(&headers(header::ACCEPT, value)), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn queries_for_history() {
+        for (query, range, since) in [
+            ("", 1, None),
+            ("range=24h", 3, None),
+            ("since=12.3456&range=2m", 0, Some(12_346)),
+            ("&since=0&", 1, Some(0)),
+        ] {
+            assert_eq!(parse_history(query), Ok(Past { range, since }), "{query}");
+        }
+        for query in ["range=", "range=3h", "since=", "since=-1", "since=nan", "since=9999999999999", "x=1", "range"] {
+            assert!(parse_history(query).is_err(), "{query}");
         }
     }
 
