@@ -1,0 +1,435 @@
+#!/usr/bin/env bash
+#
+# build.sh - builds static pi-monitor binaries for small Linux computers, verifies
+# them and prints their sizes.
+#
+#   scripts/build.sh [options] [TARGET...]
+#
+#   TARGET   aarch64 (default), armv7, armv6 (Pi Zero and 1), riscv64, x86_64, or all.
+#            Each binary is written to dist/pi-monitor-TARGET.
+#
+# Options
+#   --way auto|rustup|zig   how to build (default auto: what the machine has)
+#       rustup  the target's standard library and C library from rustup, linked by
+#               rustup's rust-lld
+#       zig     any Rust with its source code (Debian: rustc-web, cargo-web,
+#               rust-web-src); C library and linker from PyPI's ziglang
+#   --std auto|build|prebuilt   build the standard library for size (default where its
+#               source can be had), or take rustup's, which is larger
+#   --measure   builds aarch64 with one option changed after another and writes the
+#               table of sizes in docs/building.md (about 20 minutes)
+#   --map       prints where the bytes of the first TARGET are, by section and by crate
+#   -h, --help  this text
+#
+# Environment: PI_RUST, PI_INSTALL, XDG_CACHE_HOME (see scripts/lib/toolchain.sh);
+#   CARGO_TARGET_DIR; ZIGLANG, the PyPI requirement (default: the version tried last).
+#
+# Exit status: 0 all built, verified, within the budget; 1 otherwise; 2 bad usage.
+set -euo pipefail
+# shellcheck source=scripts/lib/toolchain.sh
+. "$(dirname "$0")/lib/toolchain.sh"
+
+BUDGET=741000           # bytes, for aarch64
+ZIGLANG=${ZIGLANG:-ziglang==0.17.1}
+ALL_TARGETS="aarch64 armv7 armv6 riscv64 x86_64"
+
+WAY=auto STD=auto ACTION=build TARGETS=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    -h | --help) usage "$0"; exit 0 ;;
+    --way | --std)
+        [ $# -gt 1 ] || die 2 "$1 needs a value"
+        case "$1 $2" in
+        "--way auto" | "--way rustup" | "--way zig") WAY=$2 ;;
+        "--std auto" | "--std build" | "--std prebuilt") STD=$2 ;;
+        *) die 2 "$1 $2: not one of its values (see --help)" ;;
+        esac
+        shift ;;
+    --measure) ACTION=measure ;;
+    --map) ACTION=map ;;
+    -*) die 2 "unknown option $1 (see --help)" ;;
+    all) for t in $ALL_TARGETS; do TARGETS+=("$t"); done ;;
+    *)
+        case " $ALL_TARGETS " in *" $1 "*) TARGETS+=("$1") ;; *) die 2 "unknown target $1; known: $ALL_TARGETS all" ;; esac ;;
+    esac
+    shift
+done
+[ ${#TARGETS[@]} -gt 0 ] || TARGETS=(aarch64)
+[ "$WAY $STD" != "zig prebuilt" ] || die 2 "--way zig always builds the standard library"
+cd "$REPO"
+
+# describe TARGET: what a target is called, and what its ELF file must say.
+# ARM_ARCH is Tag_CPU_arch of the ARM attributes: 10 is v7; 6 and 7 are v6 and v6KZ.
+describe() {
+    ARM_ARCH=0 ARM_FLOAT=- ZIG_CPU=
+    case $1 in
+    aarch64) TRIPLE=aarch64-unknown-linux-musl ZIG_TRIPLE=aarch64-linux-musl CLASS=64 MACHINE=183 ;;
+    armv7) TRIPLE=armv7-unknown-linux-musleabihf ZIG_TRIPLE=arm-linux-musleabihf ZIG_CPU=generic+v7a+vfp3d16
+        CLASS=32 MACHINE=40 ARM_ARCH=10 ARM_FLOAT=hard ;;
+    armv6) TRIPLE=arm-unknown-linux-musleabihf ZIG_TRIPLE=arm-linux-musleabihf ZIG_CPU=arm1176jzf_s
+        CLASS=32 MACHINE=40 ARM_ARCH="6 7" ARM_FLOAT=hard ;;
+    riscv64) TRIPLE=riscv64gc-unknown-linux-musl ZIG_TRIPLE=riscv64-linux-musl CLASS=64 MACHINE=243 ;;
+    x86_64) TRIPLE=x86_64-unknown-linux-musl ZIG_TRIPLE=x86_64-linux-musl CLASS=64 MACHINE=62 ;;
+    esac
+}
+
+# ---------------------------------------------------------------------------
+# The two ways.  Both end in the same link: LLD, called directly with the C
+# library's own start file, so that one recipe decides what the binary is like.
+# A way sets LINKER, CRT (a folder with rcrt1.o, crt1.o, libc.a, libunwind.a),
+# CRT_LIBS and STD_NOW; WAY_ERROR says why it does not work.
+# ---------------------------------------------------------------------------
+WAY_ERROR=
+
+way_rustup() {
+    local lib
+    [ "$RUST_KIND" = rustup ] || { WAY_ERROR="$RUSTC is not rustup's"; return 1; }
+    SYSROOT=$("$RUSTC" --print sysroot)
+    lib=$SYSROOT/lib/rustlib
+    LINKER=$(echo "$lib"/*/bin/rust-lld)
+    [ -x "$LINKER" ] || { WAY_ERROR="$SYSROOT has no rust-lld"; return 1; }
+    CRT=$lib/$TRIPLE/lib/self-contained
+    if [ ! -f "$CRT/libc.a" ]; then
+        [ "$PI_INSTALL" = yes ] || { WAY_ERROR="target $TRIPLE is not installed (PI_INSTALL=no)"; return 1; }
+        say "adding Rust target $TRIPLE (rustup target add)"
+        rustup_add target "$TRIPLE" || { WAY_ERROR=$INSTALL_ERROR; return 1; }
+        [ -f "$CRT/libc.a" ] || { WAY_ERROR="rustup's target $TRIPLE has no C library"; return 1; }
+    fi
+    CRT_LIBS="-lc"
+    STD_NOW=build
+    case $STD in
+    prebuilt) STD_NOW=prebuilt ;;
+    build) need_component rust-src || { WAY_ERROR=$INSTALL_ERROR; return 1; } ;;
+    auto) need_component rust-src || { say "$INSTALL_ERROR: taking rustup's standard library, which makes a larger binary"; STD_NOW=prebuilt; } ;;
+    esac
+}
+
+way_zig() {
+    need_component rust-src || {
+        # The toolchain in use has no source; the distribution's may.
+        [ "$RUST_BIN" != /usr/bin ] || { WAY_ERROR=$INSTALL_ERROR; return 1; }
+        say "$INSTALL_ERROR: trying the distribution's Rust"
+        PI_RUST=debian
+        if ! installed_rust && ! rust_from_debian; then WAY_ERROR=$DEBIAN_ERROR; return 1; fi
+        need_component rust-src || { WAY_ERROR=$INSTALL_ERROR; return 1; }
+    }
+    zig_installed && zig_musl || return 1
+    STD_NOW=build
+}
+
+# PyPI's ziglang in an environment of its own in the cache.
+zig_installed() {
+    local env=$PI_CACHE/$ZIGLANG python
+    ZIG="$env/zig"
+    if [ ! -x "$ZIG" ]; then
+        [ "$PI_INSTALL" = yes ] || { WAY_ERROR="$ZIGLANG is missing (PI_INSTALL=no)"; return 1; }
+        need_commands "the zig linker" python3:python3 || { WAY_ERROR=$INSTALL_ERROR; return 1; }
+        # Debian's python3 needs another package before it can make environments.
+        python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install "the zig linker" python3-venv ||
+            { WAY_ERROR=$INSTALL_ERROR; return 1; }
+        say "installing $ZIGLANG from PyPI (about 90 MB) in $env"
+        rm -rf "$env"
+        mkdir -p "$PI_CACHE"
+        if ! { python3 -m venv "$env" && bounded 900 "$env/bin/pip" -q install --no-cache-dir "$ZIGLANG"; } >&2 </dev/null; then
+            rm -rf "$env"
+            WAY_ERROR="could not install $ZIGLANG from PyPI"
+            return 1
+        fi
+        python=$(echo "$env"/lib/python3*/site-packages/ziglang/zig)
+        [ -x "$python" ] || { WAY_ERROR="$ZIGLANG has no program zig"; return 1; }
+        # rustc calls its linker with "-flavor gnu" in front; zig's name for it is ld.lld.
+        # shellcheck disable=SC2016
+        printf '#!/bin/sh\n[ "$1" != -flavor ] || shift 2\nexec "%s" ld.lld "$@"\n' "$python" >"$env/ld.lld"
+        chmod 755 "$env/ld.lld"
+        ln -s "$python" "$env/zig"
+    fi
+    LINKER=$env/ld.lld
+}
+
+# zig brings musl as source code and compiles it at the first link for a CPU.  Link
+# an empty program and keep what zig then links with: start files and libraries.
+zig_musl() {
+    local kind f tmp
+    CRT=$PI_CACHE/musl/$ZIGLANG-$TRIPLE
+    CRT_LIBS="-lc -lzigc -lcompiler_rt"
+    [ ! -d "$CRT" ] || return 0
+    say "compiling musl for $TRIPLE (zig)"
+    mkdir -p "$PI_CACHE/musl" && tmp=$(mktemp -d "$PI_CACHE/musl/.new.XXXXXX")
+    printf 'int main(void) { return 0; }\n' >"$tmp/empty.c"
+    # The libraries must be the position-independent ones: they come last.
+    for kind in -no-pie -pie; do
+        if ! (cd "$tmp" && ZIG_GLOBAL_CACHE_DIR=$PI_CACHE/zig-cache ZIG_LOCAL_CACHE_DIR=$PI_CACHE/zig-cache ZIG_VERBOSE_LINK=1 \
+            bounded 900 "$ZIG" cc -target "$ZIG_TRIPLE" ${ZIG_CPU:+-mcpu=$ZIG_CPU} -Os -static $kind -o empty empty.c -lunwind 2>link.log </dev/null); then
+            tail -n 5 "$tmp/link.log" | cut -c1-300 >&2
+            rm -rf "$tmp"
+            WAY_ERROR="zig could not link for $ZIG_TRIPLE"
+            return 1
+        fi
+        for f in $(tail -n 1 "$tmp/link.log" | tr ' ' '\n' | grep -E '/(r?crt1\.o|libc\.a|libzigc\.a|libcompiler_rt\.a|libunwind\.a)$'); do
+            cp "$f" "$tmp/"
+        done
+    done
+    rm "$tmp/empty" "$tmp/empty.c" "$tmp/link.log"
+    for f in rcrt1.o crt1.o libc.a libzigc.a libcompiler_rt.a libunwind.a; do
+        if [ ! -f "$tmp/$f" ]; then
+            rm -rf "$tmp"
+            WAY_ERROR="zig did not link with a file $f"
+            return 1
+        fi
+    done
+    mv "$tmp" "$CRT" 2>/dev/null || rm -rf "$tmp"   # another run was faster
+}
+
+# choose_way TARGET: sets WAY_NOW.  auto prefers what makes small binaries: rustup with
+# the standard library's source, zig, then rustup with its ready-made library.
+choose_way() {
+    local errors=
+    describe "$1"
+    case $WAY in
+    auto | rustup)
+        if way_rustup; then
+            if [ "$STD_NOW" = build ] || [ "$WAY $STD" != "auto auto" ]; then WAY_NOW=rustup; return; fi
+        fi
+        errors="rustup: ${WAY_ERROR:-no source of the standard library}" ;;
+    esac
+    case $WAY in
+    auto | zig)
+        [ -z "$errors" ] || say "$1: not built with $errors; trying zig"
+        WAY_NOW=zig
+        if way_zig; then return; fi
+        errors="$errors${errors:+; }zig: $WAY_ERROR"
+        if [ "$WAY" = auto ] && find_rust && way_rustup; then
+            say "$1: no zig ($WAY_ERROR); taking rustup's ready-made standard library"
+            WAY_NOW=rustup
+            return
+        fi ;;
+    esac
+    die 1 "cannot build for $1: $errors"
+}
+
+# ---------------------------------------------------------------------------
+# The build.  docs/building.md says what each option is worth.
+# ---------------------------------------------------------------------------
+
+# compile OUTPUT [CHANGE...]: builds for the target that choose_way prepared, copies the
+# binary to OUTPUT.  A CHANGE alters the recipe, for --measure and --map.
+compile() {
+    local output=$1 change pie=yes relr=yes icf=yes unwind=no features='' std=$STD_NOW flags=() args=() dir binary
+    shift
+    dir=${CARGO_TARGET_DIR:-$REPO/target}/static-$WAY_NOW-$std
+    flags+=(-C "linker=$LINKER" -C linker-flavor=ld.lld -C link-self-contained=no
+        -C target-feature=+crt-static -L "native=$CRT")
+    for change in "$@"; do
+        case $change in
+        pie=*) pie=${change#*=} ;;
+        relr=*) relr=${change#*=} ;;
+        icf=*) icf=${change#*=} ;;
+        unwind=*) unwind=${change#*=} ;;
+        features=*) features=${change#*=} ;;
+        std=*) std=${change#*=} ;;
+        opt=*) args+=(--config "profile.release.opt-level=${change#*=}") ;;
+        profile=*) args+=(--config "profile.release.${change#*=}") ;;
+        rust=*) # words for rustc
+            # shellcheck disable=SC2206
+            flags+=(${change#*=}) ;;
+        dir=*) dir=${change#*=} ;;
+        esac
+    done
+    # Static and position-independent: rcrt1.o is musl's start file that relocates the
+    # program itself.  -z now and read-only relocations are rustc's default.
+    if [ "$pie" = yes ]; then
+        flags+=(-C relocation-model=pic -C link-arg=-pie -C link-arg=--no-dynamic-linker -C "link-arg=$CRT/rcrt1.o")
+    else
+        flags+=(-C relocation-model=static -C "link-arg=$CRT/crt1.o")
+    fi
+    # Relative relocations packed into bitmaps; musl's start file knows them since 1.2.4.
+    if [ "$pie $relr" = "yes yes" ] && musl_knows_relr; then flags+=(-C link-arg=--pack-dyn-relocs=relr); fi
+    # Cortex-A53 (Pi 3, Zero 2) may compute a wrong address after some load sequences.
+    if [ "$TRIPLE" = aarch64-unknown-linux-musl ]; then flags+=(-C link-arg=--fix-cortex-a53-843419); fi
+    [ "$icf" = no ] || flags+=(-C link-arg=--icf=all)
+    for change in $CRT_LIBS; do flags+=(-C "link-arg=$change"); done
+    if [ "$std" = build ]; then
+        # No unwinding tables: a panic aborts, nothing ever walks them.
+        [ "$unwind" = yes ] || flags+=(-C force-unwind-tables=no)
+        args+=(-Z "build-std=std,panic_abort")
+        # No backtraces: they would be bare addresses, the binary has no symbols.
+        [ "$features" = default ] || args+=(-Z "build-std-features=$features")
+        export RUSTC_BOOTSTRAP=1    # -Z options on a stable compiler
+    else
+        unset RUSTC_BOOTSTRAP
+    fi
+    rm -f "$dir/$TRIPLE/release/pi-monitor"
+    CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}") CARGO_TARGET_DIR=$dir \
+        "$CARGO" build --release --locked --bin pi-monitor --target "$TRIPLE" ${args[@]+"${args[@]}"} >&2 ||
+        return 1
+    binary=$dir/$TRIPLE/release/pi-monitor
+    mkdir -p "$(dirname "$output")"
+    cp "$binary" "$output.new" && mv "$output.new" "$output"
+}
+
+# The binary relocates itself with the start file's code, so that must know RELR.
+# zig's musl does (1.2.5).  rustup's is 1.2.5 since Rust 1.93.
+musl_knows_relr() { [ "$WAY_NOW" = zig ] || version_at_least "$RUST_VERSION" 1.93; }
+
+file_size() { wc -c <"$1" | tr -d ' '; }
+# 741000 -> 741,000
+grouped() { echo "$1" | sed -e :a -e 's/\([0-9]\)\([0-9]\{3\}\)\($\|,\)/\1,\2\3/' -e ta; }
+
+# verify TARGET FILE: what the ELF file itself says, against what it must be.
+verify() {
+    local target=$1 file=$2 facts bad=0 want arch
+    facts=$(perl "$REPO/scripts/lib/elf.pl" "$file") || return 1
+    for want in "class=$CLASS" "machine=$MACHINE" "float=$ARM_FLOAT" type=DYN interp=no needed=0 \
+        relro=yes now=yes nx=yes wx=no textrel=no; do
+        case " $facts " in
+        *" $want "*) ;;
+        *) say "$target: $file must have $want, has: $facts"; bad=1 ;;
+        esac
+    done
+    arch=${facts##* arm=} arch=${arch%% *}
+    case " $ARM_ARCH " in
+    *" $arch "*) ;;
+    *) say "$target: $file is for ARM architecture $arch, must be one of: $ARM_ARCH"; bad=1 ;;
+    esac
+    return $bad
+}
+
+build_all() {
+    local target file size status=0 failed=() lines=()
+    for target in "${TARGETS[@]}"; do
+        choose_way "$target"
+        say "$target: building for $TRIPLE with $WAY_NOW, Rust $RUST_VERSION, standard library: $STD_NOW"
+        file=dist/pi-monitor-$target
+        if ! compile "$file"; then
+            say "$target: the build failed"
+            failed+=("$target")
+            continue
+        fi
+        verify "$target" "$file" || failed+=("$target")
+        size=$(file_size "$file")
+        lines+=("$(printf '%-8s %10s bytes  %s' "$target" "$(grouped "$size")" "$file")")
+        if [ "$target" = aarch64 ] && [ "$size" -gt $BUDGET ]; then
+            say "$target: $(grouped "$size") bytes are over the budget of $(grouped $BUDGET)"
+            failed+=("$target")
+        fi
+    done
+    [ ${#lines[@]} -eq 0 ] || printf '%s\n' "${lines[@]}"
+    if [ ${#failed[@]} -gt 0 ]; then
+        say "failed: ${failed[*]}"
+        status=1
+    fi
+    return $status
+}
+
+# ---------------------------------------------------------------------------
+# Figures for docs/building.md
+# ---------------------------------------------------------------------------
+
+print_map() {
+    local tmp
+    tmp=$(mktemp -d)
+    # shellcheck disable=SC2064  # the folder's name is known now
+    trap "rm -rf '$tmp'" EXIT
+    choose_way "${TARGETS[0]}"
+    compile "$tmp/pi-monitor" "rust=-C symbol-mangling-version=v0" 'profile=strip="none"' \
+        "dir=${CARGO_TARGET_DIR:-$REPO/target}/static-map" || die 1 "the build failed"
+    echo "Bytes by section:"
+    perl scripts/lib/elf.pl --sections "$tmp/pi-monitor" | grep -v -E ' \.(symtab|strtab|shstrtab)$'
+    echo "Bytes by crate:"
+    perl scripts/lib/elf.pl --crates "$tmp/pi-monitor"
+}
+
+# Rows of the table: title | changes.  The first block goes from what cargo does by
+# itself to this script's recipe, a step at a time; the second changes the recipe.
+# shellcheck disable=SC2016  # Markdown
+CUMULATIVE='
+release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no
+standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no
+no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no
+identical functions folded (`--icf=all`)|pie=no relr=no
+static-PIE|relr=no
+relocations packed (`--pack-dyn-relocs=relr`): **the recipe**|
+'
+# shellcheck disable=SC2016
+SINGLE='
+`build-std-features=optimize_for_size`|features=optimize_for_size
+`opt-level = "z"`|opt="z"
+`opt-level = 2`|opt=2
+`opt-level = 3`|opt=3
+no file and line in panic messages (`-Z location-detail=none`)|rust=-Zlocation-detail=none
+no `Debug` output (`-Z fmt-debug=none`)|rust=-Zfmt-debug=none
+panics without any message (`-C panic=immediate-abort`)|profile=panic="abort" rust=-Zunstable-options rust=-Cpanic=immediate-abort
+machine outliner (`-C llvm-args=--enable-machine-outliner=always`)|rust=-Cllvm-args=--enable-machine-outliner=always
+dead virtual functions removed (`-Z virtual-function-elimination`)|rust=-Zvirtual-function-elimination
+no RELRO (`-C relro-level=off`)|rust=-Crelro-level=off
+'
+
+measure() {
+    local tmp doc=docs/building.md
+    tmp=$(mktemp -d)
+    # shellcheck disable=SC2064
+    trap "rm -rf '$tmp'" EXIT
+    TARGETS=(aarch64)
+    choose_way aarch64
+    [ "$STD_NOW" = build ] || die 1 "--measure needs the standard library's source"
+    measure_row() { # TITLE CHANGES BASE: prints a table row, sets SIZE
+        local title=$1 changes=$2 base=$3
+        say "measuring: $title"
+        # shellcheck disable=SC2086
+        if ! compile "$tmp/pi-monitor" $changes "dir=$tmp/target" 2>"$tmp/log"; then
+            tail -n 5 "$tmp/log" | cut -c1-300 >&2
+            printf '| %s | does not build | |\n' "$title" >>"$tmp/table"
+            return
+        fi
+        SIZE=$(file_size "$tmp/pi-monitor")
+        if [ -n "$base" ]; then
+            printf '| %s | %s | %+d |\n' "$title" "$(grouped "$SIZE")" $((SIZE - base)) >>"$tmp/table"
+        else
+            printf '| %s | %s | |\n' "$title" "$(grouped "$SIZE")" >>"$tmp/table"
+        fi
+        rm -rf "$tmp/target"
+    }
+    {
+        echo "aarch64, pi-monitor $(sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1), Rust $RUST_VERSION, $WAY_NOW. The change is against the row above."
+        echo
+        echo "| recipe, a step at a time | bytes | change |"
+        echo "|---|---:|---:|"
+    } >"$tmp/table"
+    local title changes last=''
+    while IFS='|' read -r title changes; do
+        [ -n "$title" ] || continue
+        SIZE=''
+        measure_row "$title" "$changes" "$last"
+        last=$SIZE
+    done <<<"$CUMULATIVE"
+    {
+        echo
+        echo "The recipe with one more change, against the recipe ($(grouped "$last") bytes):"
+        echo
+        echo "| not in the recipe | bytes | change |"
+        echo "|---|---:|---:|"
+    } >>"$tmp/table"
+    while IFS='|' read -r title changes; do
+        [ -n "$title" ] || continue
+        measure_row "$title" "$changes" "$last"
+    done <<<"$SINGLE"
+    cat "$tmp/table"
+    grep -q '^<!-- sizes:begin' $doc || die 1 "$doc has no line <!-- sizes:begin -->"
+    grep -q '^<!-- sizes:end' $doc || die 1 "$doc has no line <!-- sizes:end -->"
+    awk -v table="$tmp/table" '
+        /^<!-- sizes:end/ { skip = 0 }
+        !skip { print }
+        /^<!-- sizes:begin/ { skip = 1; while ((getline line < table) > 0) print line }
+    ' $doc >"$tmp/doc"
+    cat "$tmp/doc" >$doc
+    say "wrote the table in $doc"
+}
+
+have perl || need_commands "reading ELF files" perl:perl || die 1 "needs perl: $INSTALL_ERROR"
+find_rust
+need_cc     # the libc crate's build script runs on this machine
+case $ACTION in
+build) build_all ;;
+map) print_map ;;
+measure) measure ;;
+esac
