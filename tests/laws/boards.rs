@@ -60,7 +60,7 @@ fn statfs(path: &CStr) -> io::Result<FsStat> {
     let line = line.ok_or(io::ErrorKind::NotFound)?;
     let numbers: Vec<u64> = line.split(|&byte| byte == b'\t').skip(1).map(|word| uint(word).unwrap()).collect();
     let [_bsize, block_size, blocks, blocks_free, blocks_available, files, files_free] = numbers[..] else {
-        panic!("{}: {}", tree.display(), line.escape_ascii());
+        panic!("{}: {}", Path::new(tree).display(), line.escape_ascii());
     };
     Ok(FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free })
 }

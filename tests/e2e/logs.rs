@@ -1,0 +1,38 @@
+//! One line when a collector's data goes bad, one when it is good again, and nothing in between.
+
+use crate::agent::{Agent, value};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[test]
+fn a_fault_is_logged_when_it_comes_changes_and_goes() {
+    let tree = std::env::temp_dir().join(format!("pi-monitor-logs-{}", std::process::id()));
+    let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pi-3a-plus/proc");
+    let _ = std::fs::remove_dir_all(&tree);
+    assert!(std::process::Command::new("cp").arg("-a").arg(&fixture).arg(&tree).status().unwrap().success());
+    let agent = Agent::start(&[&format!("--path.procfs={}", tree.display())]);
+    let file = tree.join("meminfo");
+    let good = std::fs::read(&file).unwrap();
+    let up = || {
+        // Longer than requests share a collection.
+        std::thread::sleep(Duration::from_millis(120));
+        value(&agent.metrics(), "pi_collector_up{collector=\"memory\"}").unwrap()
+    };
+    assert_eq!(up(), 1.0);
+    assert_eq!(agent.log_lines(), [""; 0]);
+
+    std::fs::write(&file, "MemTotal: lots kB\n").unwrap();
+    assert_eq!((up(), up(), up()), (0.0, 0.0, 0.0));
+    let path = file.display();
+    let wanted = "line 1: wanted a name, a number and kB, found \"MemTotal: lots kB\"";
+    assert_eq!(agent.log_lines(), [format!("warn: collector memory: {path}: {wanted}")]);
+
+    std::fs::write(&file, "").unwrap();
+    assert_eq!((up(), up()), (0.0, 0.0));
+    assert_eq!(agent.log_lines(), [format!("warn: collector memory: {path}: wanted MemTotal, found none")]);
+
+    std::fs::write(&file, good).unwrap();
+    assert_eq!((up(), up()), (1.0, 1.0));
+    assert_eq!(agent.log_lines(), ["info: collector memory: good again"]);
+    std::fs::remove_dir_all(tree).unwrap();
+}
