@@ -213,10 +213,16 @@ fn values(answer: Option<FsStat>, read_only: bool) -> [Value; 8] {
 struct Mount {
     id: u64,
     parent: u64,
+    /// The device's number, major in the upper half. Each filesystem has its own, also those without a device.
+    number: u64,
+    /// Whether all of the filesystem is mounted here, not one of its directories.
+    whole: bool,
     device: Range<usize>,
     /// The mount point behind `--path.rootfs`, with a NUL byte at its end.
     path: Range<usize>,
     fstype: Range<usize>,
+    /// Whether the filesystem itself is read-only. A mount can be so while its filesystem is not, as in the agent's own view of
+    /// the machine when a service manager shields the machine from it.
     read_only: bool,
     local: bool,
     hidden: bool,
@@ -286,8 +292,12 @@ impl Mounts {
         let mut words = words(line);
         let id = uint(words.next()?)?;
         let parent = uint(words.next()?)?;
-        let mountpoint = words.by_ref().nth(2)?;
-        let options = words.next()?;
+        let number = words.next()?;
+        let colon = number.iter().position(|&byte| byte == b':')?;
+        let number = uint(&number[..colon])? << 32 | uint(&number[colon + 1..])?;
+        let whole = words.next()? == b"/";
+        let mountpoint = words.next()?;
+        let _view_options = words.next()?;
         words.by_ref().find(|&word| word == b"-")?;
         let fstype_text = words.next()?;
         // A device can have an empty name, for which the kernel leaves two blanks: then the options come too early.
@@ -306,10 +316,12 @@ impl Mounts {
         self.all.push(Mount {
             id,
             parent,
+            number,
+            whole,
             device: store(device_text, b"", b""),
             path: store(mountpoint, root, b"\0"),
             fstype: store(fstype_text, b"", b""),
-            read_only: is_read_only(options) || is_read_only(super_options),
+            read_only: is_read_only(super_options),
             local: LOCAL.contains(&fstype_text) || PSEUDO.contains(&fstype_text),
             hidden: false,
             selected: false,
@@ -378,13 +390,23 @@ impl Mounts {
         }
     }
 
-    /// Chooses what is told: what can be reached, has space of its own, and `wanted` (mount point, type) agrees to.
+    /// Chooses what is told: what can be reached, has space of its own, `wanted` (mount point, type) agrees to, and is not told
+    /// already by another mount of the same filesystem.
     fn select(&mut self, wanted: impl Fn(&[u8], &[u8]) -> bool) {
-        let Mounts { all, names, root, order: _ } = self;
-        for mount in all {
+        let Mounts { all, names, root, order } = self;
+        for mount in all.iter_mut() {
             let fstype = &names[mount.fstype.clone()];
             mount.selected =
                 !mount.hidden && !PSEUDO.contains(&fstype) && wanted(mountpoint(names, *root, mount), fstype);
+        }
+        // Bind mounts: like `df`, tell a filesystem once where it is mounted as a whole, and leave out its directories.
+        order.sort_unstable_by_key(|&place| (all[place].number, !all[place].selected, !all[place].whole, place));
+        let mut told = None;
+        for &place in order.iter() {
+            match told {
+                Some(number) if number == all[place].number => all[place].selected = false,
+                _ => told = (all[place].selected && all[place].whole).then_some(all[place].number),
+            }
         }
     }
 }
@@ -429,14 +451,14 @@ mod tests {
     fn real_lines() {
         let text = b"21 25 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw
 25 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw
-26 25 0:24 / /run rw,nosuid - tmpfs tmpfs rw,size=89000k
-28 25 179:1 / /boot/firmware ro,relatime shared:29 - vfat /dev/mmcblk0p1 rw,fmask=0022
+26 25 0:24 / /run ro,nosuid - tmpfs tmpfs rw,size=89000k
+28 25 179:1 / /boot/firmware rw,relatime shared:29 - vfat /dev/mmcblk0p1 ro,fmask=0022
 ";
         assert_eq!(names(text), ["/", "/run", "/boot/firmware"]);
         let mut mounts = Mounts::default();
         mounts.parse(text, b"").unwrap();
         let boot = &mounts.all[3];
-        assert!(boot.read_only && !mounts.all[1].read_only);
+        assert!(boot.read_only && !mounts.all[1].read_only && !mounts.all[2].read_only);
         assert_eq!(mounts.bytes(&boot.device), b"/dev/mmcblk0p1");
         assert_eq!(mounts.path(boot), c"/boot/firmware");
     }
@@ -473,6 +495,24 @@ mod tests {
         let moved =
             b"1 0 0:2 / / rw - rootfs none rw\n9 20 0:9 / /run rw - tmpfs tmpfs rw\n20 1 8:1 / / rw - ext4 a rw\n";
         assert_eq!(names(moved), ["/run", "/"]);
+    }
+
+    #[test]
+    fn a_filesystem_is_told_once() {
+        let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw
+2 1 8:1 /srv /mnt/bind rw - ext4 /dev/sda1 rw
+3 1 8:1 / /mnt/again rw - ext4 /dev/sda1 rw
+4 1 0:40 /@home /home rw - btrfs /dev/sdb rw
+5 1 0:40 /@srv /srv rw - btrfs /dev/sdb rw
+6 1 0:41 /inner /opt rw - ext4 /dev/sdc rw
+";
+        assert_eq!(names(text), ["/", "/home", "/srv", "/opt"]);
+        // Unless the whole is not wanted.
+        let mut mounts = Mounts::default();
+        mounts.parse(text, b"").unwrap();
+        mounts.find_hidden();
+        mounts.select(|mountpoint, _| mountpoint != b"/" && mountpoint != b"/mnt/again");
+        assert_eq!(mounts.selected().next().map(|mount| mount.id), Some(2));
     }
 
     #[test]
