@@ -5,9 +5,12 @@
 
 use crate::fault::{Bad, Fault};
 use crate::snapshot::Moment;
+use crate::sys::Directory;
 use std::cell::{Ref, RefCell};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -56,14 +59,23 @@ impl Source {
     /// # Errors
     /// [`Fault::Read`] with the file's path if it cannot be opened or read, or is larger than 4 MiB.
     pub fn read(&mut self) -> Result<&[u8], Fault> {
-        match self.fill() {
-            Ok(()) => Ok(&self.buffer[..self.length]),
-            Err(error) => {
-                self.file = None;
-                self.length = 0;
-                Err(Fault::read(&self.path, error))
-            }
+        match self.try_read() {
+            Ok(_) => Ok(&self.buffer[..self.length]),
+            Err(error) => Err(Fault::read(&self.path, error)),
         }
+    }
+
+    /// Like [`Source::read`] for files that need not be there: an error costs no allocation.
+    ///
+    /// # Errors
+    /// What `open(2)` or `read(2)` says.
+    pub fn try_read(&mut self) -> io::Result<&[u8]> {
+        if let Err(error) = self.fill() {
+            self.file = None;
+            self.length = 0;
+            return Err(error);
+        }
+        Ok(&self.buffer[..self.length])
     }
 
     /// What `parse` makes of the file's present text.
@@ -72,6 +84,32 @@ impl Source {
     /// As [`Source::read`], and [`Fault::Parse`] with the file's path if `parse` finds something unexpected.
     pub fn parse<T>(&mut self, parse: impl FnOnce(&[u8]) -> Result<T, Bad>) -> Result<T, Fault> {
         parse(self.read()?).map_err(|bad| Fault::parse(&self.path, bad))
+    }
+
+    /// What `parse` makes of a device's file, which need not be there or have an answer at every moment.
+    ///
+    /// # Errors
+    /// Errors other than those in [`Sensed`], and [`Fault::Parse`] if `parse` finds something unexpected.
+    pub fn sense<T>(&mut self, parse: impl FnOnce(&[u8]) -> Result<T, Bad>) -> Result<Sensed<T>, Fault> {
+        match self.try_read() {
+            Ok(_) => {
+                let parsed = parse(&self.buffer[..self.length]);
+                parsed.map(Sensed::Value).map_err(|bad| Fault::parse(&self.path, bad))
+            }
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENODEV | libc::ENXIO) => Ok(Sensed::Gone),
+                Some(
+                    libc::ENOENT
+                    | libc::ENOTDIR
+                    | libc::EAGAIN
+                    | libc::EBUSY
+                    | libc::EINVAL
+                    | libc::ENODATA
+                    | libc::EOPNOTSUPP,
+                ) => Ok(Sensed::Silent),
+                _ => Err(Fault::read(&self.path, error)),
+            },
+        }
     }
 
     /// The text that the last [`Source::read`] returned; empty if that failed.
@@ -99,6 +137,30 @@ impl Source {
                 Ok(count) => self.length += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// A device's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sensed<T> {
+    Value(T),
+    /// There is no such file, or the device has nothing to say now.
+    Silent,
+    /// The device is gone; if there is one of its name, it is another one.
+    Gone,
+}
+
+impl<T> Sensed<T> {
+    /// The value, if there is one; notes in `gone` that the device is.
+    pub fn value(self, gone: &mut bool) -> Option<T> {
+        match self {
+            Sensed::Value(value) => Some(value),
+            Sensed::Silent => None,
+            Sensed::Gone => {
+                *gone = true;
+                None
             }
         }
     }
@@ -142,6 +204,82 @@ impl Shared {
     }
 }
 
+/// Devices that have an entry each in a directory of sysfs, such as `thermal_zone0` or `policy4`.
+///
+/// The directory is listed anew at every collection: sysfs tells of a new device in no cheaper way. Class directories
+/// hold links, which do not count in the directory's number of links, and their time of modification stands still.
+#[derive(Debug)]
+pub struct Devices<T> {
+    path: PathBuf,
+    directory: Option<Directory>,
+    wanted: fn(&[u8]) -> bool,
+    all: Vec<Device<T>>,
+}
+
+/// One device.
+#[derive(Debug)]
+pub struct Device<T> {
+    /// Its entry's name.
+    pub name: Vec<u8>,
+    /// What its collector keeps of it.
+    pub state: T,
+    /// Set by the collector when the device's files say that it is gone: if its entry is there, it is another device.
+    pub gone: bool,
+    listed: bool,
+}
+
+impl<T> Devices<T> {
+    /// Those entries of the directory at `path` whose names are `wanted`.
+    pub fn new(path: PathBuf, wanted: fn(&[u8]) -> bool) -> Self {
+        Devices { path, directory: None, wanted, all: Vec::new() }
+    }
+
+    /// Lists the directory: forgets devices that are gone, and lets `make` make those that are new from their path. Tells
+    /// whether there were any of either. A directory that is not there has none.
+    pub fn update(&mut self, make: impl Fn(&Path) -> T) -> bool {
+        let Devices { path, directory, wanted, all } = self;
+        let before = all.len();
+        all.retain(|device| !device.gone);
+        let mut changed = all.len() != before;
+        // A directory that was removed and made again has to be opened again.
+        for _ in 0..2 {
+            for device in &mut *all {
+                device.listed = false;
+            }
+            if directory.is_none() {
+                *directory = Directory::open(path).ok();
+            }
+            let Some(open) = directory else { break };
+            let listed = open.list(|name, _| {
+                if !wanted(name) {
+                    return;
+                }
+                let order = |device: &Device<T>| device.name.len().cmp(&name.len()).then((*device.name).cmp(name));
+                match all.binary_search_by(order) {
+                    Ok(place) => all[place].listed = true,
+                    Err(place) => {
+                        let state = make(&path.join(OsStr::from_bytes(name)));
+                        all.insert(place, Device { name: name.to_owned(), state, gone: false, listed: true });
+                        changed = true;
+                    }
+                }
+            });
+            if listed.is_ok() {
+                break;
+            }
+            *directory = None;
+        }
+        let before = all.len();
+        all.retain(|device| device.listed);
+        changed || all.len() != before
+    }
+
+    /// The devices that the last [`Devices::update`] found, in the order of their numbers.
+    pub fn all(&mut self) -> &mut [Device<T>] {
+        &mut self.all
+    }
+}
+
 /// Reads a small file that cannot change while the agent runs; `None` if it is not there or holds nothing.
 ///
 /// Device-tree strings end with a NUL byte and most files with a newline: both are cut off.
@@ -169,6 +307,41 @@ mod tests {
         assert_eq!(source.read().unwrap().len(), 10_000);
         std::fs::write(&path, "").unwrap();
         assert_eq!(source.read().unwrap(), b"");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn devices_come_go_and_are_replaced() {
+        let dir = std::env::temp_dir().join(format!("pi-monitor-devices-{}", std::process::id()));
+        let mut devices = Devices::new(dir.clone(), |name| name.starts_with(b"zone"));
+        let mut names = |gone: &str| {
+            let changed = devices.update(Path::to_owned);
+            let names = devices.all().iter_mut().map(|device| {
+                let name = String::from_utf8(device.name.clone()).unwrap();
+                assert!(device.state.ends_with(&name));
+                device.gone = name == gone;
+                name
+            });
+            (names.collect::<Vec<_>>().join(" "), changed)
+        };
+        assert_eq!(names(""), (String::new(), false));
+        for name in ["zone10", "zone2", "other3"] {
+            std::fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        assert_eq!(names(""), ("zone2 zone10".to_owned(), true));
+        assert_eq!(names(""), ("zone2 zone10".to_owned(), false));
+        std::fs::remove_dir(dir.join("zone2")).unwrap();
+        std::fs::create_dir(dir.join("zone3")).unwrap();
+        assert_eq!(names("zone3"), ("zone3 zone10".to_owned(), true));
+        assert_eq!(names(""), ("zone3 zone10".to_owned(), true));
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(names(""), (String::new(), true));
+        std::fs::create_dir_all(dir.join("zone3")).unwrap();
+        assert_eq!(names(""), ("zone3".to_owned(), true));
+        // The directory is another one of the same name.
+        std::fs::remove_dir_all(&dir).unwrap();
+        std::fs::create_dir_all(dir.join("zone4")).unwrap();
+        assert_eq!(names(""), ("zone4".to_owned(), true));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

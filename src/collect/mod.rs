@@ -32,6 +32,11 @@ collectors! {
     network
     system
     disk
+    diskio
+    pressure
+    vm
+    thermal
+    cpufreq
     board
     agent
 }

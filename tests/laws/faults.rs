@@ -177,7 +177,7 @@ fn an_unplugged_cpu_disappears_and_starts_anew() {
 
         tree.write("proc/stat", &without);
         let text = metrics(&mut agent).await;
-        assert!(!text.contains("cpu=\"cpu3\"") && usage(&text, "cpu2", "idle").is_some());
+        assert!(!text.contains("pi_cpu_usage_percent{cpu=\"cpu3\"") && usage(&text, "cpu2", "idle").is_some());
         tree.write("proc/stat", &stat);
         assert_eq!(usage(&metrics(&mut agent).await, "cpu3", "idle"), Some(boot));
     });

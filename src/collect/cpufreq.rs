@@ -1,0 +1,136 @@
+//! `/sys/devices/system/cpu/cpufreq/policy*`: how fast each CPU runs, and who decides that.
+//! <https://docs.kernel.org/admin-guide/pm/cpufreq.html#policy-interface-in-sysfs>
+//!
+//! CPUs that share a clock share a policy: its files are read once and told for each of its CPUs.
+
+use super::{Collect, Context, Registration};
+use crate::fault::{Bad, Fault, First};
+use crate::metric::{Chart, Family, Place, Table, Unit, Value};
+use crate::snapshot::Snapshot;
+use crate::source::{Device, Devices, Sensed, Source};
+use crate::text::{trim, uint, words};
+use std::path::Path;
+
+static CPUS: Table<1, 3> = Table::new(
+    Place::List("cpus"),
+    &["cpu"],
+    &[
+        Family::gauge("pi_cpu_frequency_hertz", "The clock frequency that the CPU was set to last.", Unit::Hertz)
+            .history(&[Chart::max("frequency")]),
+        Family::gauge("pi_cpu_frequency_min_hertz", "The lowest frequency that the CPU can run at.", Unit::Hertz),
+        Family::gauge("pi_cpu_frequency_max_hertz", "The highest frequency that the CPU can run at.", Unit::Hertz),
+    ],
+);
+
+static GOVERNORS: Table<2, 1> = Table::new(
+    Place::List("governors"),
+    &["cpu", "governor"],
+    &[Family::gauge("pi_cpu_governor_info", "By which rule the kernel sets the CPU's frequency.", Unit::Info)],
+);
+
+pub static COLLECTOR: Registration = Registration {
+    name: "cpufreq",
+    summary: "clock frequency of each CPU",
+    source: "/sys/devices/system/cpu/cpufreq",
+    tables: &[CPUS.head(), GOVERNORS.head()],
+    flags: &[],
+    new: |setup| {
+        let path = setup.roots.sys.join("devices/system/cpu/cpufreq");
+        Box::new(CpuFreq { policies: Devices::new(path, |name| name.starts_with(b"policy")) })
+    },
+};
+
+struct CpuFreq {
+    policies: Devices<Policy>,
+}
+
+/// CPUs that share a clock.
+struct Policy {
+    cpus: Source,
+    present: Source,
+    governor: Source,
+    /// What the hardware can do; it does not change while the policy is there.
+    limits: [Option<u64>; 2],
+}
+
+impl Policy {
+    fn new(path: &Path) -> Self {
+        let source = |file: &str| Source::new(path.join(file));
+        let limit = |file: &str| source(file).sense(parse_kilohertz).ok().and_then(|limit| limit.value(&mut false)?);
+        Policy {
+            // Those that are offline are in related_cpus only.
+            cpus: source("affected_cpus"),
+            // cpuinfo_cur_freq asks the hardware, which takes root and, on a Pi, a message to the firmware.
+            present: source("scaling_cur_freq"),
+            governor: source("scaling_governor"),
+            limits: [limit("cpuinfo_min_freq"), limit("cpuinfo_max_freq")],
+        }
+    }
+}
+
+impl Collect for CpuFreq {
+    fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        let mut first = First::new();
+        self.policies.update(Policy::new);
+        for Device { state, gone, .. } in self.policies.all() {
+            let Policy { cpus, present, governor, limits: [min, max] } = state;
+            let present = first.keep(present.sense(parse_kilohertz)).and_then(|it| it.value(gone)).flatten();
+            let governor = match first.keep(governor.sense(|text| Ok(text.len()))) {
+                Some(Sensed::Value(_)) => trim(governor.text()),
+                _ => b"",
+            };
+            let Some(Sensed::Value(())) = first.keep(cpus.sense(check_cpus)) else { continue };
+            for cpu in words(cpus.text()) {
+                let mut label = *b"cpu\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+                let length = (3 + cpu.len()).min(label.len());
+                label[3..length].copy_from_slice(&cpu[..length - 3]);
+                let label = &label[..length];
+                let hertz = |kilohertz: Option<u64>| Value::from(kilohertz.map(|it| it.saturating_mul(1000)));
+                out.row(&CPUS, [label], [hertz(present), hertz(*min), hertz(*max)]);
+                if !governor.is_empty() {
+                    out.row(&GOVERNORS, [label, governor], [true.into()]);
+                }
+            }
+        }
+        first.result()
+    }
+}
+
+/// `1800000`: kilohertz; `None` for `<unknown>`, which drivers say that cannot tell.
+fn parse_kilohertz(text: &[u8]) -> Result<Option<u64>, Bad> {
+    let text = trim(text);
+    if text == b"<unknown>" {
+        return Ok(None);
+    }
+    uint(text).map(Some).ok_or_else(|| Bad::new(1, "kilohertz", text))
+}
+
+/// `0 1 2 3`: the policy's CPUs that are online.
+fn check_cpus(text: &[u8]) -> Result<(), Bad> {
+    // More digits than a CPU's number can have would not fit the label.
+    let good = words(text).all(|word| word.len() <= 20 && uint(word).is_some());
+    if good { Ok(()) } else { Err(Bad::new(1, "numbers of CPUs", text)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_files() {
+        assert_eq!(parse_kilohertz(b"1800000\n"), Ok(Some(1_800_000)));
+        assert_eq!(parse_kilohertz(b"<unknown>\n"), Ok(None));
+        assert_eq!(check_cpus(b"0 1 2 3\n"), Ok(()));
+        assert_eq!(check_cpus(b"\n"), Ok(()));
+    }
+
+    #[test]
+    fn garbage_is_named() {
+        for bad in ["", "fast", "-1", "1.8", "18446744073709551616"] {
+            assert_eq!(parse_kilohertz(bad.as_bytes()).unwrap_err().line, 1, "{bad}");
+        }
+        for bad in ["0-3", "0 x", "00000000000000000000000001"] {
+            assert!(check_cpus(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! `/proc/diskstats`: what went to and from each disk, and how long that took.
+//! <https://docs.kernel.org/admin-guide/iostats.html>
+
+use super::{Collect, Context, Registration, check_pattern};
+use crate::cli::Flag;
+use crate::fault::{Bad, Fault, First};
+use crate::metric::{Chart, Family, Place, Table, Unit, Value};
+use crate::pattern::Pattern;
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+use crate::text::{lines, uint, words};
+
+/// Whatever a disk's real sectors are, the kernel counts in these.
+const SECTOR: u64 = 512;
+
+static DISKS: Table<1, 8> = Table::new(
+    Place::List("disks"),
+    &["device"],
+    &[
+        Family::counter("pi_disk_read_bytes_total", "Bytes read.", Unit::Bytes).history(&[Chart::sum("disk_read")]),
+        Family::counter("pi_disk_written_bytes_total", "Bytes written.", Unit::Bytes)
+            .history(&[Chart::sum("disk_write")]),
+        Family::counter("pi_disk_reads_completed_total", "Reads that the disk answered.", Unit::Count),
+        Family::counter("pi_disk_writes_completed_total", "Writes that the disk answered.", Unit::Count),
+        Family::counter(
+            "pi_disk_read_time_seconds_total",
+            "Time that reads took, from the request to the answer, all added up.",
+            Unit::Seconds,
+        ),
+        Family::counter(
+            "pi_disk_write_time_seconds_total",
+            "Time that writes took, from the request to the answer, all added up.",
+            Unit::Seconds,
+        ),
+        Family::counter(
+            "pi_disk_io_time_seconds_total",
+            "Time in which the disk had at least one request to work on.",
+            Unit::Seconds,
+        )
+        .history(&[Chart::max("disk_busy")]),
+        Family::gauge("pi_disk_io_in_progress", "Requests that the disk has not answered yet.", Unit::Count),
+    ],
+);
+
+static EXCLUDE: Flag = Flag {
+    name: "collector.diskio.device-exclude",
+    value: "REGEX",
+    default: r"^((z?ram|loop|fd|sr|dm-|md|bcache|zd)\d+|(h|s|v|xv)d[a-z]+\d+|(mmcblk|nvme\d+n|nbd)\d+p\d+|mmcblk\d+(boot|gp|rpmb)\d*)$",
+    help: "Disks to leave out; the default keeps whole physical disks only.",
+    check: check_pattern,
+};
+
+pub static COLLECTOR: Registration = Registration {
+    name: "diskio",
+    summary: "bytes, requests and time of each disk",
+    source: "/proc/diskstats",
+    tables: &[DISKS.head()],
+    flags: &[&EXCLUDE],
+    new: |setup| {
+        let devices = Devices { exclude: setup.pattern(&EXCLUDE), known: Vec::new() };
+        Box::new(DiskIo { diskstats: setup.proc("diskstats"), devices })
+    },
+};
+
+struct DiskIo {
+    diskstats: Source,
+    devices: Devices,
+}
+
+impl Collect for DiskIo {
+    fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        let DiskIo { diskstats, devices } = self;
+        let text = diskstats.read()?;
+        let mut first = First::new();
+        let mut place = 0;
+        for row in parse(text) {
+            let Some(Row { device, read, written, io_in_progress, io_time }) = first.keep(row) else { continue };
+            let excluded = devices.is_excluded(place, device);
+            place += 1;
+            if excluded {
+                continue;
+            }
+            let bytes = |sectors: u64| Value::from(sectors.saturating_mul(SECTOR));
+            let seconds = |milliseconds| Value::decimal(milliseconds, 3);
+            let values = [
+                bytes(read.sectors),
+                bytes(written.sectors),
+                read.completed.into(),
+                written.completed.into(),
+                seconds(read.time),
+                seconds(written.time),
+                seconds(io_time),
+                io_in_progress.into(),
+            ];
+            out.row(&DISKS, [device], values);
+        }
+        devices.known.truncate(place);
+        first.result().map_err(|bad| Fault::parse(diskstats.path(), bad))
+    }
+}
+
+/// Remembers which devices are excluded: matching two dozen loop and RAM devices at every collection would cost more than all else
+/// here.
+struct Devices {
+    exclude: Pattern,
+    known: Vec<(Vec<u8>, bool)>,
+}
+
+impl Devices {
+    /// Whether `device`, the one at `place` in the kernel's list, is excluded. The kernel's order is the same nearly every time.
+    fn is_excluded(&mut self, place: usize, device: &[u8]) -> bool {
+        let Devices { exclude, known } = self;
+        if known.get(place).is_none_or(|(name, _)| name != device) {
+            match known.iter().skip(place).position(|(name, _)| name == device) {
+                Some(further) => known.swap(place, place + further),
+                None => known.insert(place, (device.to_owned(), exclude.matches(device))),
+            }
+        }
+        known[place].1
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Row<'a> {
+    device: &'a [u8],
+    read: Direction,
+    written: Direction,
+    io_in_progress: u64,
+    /// Milliseconds.
+    io_time: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Direction {
+    completed: u64,
+    sectors: u64,
+    /// Milliseconds.
+    time: u64,
+}
+
+/// Lines such as ` 179       0 mmcblk0 74 0 5192 1193 56 4073 37970 36449 0 3028 37643 0 0 0 0 0 0`: major, minor, name, then reads
+/// completed, merged, sectors, milliseconds; the same of writes; requests in progress, milliseconds busy, weighted
+/// milliseconds; and from Linux 4.18 and 5.5 on the same as at first of discards and flushes.
+fn parse(text: &[u8]) -> impl Iterator<Item = Result<Row<'_>, Bad>> {
+    // Every machine with a /proc/diskstats has some device in it, if only a RAM disk.
+    let missing = text.is_empty().then(|| Err(Bad::missing("a line for each disk")));
+    let rows = lines(text).map(|(number, line)| {
+        parse_line(line).ok_or_else(|| Bad::new(number, "two numbers, a name and 11 counters", line))
+    });
+    missing.into_iter().chain(rows)
+}
+
+fn parse_line(line: &[u8]) -> Option<Row<'_>> {
+    let mut words = words(line);
+    uint(words.next()?)?;
+    uint(words.next()?)?;
+    let device = words.next()?;
+    let mut counters = [0; 11];
+    for counter in &mut counters {
+        *counter = uint(words.next()?)?;
+    }
+    let [reads, _, read_sectors, read_time, writes, _, write_sectors, write_time, io_in_progress, io_time, _] =
+        counters;
+    Some(Row {
+        device,
+        read: Direction { completed: reads, sectors: read_sectors, time: read_time },
+        written: Direction { completed: writes, sectors: write_sectors, time: write_time },
+        io_in_progress,
+        io_time,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_lines() {
+        let text = b" 179       0 mmcblk0 74 0 5192 1193 56 4073 37970 36449 2 3028 37643 0 0 0 0 0 0
+   8       0 sda 10 1 20 2 30 3 40 4 5 6 7
+";
+        let rows: Vec<_> = parse(text).map(Result::unwrap).collect();
+        let mmcblk0 = Row {
+            device: b"mmcblk0",
+            read: Direction { completed: 74, sectors: 5192, time: 1193 },
+            written: Direction { completed: 56, sectors: 37_970, time: 36_449 },
+            io_in_progress: 2,
+            io_time: 3028,
+        };
+        assert_eq!(rows[0], mmcblk0);
+        // Linux 4.17 and older.
+        assert_eq!(
+            (rows[1].device, rows[1].read.sectors, rows[1].written.time, rows[1].io_time),
+            (&b"sda"[..], 20, 4, 6)
+        );
+    }
+
+    #[test]
+    fn one_bad_line_does_not_hide_the_others() {
+        let good = "8 0 sda 10 1 20 2 30 3 40 4 5 6 7\n";
+        for bad in [
+            "8 1 sda1 10 1 20 2 30 3 40 4 5 6",
+            "8 1 sda1 10 1 x 2 30 3 40 4 5 6 7",
+            "8 sda1 1 2 3 4 5 6 7 8 9 10 11",
+            "",
+        ] {
+            let text = format!("{bad}\n{good}");
+            let rows: Vec<_> = parse(text.as_bytes()).collect();
+            assert_eq!(rows[0].as_ref().unwrap_err().line, 1, "{bad}");
+            assert_eq!(rows[1].as_ref().unwrap().device, b"sda");
+        }
+        assert!(parse(b"").next().unwrap().is_err());
+    }
+
+    #[test]
+    fn whole_physical_disks_are_kept() {
+        let exclude = Pattern::new(EXCLUDE.default).map_err(|error| error.to_string()).unwrap();
+        for disk in [
+            "sda",
+            "sdaa",
+            "vda",
+            "xvda",
+            "mmcblk0",
+            "mmcblk1",
+            "nvme0n1",
+            "nvme10n2",
+            "nbd0",
+            "mtdblock0",
+            "cciss!c0d0",
+        ] {
+            assert!(!exclude.matches(disk.as_bytes()), "{disk}");
+        }
+        for other in [
+            "sda1",
+            "sdaa15",
+            "vda2",
+            "mmcblk0p1",
+            "mmcblk0boot0",
+            "mmcblk0boot1",
+            "mmcblk0gp0",
+            "mmcblk0rpmb",
+            "nvme0n1p1",
+            "nvme10n1p128",
+            "nbd0p1",
+            "loop0",
+            "ram15",
+            "zram0",
+            "dm-0",
+            "md127",
+            "sr0",
+            "fd0",
+            "bcache0",
+            "zd0",
+        ] {
+            assert!(exclude.matches(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn devices_keep_their_verdict_when_others_come_and_go() {
+        let exclude = Pattern::new("^b").map_err(|error| error.to_string()).unwrap();
+        let mut devices = Devices { exclude, known: Vec::new() };
+        for list in [&["a", "b", "c"][..], &["a", "b", "c"], &["b", "c"], &["c", "b", "a", "d"], &[], &["b"]] {
+            for (place, name) in list.iter().enumerate() {
+                assert_eq!(devices.is_excluded(place, name.as_bytes()), *name == "b", "{list:?}");
+            }
+            devices.known.truncate(list.len());
+            assert!(devices.known.iter().map(|(name, _)| name.as_slice()).eq(list.iter().map(|name| name.as_bytes())));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! `/proc/vmstat`: page faults, swapping and processes killed for lack of memory.
+//! <https://docs.kernel.org/filesystems/proc.html#vmstat>
+
+use super::{Collect, Context, Registration};
+use crate::fault::{Bad, Fault, First};
+use crate::metric::{Chart, Family, Place, Table, Unit};
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+use crate::sys;
+use crate::text::{lines, uint, words};
+
+static VM: Table<0, 5> = Table::new(
+    Place::Inline,
+    &[],
+    &[
+        Family::counter("pi_oom_kills_total", "Processes that the kernel killed for lack of memory.", Unit::Count),
+        Family::counter(
+            "pi_page_faults_total",
+            "Accesses to memory that the kernel first had to map; major ones had to wait for a disk.",
+            Unit::Count,
+        )
+        .by("kind", &["minor", "major"]),
+        Family::counter("pi_swap_in_bytes_total", "Bytes read back from swap.", Unit::Bytes)
+            .history(&[Chart::sum("swap_rate")]),
+        Family::counter("pi_swap_out_bytes_total", "Bytes written to swap.", Unit::Bytes)
+            .history(&[Chart::sum("swap_rate")]),
+    ],
+);
+
+pub static COLLECTOR: Registration = Registration {
+    name: "vm",
+    summary: "page faults, swapping, out-of-memory kills",
+    source: "/proc/vmstat",
+    tables: &[VM.head()],
+    flags: &[],
+    new: |setup| Box::new(Vm { vmstat: setup.proc("vmstat"), page_size: sys::page_size() }),
+};
+
+struct Vm {
+    vmstat: Source,
+    page_size: u64,
+}
+
+impl Collect for Vm {
+    fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        let Vm { vmstat, page_size } = self;
+        let (counters, result) = parse(vmstat.read()?);
+        let Counters { oom_kills, faults, major_faults, swapped_in, swapped_out } = counters;
+        let minor_faults = faults.zip(major_faults).map(|(all, major)| all.saturating_sub(major));
+        let bytes = |pages: Option<u64>| pages.map(|pages| pages.saturating_mul(*page_size));
+        let values = [
+            oom_kills.into(),
+            minor_faults.into(),
+            major_faults.into(),
+            bytes(swapped_in).into(),
+            bytes(swapped_out).into(),
+        ];
+        out.row(&VM, [], values);
+        result.map_err(|bad| Fault::parse(vmstat.path(), bad))
+    }
+}
+
+/// What the kernel counts; it leaves out what it was built without (oom_kill is there from Linux 4.13 on).
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counters {
+    oom_kills: Option<u64>,
+    /// Minor and major ones.
+    faults: Option<u64>,
+    major_faults: Option<u64>,
+    /// Pages.
+    swapped_in: Option<u64>,
+    swapped_out: Option<u64>,
+}
+
+/// Lines of a name and a number, such as `pgfault 8801822`.
+///
+/// Returns what could be read, and the first bad line.
+fn parse(text: &[u8]) -> (Counters, Result<(), Bad>) {
+    let mut counters = Counters::default();
+    let mut first = First::new();
+    let mut any = false;
+    for (number, line) in lines(text) {
+        // Most of the 100 to 200 lines are told apart by their first letters already.
+        let field = match line {
+            [b'o', ..] | [b'p', b'g' | b's', ..] => {
+                let mut words = words(line);
+                let field = match words.next().unwrap_or_default() {
+                    b"oom_kill" => &mut counters.oom_kills,
+                    b"pgfault" => &mut counters.faults,
+                    b"pgmajfault" => &mut counters.major_faults,
+                    b"pswpin" => &mut counters.swapped_in,
+                    b"pswpout" => &mut counters.swapped_out,
+                    _ => continue,
+                };
+                *field = words.next().and_then(uint);
+                field
+            }
+            [b'n', b'r', b'_', ..] => {
+                any = true;
+                continue;
+            }
+            _ => continue,
+        };
+        any = true;
+        if field.is_none() {
+            first.note(Bad::new(number, "a name and a number", line));
+        }
+    }
+    if !any {
+        first.note(Bad::missing("pgfault"));
+    }
+    (counters, first.result())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_lines() {
+        let text = b"nr_free_pages 12345
+nr_unstable 0
+pgpgin 2781000
+pswpin 9876
+pswpout 21345
+pgfault 987654321
+pgmajfault 43210
+pgscan_kswapd 0
+oom_kill 1
+unevictable_pgs_culled 0
+";
+        let expected = Counters {
+            oom_kills: Some(1),
+            faults: Some(987_654_321),
+            major_faults: Some(43_210),
+            swapped_in: Some(9876),
+            swapped_out: Some(21_345),
+        };
+        assert_eq!(parse(text), (expected, Ok(())));
+    }
+
+    #[test]
+    fn kernels_that_count_less_are_no_fault() {
+        let (counters, result) = parse(b"nr_free_pages 12345\nnr_zone_inactive_anon 0\n");
+        assert_eq!((counters, result), (Counters::default(), Ok(())));
+    }
+
+    #[test]
+    fn one_bad_line_does_not_hide_the_others() {
+        for bad in ["pgfault", "pgfault x", "pgfault -1", "pgfault 18446744073709551616"] {
+            let (counters, result) = parse(format!("nr_free_pages 1\n{bad}\noom_kill 2\n").as_bytes());
+            assert_eq!((counters.faults, counters.oom_kills), (None, Some(2)), "{bad}");
+            assert_eq!(result.unwrap_err().line, 2, "{bad}");
+        }
+        assert!(parse(b"").1.is_err() && parse(b"garbage\n").1.is_err());
+    }
+}
