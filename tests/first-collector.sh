@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+#
+# first-collector.sh - does what CONTRIBUTING.md's "Your first collector" says, in a
+# copy of the repository, and looks for the new collector in every output.
+#
+#   tests/first-collector.sh
+#
+# Exit status: 0 it is everywhere it should be; 1 otherwise; 2 bad usage.
+set -euo pipefail
+case ${1:-} in
+'') ;;
+-h | --help) sed -n '3,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+*) echo "first-collector.sh: it takes no arguments" >&2; exit 2 ;;
+esac
+cd "$(dirname "$0")/.."
+
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+# Files as they are in the working tree; compiled dependencies are shared with it.
+git ls-files -z | xargs -0 cp -a --parents -t "$copy" 2>/dev/null || { echo "first-collector.sh: cannot copy the repository to $copy" >&2; exit 1; }
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/first-collector
+cd "$copy"
+git init -q . && git add -A .
+
+fail() { echo "first-collector.sh: $*" >&2; exit 1; }
+
+# The file: the first Rust block of the section, without its indentation.
+awk '/^## Your first collector/ { on = 1 } on && /```rust/ { code = 1; next } code && /```/ { exit } code' CONTRIBUTING.md |
+    sed 's/^   //' >src/collect/pty.rs
+grep -q 'pub static COLLECTOR' src/collect/pty.rs || fail "CONTRIBUTING.md has no collector in it"
+# The line: at the end of the list.
+awk '/^collectors! \{/ { list = 1 } list && /^\}/ { print "    pty"; list = 0 } { print }' src/collect/mod.rs >list && mv list src/collect/mod.rs
+# The fixture.
+mkdir -p tests/fixtures/vm/proc/sys/kernel/pty
+echo 3 >tests/fixtures/vm/proc/sys/kernel/pty/nr
+
+changed=$(git diff --name-only)
+[ "$changed" = src/collect/mod.rs ] || fail "more than one file had to be changed: $changed"
+
+BLESS=1 cargo test --quiet --locked --test laws >laws.log 2>&1 || { cat laws.log >&2; fail "the laws do not hold"; }
+cargo test --quiet --locked --lib collect::pty >unit.log 2>&1 || { cat unit.log >&2; fail "its own tests fail"; }
+agent=$CARGO_TARGET_DIR/debug/pi-monitor
+cargo build --quiet --locked
+"$agent" print --format prometheus --sample.interval 100ms >metrics
+"$agent" print --format json --sample.interval 100ms >json
+"$agent" print --collector.disable-defaults --collector.pty --sample.interval 100ms >table
+open=$(cat /proc/sys/kernel/pty/nr)
+grep -q "^pi_pty_open $open\$" metrics || fail "it is not in /metrics"
+grep -q '^pi_collector_up{collector="pty"} 1$' metrics || fail "its health is not in /metrics"
+grep -q "\"pty\":{\"open\":$open}" json || fail "it is not in /json"
+grep -q "^pty" table || fail "it is not in the table"
+# shellcheck disable=SC2016  # the backquotes are Markdown's
+grep -q '| `pi_pty_open` |' docs/metrics.md || fail "it is not in docs/metrics.md"
+# shellcheck disable=SC2016
+grep -q '| `pty` |' docs/flags.md || fail "it is not in docs/flags.md"
+grep -q '^pi_pty_open 3$' tests/goldens/vm/metrics.txt || fail "it is not in the golden output of the board"
+echo "the first collector of CONTRIBUTING.md works: one file, one line"
