@@ -24,7 +24,8 @@
 # Environment: PI_RUST, PI_INSTALL, XDG_CACHE_HOME (see scripts/lib/toolchain.sh);
 #   CARGO_TARGET_DIR; ZIGLANG, the PyPI requirement (default: the version tried last).
 #
-# Exit status: 0 all built, verified, within the budget; 1 otherwise; 2 bad usage.
+# Exit status: 0 all built, verified, within the budget; 1 a build or a check failed;
+#   2 bad usage; 3 this machine has no way to build for a target, all others are fine.
 set -euo pipefail
 # shellcheck source=scripts/lib/toolchain.sh
 . "$(dirname "$0")/lib/toolchain.sh"
@@ -182,8 +183,9 @@ zig_musl() {
 
 # choose_way TARGET: sets WAY_NOW.  auto prefers what makes small binaries: rustup with
 # the standard library's source, zig, then rustup with its ready-made library.
+# Status 1 when this machine cannot build for it; WAY_ERROR says why.
 choose_way() {
-    local errors=
+    local errors=''
     describe "$1"
     case $WAY in
     auto | rustup)
@@ -204,7 +206,8 @@ choose_way() {
             return
         fi ;;
     esac
-    die 1 "cannot build for $1: $errors"
+    WAY_ERROR=$errors
+    return 1
 }
 
 # ---------------------------------------------------------------------------
@@ -297,9 +300,14 @@ verify() {
 build_all() {
     local target file size status=0 failed=() lines=()
     for target in "${TARGETS[@]}"; do
-        choose_way "$target"
+        if ! choose_way "$target"; then
+            say "$target: cannot be built here: $WAY_ERROR"
+            status=3
+            continue
+        fi
         say "$target: building for $TRIPLE with $WAY_NOW, Rust $RUST_VERSION, standard library: $STD_NOW"
         file=dist/pi-monitor-$target
+        rm -f "$file"
         if ! compile "$file"; then
             say "$target: the build failed"
             failed+=("$target")
@@ -330,7 +338,7 @@ print_map() {
     tmp=$(mktemp -d)
     # shellcheck disable=SC2064  # the folder's name is known now
     trap "rm -rf '$tmp'" EXIT
-    choose_way "${TARGETS[0]}"
+    choose_way "${TARGETS[0]}" || die 3 "cannot build for ${TARGETS[0]}: $WAY_ERROR"
     compile "$tmp/pi-monitor" "rust=-C symbol-mangling-version=v0" 'profile=strip="none"' \
         "dir=${CARGO_TARGET_DIR:-$REPO/target}/static-map" || die 1 "the build failed"
     echo "Bytes by section:"
@@ -370,7 +378,7 @@ measure() {
     # shellcheck disable=SC2064
     trap "rm -rf '$tmp'" EXIT
     TARGETS=(aarch64)
-    choose_way aarch64
+    choose_way aarch64 || die 3 "cannot build for aarch64: $WAY_ERROR"
     [ "$STD_NOW" = build ] || die 1 "--measure needs the standard library's source"
     measure_row() { # TITLE CHANGES BASE: prints a table row, sets SIZE
         local title=$1 changes=$2 base=$3

@@ -21,6 +21,8 @@ PI_CACHE=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/pi-monitor
 PI_INSTALL=${PI_INSTALL:-yes}
 PI_RUST=${PI_RUST:-auto}
 SCRIPT_NAME=$(basename "$0")
+# Debian keeps some programs out of the PATH of ordinary users.
+PATH=$PATH:/usr/sbin:/sbin
 # A version query must answer, not start a download.
 export RUSTUP_AUTO_INSTALL=0
 
@@ -160,7 +162,10 @@ need_commands() {
     for pair in "$@"; do
         have "${pair%%:*}" || packages+=("${pair#*:}")
     done
-    [ ${#packages[@]} -eq 0 ] || apt_install "$why" "${packages[@]}"
+    [ ${#packages[@]} -eq 0 ] || apt_install "$why" "${packages[@]}" || return 1
+    for pair in "$@"; do
+        have "${pair%%:*}" || { INSTALL_ERROR="package ${pair#*:} is installed, but there is no ${pair%%:*} in PATH"; return 1; }
+    done
 }
 
 # unpacked_package COMMAND PACKAGE: for a program whose package would also bring a
@@ -228,7 +233,11 @@ try_rust() {
     RUST_VERSION=$version
     RUST_KIND=plain
     if [ -n "$(RUSTUP_FORCE_ARG0=rustup bounded 30 "$bin/rustup" --version 2>/dev/null </dev/null)" ]; then RUST_KIND=rustup; fi
-    export CARGO=$bin/cargo RUSTC=$bin/rustc RUSTDOC=$bin/rustdoc
+    # shellcheck disable=SC2034
+    CARGO=$bin/cargo
+    RUSTC=$bin/rustc
+    # cargo takes the rustc of PATH unless told otherwise.
+    [ "$(command -v rustc)" = "$RUSTC" ] || export RUSTC RUSTDOC="$bin/rustdoc"
 }
 
 # The folders where a toolchain may be, the user's own choice first.

@@ -1,0 +1,228 @@
+#!/usr/bin/env bash
+#
+# test.sh - runs every test that this machine can run and sums them up.
+#
+#   scripts/test.sh [options] [STEP...]
+#
+#   STEP       one or more of the steps that --list shows; default: all of them
+#
+# Options
+#   --fast     leaves out the steps that build for other machines or emulate them
+#   --list     shows the steps
+#   -h, --help this text
+#
+# Installs what the steps need after saying so. Packages that bring a service are not
+# installed but unpacked in the cache; nothing is started or enabled. Every step runs,
+# also after one has failed, and has a time limit. The table at the end says what each
+# step came to and, for what was skipped, why. The last line is always
+#   N passed, N failed, N skipped
+#
+# Environment: PI_RUST, PI_INSTALL, XDG_CACHE_HOME (see scripts/lib/toolchain.sh).
+#   PI_TEST_MINUTES (default 85): all steps together; what is left when they are over
+#   fails.
+#
+# Exit status: 0 no step failed, 1 a step failed, 2 bad usage.
+set -euo pipefail
+# shellcheck source=scripts/lib/toolchain.sh
+. "$(dirname "$0")/lib/toolchain.sh"
+cd "$REPO"
+
+# A step is a line here and a function step_NAME below.
+#   when   fast: always; full: not with --fast; named: only when named
+#   limit  in seconds
+#   needs  what to have first: a Rust component; COMMAND:PACKAGE to install; or
+#          COMMAND=PACKAGE to unpack in the cache. With "?" in front the step runs
+#          without it too, and says so.
+#name       |when |limit|needs                                                |what it shows
+STEPS='
+fmt         |fast |  120|git:git rustfmt                                      |rustfmt would change nothing
+clippy      |fast |  900|clippy                                               |no warning of the compiler or of clippy
+doc         |fast |  600|                                                     |the documentation has no broken link
+unit        |fast | 1500|?promtool=prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl|cargo test: units, laws, goldens, the built binary
+shellcheck  |fast |  300|git:git shellcheck:shellcheck                        |no finding in any script
+vagrantfile |fast |   60|ruby:ruby                                            |the syntax of Vagrantfile
+build       |full | 1800|                                                     |static binaries for all targets, verified, within the budget
+smoke       |full |  600|curl:curl qemu-aarch64-static:qemu-user-static ?promtool=prometheus|each of them serves on an emulated CPU of its kind
+pi3a        |full | 1500|qemu-system-aarch64:qemu-system-arm curl:curl jq:jq cpio:cpio depmod:kmod dtc:device-tree-compiler sfdisk:fdisk mke2fs:e2fsprogs ssh:openssh-client openssl:openssl|the binary and scripts/deploy.sh on an emulated Pi 3A+
+bare        |named| 3600|debootstrap:debootstrap curl:curl git:git             |scripts/run.sh and scripts/test.sh in a bare Debian root
+'
+
+# A step ends with status 0 (passed), 77 (skipped; "skip REASON") or another (failed).
+# "note TEXT" puts a remark into the table.
+skip() { echo "$*" >"$NOTES"; exit 77; }
+note() { echo "$*" >>"$NOTES"; }
+
+step_fmt() {
+    # Named one by one: cargo fmt does not see modules that a macro declares.
+    git ls-files -z -- '*.rs' | xargs -0 "$RUST_BIN/rustfmt" --check --edition "$(sed -n 's/^edition *= *"\(.*\)"/\1/p' Cargo.toml)"
+}
+step_clippy() { "$RUST_BIN/cargo-clippy" clippy --locked --all-targets -- -D warnings; }
+# The pages are for those who work on the agent: private items are in them, and links to those are fine.
+step_doc() { RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" "$CARGO" doc --locked --no-deps --document-private-items; }
+step_unit() {
+    if [ -z "$MISSING" ]; then
+        # Tests that need other programs or root fail where they cannot run.
+        if unshare --mount true 2>/dev/null; then export PI_MONITOR_TEST_ALL=1; else note "without the tests that need root"; fi
+    fi
+    "$CARGO" test --locked
+}
+step_shellcheck() {
+    local file files=()
+    while IFS= read -r -d '' file; do
+        [ -f "$file" ] || continue      # removed, not yet committed
+        case $file in
+        *.sh) files+=("$file") ;;
+        *) if head -n 1 "$file" 2>/dev/null | grep -aqE '^#!.*[/ ](ba|da|a)?sh( |$)'; then files+=("$file"); fi ;;
+        esac
+    done < <(git ls-files -z -- . ':!tests/fixtures' ':!src')
+    shellcheck -x -P SCRIPTDIR -P . "${files[@]}"
+    echo "${#files[@]} scripts"
+}
+step_vagrantfile() { ruby -c Vagrantfile; }
+step_build() {
+    local status=0
+    scripts/build.sh all || status=$?
+    [ $status = 3 ] || return $status
+    note "not every target can be built here"
+}
+step_smoke() {
+    local target count=0
+    for target in aarch64 armv7 armv6 riscv64 x86_64; do
+        [ -x dist/pi-monitor-$target ] || continue
+        scripts/lib/smoke.sh $target dist/pi-monitor-$target
+        count=$((count + 1))
+    done
+    [ $count -gt 0 ] || skip "no binary in dist: run step build first"
+    note "$count binaries"
+}
+step_pi3a() {
+    have_apt || skip "needs Debian's apt for the emulated Pi's kernel"
+    [ -x dist/pi-monitor-aarch64 ] || skip "no dist/pi-monitor-aarch64: run step build first"
+    tests/pi3a/run.sh
+}
+step_bare() { scripts/test-bare.sh; }
+
+# ---------------------------------------------------------------------------
+
+each_step() { printf '%s\n' "$STEPS" | sed -n 's/ *| */|/g; /|/p'; }    # one line per step, spaces around "|" removed
+list() { each_step | while IFS='|' read -r name when _ _ what; do printf '%-12s %-6s %s\n' "$name" "$when" "$what"; done; }
+
+FAST=no NAMED=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    -h | --help) usage "$0"; echo "Steps (fast: always; full: not with --fast; named: only when named)"; list | sed 's/^/  /'; exit 0 ;;
+    --list) list; exit 0 ;;
+    --fast) FAST=yes ;;
+    --run-step) # NAME, in a process of its own so that the time limit can end it
+        NOTES=$3 MISSING=$4
+        PI_INSTALL=no find_rust
+        "step_$2"
+        exit 0 ;;
+    -*) die 2 "unknown option $1 (see --help)" ;;
+    *)
+        each_step | grep -q "^$1|" || die 2 "unknown step $1; known: $(each_step | cut -d'|' -f1 | tr '\n' ' ')"
+        NAMED+=("$1") ;;
+    esac
+    shift
+done
+
+TMP=$(mktemp -d)
+STEP_PID=
+# shellcheck disable=SC2317  # called by the traps
+finish() {
+    local status=$?
+    trap - EXIT INT TERM
+    if [ -n "$STEP_PID" ]; then kill "$STEP_PID" 2>/dev/null || true; wait "$STEP_PID" 2>/dev/null || true; fi
+    rm -rf "$TMP"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# The steps to run, and what the others are left out for.
+wanted() { # NAME WHEN: prints why the step is left out; nothing if it runs
+    local name
+    if [ ${#NAMED[@]} -gt 0 ]; then
+        for name in "${NAMED[@]}"; do if [ "$name" = "$1" ]; then return; fi; done
+        echo "not named"
+    elif [ "$2" = named ]; then echo "takes long: runs when named (scripts/test.sh $1)"
+    elif [ "$2" = full ] && [ $FAST = yes ]; then echo "left out by --fast"
+    fi
+}
+
+# Everything is installed before the first step runs, so that questions for a
+# password come at the start. Sets MISSING (what is not to be had; the step runs
+# without) and UNMET (why it cannot run).
+prepare() { # NEEDS
+    local need soft got
+    MISSING='' UNMET=''
+    for need in $1; do
+        soft=no
+        case $need in \?*) soft=yes need=${need#\?} ;; esac
+        got=yes
+        case $need in
+        *=*) unpacked_package "${need%%=*}" "${need#*=}" || got=no ;;
+        *:*) need_commands "tests" "$need" || got=no ;;
+        *) need_component "$need" || got=no ;;
+        esac
+        if [ $got = yes ]; then continue; fi
+        say "no ${need%%[:=]*}: $INSTALL_ERROR"
+        if [ $soft = yes ]; then MISSING="$MISSING ${need%%[:=]*}"; else UNMET="no ${need%%[:=]*}: $INSTALL_ERROR"; fi
+    done
+}
+
+find_rust
+need_cc
+say "Rust $RUST_VERSION ($RUSTC)"
+NAMES=() LIMITS=() MISSINGS=() REASONS=()
+while IFS='|' read -r name when limit needs _ <&3; do
+    reason=$(wanted "$name" "$when")
+    if [ "$reason" = "not named" ]; then continue; fi
+    MISSING='' UNMET=''
+    if [ -z "$reason" ]; then
+        prepare "$needs"
+        reason=$UNMET
+    fi
+    NAMES+=("$name") LIMITS+=("$limit") MISSINGS+=("$MISSING") REASONS+=("$reason")
+done 3< <(each_step)
+export PATH     # with what was unpacked
+
+PASSED=0 FAILED=0 SKIPPED=0
+DEADLINE=$((SECONDS + ${PI_TEST_MINUTES:-85} * 60))
+: >"$TMP/table"
+for i in "${!NAMES[@]}"; do
+    name=${NAMES[i]} started=$SECONDS status=0
+    : >"$TMP/notes"
+    if [ -n "${REASONS[i]}" ]; then
+        status=77
+        echo "${REASONS[i]}" >"$TMP/notes"
+    else
+        printf '\n==== %s\n' "$name"
+        limit=$((DEADLINE - SECONDS))
+        [ "$limit" -lt "${LIMITS[i]}" ] || limit=${LIMITS[i]}
+        if [ "$limit" -le 0 ]; then
+            status=1
+            echo "the time for all steps was over" >"$TMP/notes"
+        else
+            # In the background, so that Ctrl-C is heard at once; the limit ends all that the step has started.
+            timeout -k 30 "$limit" "$0" --run-step "$name" "$TMP/notes" "${MISSINGS[i]}" </dev/null 2>&1 &
+            STEP_PID=$!
+            wait $STEP_PID || status=$?
+            STEP_PID=
+            [ $status != 124 ] || echo "did not end within $limit s" >>"$TMP/notes"
+            [ -z "${MISSINGS[i]}" ] || echo "without${MISSINGS[i]}" >>"$TMP/notes"
+        fi
+    fi
+    case $status in
+    0) result=passed PASSED=$((PASSED + 1)) ;;
+    77) result=skipped SKIPPED=$((SKIPPED + 1)) ;;
+    *) result=failed FAILED=$((FAILED + 1)) ;;
+    esac
+    printf '%-12s %-8s %5d s  %s\n' "$name" $result $((SECONDS - started)) "$(tr '\n' ';' <"$TMP/notes" | sed 's/;$//; s/;/; /g')" >>"$TMP/table"
+done
+
+printf '\n==== summary\n'
+sed 's/ *$//' "$TMP/table"
+echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+[ $FAILED = 0 ] || exit 1
