@@ -63,6 +63,7 @@ SUITE=${SUITE:-$HOST_SUITE}
 BASE=$PI_CACHE/bare
 mkdir -p "$BASE"
 ROOT=$(mktemp -d "$BASE/root.XXXXXX")
+chmod 755 "$ROOT"   # apt downloads as a user of its own
 PID=
 # shellcheck disable=SC2317  # called by the trap
 finish() {

@@ -118,6 +118,13 @@ apt_update() {
     APT_UPDATED=yes
 }
 
+# Whether the package lists are younger than a day and than the list of sources.
+lists_are_current() {
+    local newest
+    newest=$(find /var/lib/apt/lists -maxdepth 1 -name '*Release' -mmin -1440 2>/dev/null | head -n 1)
+    [ -n "$newest" ] && [ -z "$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer "$newest" 2>/dev/null)" ]
+}
+
 # apt_install WHY PACKAGE...: says what it installs and for what, then does.
 # Status 1 when it cannot; the reason is in INSTALL_ERROR.
 INSTALL_ERROR=
@@ -130,9 +137,7 @@ apt_install() {
     [ ${#missing[@]} -gt 0 ] || return 0
     [ "$PI_INSTALL" = yes ] || { INSTALL_ERROR="missing packages (PI_INSTALL=no): ${missing[*]}"; return 1; }
     can_be_root || { INSTALL_ERROR="needs root or sudo: apt-get install ${missing[*]}"; return 1; }
-    for p in "${missing[@]}"; do
-        [ -n "$(apt_candidate "$p")" ] || { apt_update || say "apt-get update failed; going on"; break; }
-    done
+    lists_are_current || apt_update || say "apt-get update failed; going on with the lists that are here"
     # Packages that would have to go: Debian's older Rust may, it is replaced by
     # what provides the same.  Anything else is not ours to remove.
     if ! removed=$(LC_ALL=C apt-get -s --no-install-recommends install "${missing[@]}" 2>&1); then
@@ -252,13 +257,20 @@ installed_rust() {
     try_rust /usr/bin
 }
 
+# Debian's cargo and curl do not bring the certificates that their downloads need.
+need_certificates() {
+    if have_apt && ! [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+        apt_install "secure downloads" ca-certificates || say "no certificates: $INSTALL_ERROR"
+    fi
+}
+
 # rustup: reachable, then installed or asked for its stable toolchain.
 RUSTUP_ERROR=
 rust_from_rustup() {
     local server=${RUSTUP_DIST_SERVER:-https://static.rust-lang.org} bin=${CARGO_HOME:-${HOME:-~}/.cargo}/bin dir
     RUSTUP_ERROR=
     need_commands "asking whether rustup can be reached" curl:curl || { RUSTUP_ERROR=$INSTALL_ERROR; return 1; }
-    [ -e /etc/ssl/certs/ca-certificates.crt ] || ! have_apt || apt_install "secure downloads" ca-certificates || true
+    need_certificates
     # A small file first: an answer within seconds, or none.
     if ! curl -fsSL --connect-timeout 10 --max-time 30 -o /dev/null "$server/dist/channel-rust-stable.toml.sha256"; then
         RUSTUP_ERROR="rustup's server cannot be reached"
@@ -292,7 +304,7 @@ rust_from_debian() {
     local pair rustc cargo version
     DEBIAN_ERROR=
     have_apt || { DEBIAN_ERROR="this system has no apt-get"; return 1; }
-    [ -n "$(apt_candidate rustc)" ] || { can_be_root && apt_update; } || true
+    if can_be_root && ! lists_are_current; then apt_update || true; fi
     for pair in rustc:cargo rustc-web:cargo-web; do
         rustc=${pair%%:*} cargo=${pair#*:}
         version=$(apt_candidate "$rustc")
@@ -313,6 +325,7 @@ find_rust() {
     *) die 2 "PI_RUST=$PI_RUST: must be auto, installed, rustup or debian" ;;
     esac
     RUST_SEEN='' RUSTUP_ERROR='' DEBIAN_ERROR=''
+    need_certificates
     if installed_rust; then return 0; fi
     say "no installed Rust is $(rust_wanted) or newer${RUST_SEEN:+:$RUST_SEEN}"
     if [ "$PI_INSTALL" = yes ]; then
