@@ -169,6 +169,36 @@ pub fn page_size() -> u64 {
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
+/// Hands a message to the VideoCore's firmware through `/dev/vcio` and puts its answer in the message's place. Blocks for as
+/// long as the firmware takes, on present kernels for a second at most.
+///
+/// The first word is set to the message's length, as the driver wants it.
+/// <https://github.com/raspberrypi/firmware/wiki/Mailbox-property-interface>
+///
+/// # Errors
+/// What the driver's `ioctl(2)` says.
+pub fn videocore(device: &File, message: &mut [u32]) -> io::Result<()> {
+    // _IOWR(100, 0, char *), whose length differs between 32-bit and 64-bit programs.
+    const REQUEST: u32 = 3 << 30 | (size_of::<*const u8>() as u32) << 16 | 100 << 8;
+    let length = size_of_val(message);
+    let Some(first) = message.first_mut() else { return Err(io::ErrorKind::InvalidInput.into()) };
+    *first = u32::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the driver reads and writes as many bytes as the first word says, which is the message's length. Other devices
+    // refuse the number.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), REQUEST as _, message.as_mut_ptr()) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Lets the calling thread leave all signals to the others.
+pub fn block_signals() {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset fills `all` before it is read, and the old mask is not asked for.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), std::ptr::null_mut());
+    }
+}
+
 /// Lets the runtime watch a descriptor for input. Call it within a runtime.
 ///
 /// # Errors
@@ -351,6 +381,17 @@ mod tests {
         }
         std::fs::remove_dir_all(&path).unwrap();
         assert!(Directory::open(Path::new("/dev/null")).unwrap().list(|_, _| ()).is_err());
+    }
+
+    #[test]
+    fn only_the_videocore_answers_messages() {
+        assert_eq!(
+            videocore(&File::open("/dev/null").unwrap(), &mut []).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+        let mut message = [7; 3];
+        assert!(videocore(&File::open("/dev/null").unwrap(), &mut message).is_err());
+        assert_eq!(message, [12, 7, 7]);
     }
 
     #[test]

@@ -37,6 +37,7 @@ collectors! {
     vm
     thermal
     cpufreq
+    power
     board
     agent
 }

@@ -1,0 +1,447 @@
+//! Under-voltage and throttling of a Raspberry Pi.
+//! <https://www.raspberrypi.com/documentation/computers/os.html#get_throttled>
+//!
+//! The firmware knows, and there are three ways to ask it. The first of these that a machine has is used:
+//!
+//! 1. The VideoCore mailbox, `/dev/vcio`: the same answer as `vcgencmd get_throttled`. A message may take as long as the firmware
+//!    likes, so a thread sends it.
+//! 2. `soc:firmware/get_throttled`, which Linux had until 2025. The kernel complains in its log about whoever reads it,
+//!    and clears the history every two seconds, so that the agent has to remember it.
+//! 3. The hwmon chip `rpi_volt`: under-voltage only.
+//!    <https://docs.kernel.org/hwmon/raspberrypi-hwmon.html>
+
+use super::{Collect, Context, Registration, Setup};
+use crate::background::{Answer, Asker};
+use crate::fault::{Bad, Fault, First};
+use crate::metric::{Chart, Family, Place, Table, Unit, Value};
+use crate::snapshot::Snapshot;
+use crate::source::{Device, Devices, Source, read_once};
+use crate::sys;
+use crate::text::{hex, trim};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// Bits 0 to 3 of the firmware's word, and 16 to 19 for what was.
+const REASONS: usize = 4;
+static REASON_NAMES: [&str; REASONS] = ["under_voltage", "frequency_capped", "throttled", "soft_temperature_limit"];
+const UNDER_VOLTAGE: u32 = 1;
+const ALL: u32 = (1 << REASONS) - 1;
+const HISTORY: u32 = 16;
+
+static THROTTLING: Table<0, { 4 * REASONS }> = Table::new(
+    Place::Inline,
+    &[],
+    &[
+        Family::gauge("pi_throttled", "Whether the board lacks voltage or is slowed down at present.", Unit::Count)
+            .by("reason", &REASON_NAMES)
+            .history(&[Chart::max("throttled").peak()]),
+        Family::gauge(
+            "pi_throttled_since_boot",
+            "Whether that happened since boot, as far as the firmware remembers and the agent saw.",
+            Unit::Count,
+        )
+        .by("reason", &REASON_NAMES),
+        Family::counter(
+            "pi_throttled_events_total",
+            "How often it began, counted by the agent while it runs, at every sample interval.",
+            Unit::Count,
+        )
+        .by("reason", &REASON_NAMES),
+        Family::counter(
+            "pi_throttled_seconds_total",
+            "How long it lasted, counted by the agent while it runs, at every sample interval.",
+            Unit::Seconds,
+        )
+        .by("reason", &REASON_NAMES),
+    ],
+);
+
+pub static COLLECTOR: Registration = Registration {
+    name: "power",
+    summary: "under-voltage and throttling of a Raspberry Pi",
+    source: "/dev/vcio, /sys/devices/platform/soc/soc:firmware/get_throttled, /sys/class/hwmon",
+    tables: &[THROTTLING.head()],
+    flags: &[],
+    new: |setup| Box::new(Power::new(setup)),
+};
+
+struct Power {
+    mailbox: Option<Asker>,
+    get_throttled: Source,
+    /// All hwmon chips, of which the one named `rpi_volt` has an alarm for us.
+    chips: Devices<Option<Source>>,
+    watch: Watch,
+}
+
+impl Power {
+    fn new(setup: &mut Setup) -> Self {
+        let sys = &setup.roots.sys;
+        // Another tree than this machine's must not be told with this machine's firmware.
+        let mailbox = (sys == Path::new("/sys")).then(|| File::open(MAILBOX).ok()).flatten();
+        let start = |device| {
+            let mut firmware = Firmware::new(move |message: &mut [u32]| sys::videocore(&device, message));
+            Asker::start(move || firmware.ask())
+        };
+        Power {
+            mailbox: mailbox.and_then(|device| start(device).ok()),
+            get_throttled: Source::new(sys.join("devices/platform/soc/soc:firmware/get_throttled")),
+            chips: Devices::new(sys.join("class/hwmon"), |name| name.starts_with(b"hwmon")),
+            watch: Watch::default(),
+        }
+    }
+
+    /// What the first source that there is says; `None` if there is none, or no answer yet.
+    fn read(&mut self, now: Duration) -> Result<Option<(Duration, State)>, Fault> {
+        if let Some(mailbox) = &self.mailbox {
+            match mailbox.answer() {
+                None => return Ok(None),
+                Some(Answer { at, value: Ok(word) }) => return Ok(Some((at, State::from_word(word)))),
+                Some(Answer { value: Err(libc::ETIMEDOUT), .. }) => {
+                    return Err(Fault::read(Path::new(MAILBOX), io::ErrorKind::TimedOut.into()));
+                }
+                Some(Answer { value: Err(error), .. }) => {
+                    crate::debug!("{MAILBOX}: {}", io::Error::from_raw_os_error(error));
+                    self.mailbox = None;
+                }
+            }
+        }
+        if let Some(word) = self.get_throttled.sense(parse_word)?.value(&mut false) {
+            return Ok(Some((now, State::from_word(word))));
+        }
+        self.chips.update(alarm);
+        let mut first = First::new();
+        for Device { state, gone, .. } in self.chips.all() {
+            let Some(alarm) = state else { continue };
+            if let Some(alarm) = first.keep(alarm.sense(parse_alarm)).and_then(|it| it.value(gone)) {
+                return Ok(Some((now, State::from_alarm(alarm))));
+            }
+        }
+        first.result().map(|()| None)
+    }
+}
+
+impl Collect for Power {
+    fn prepare(&mut self, _context: &mut Context<'_>) {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.ask();
+        }
+    }
+
+    fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        if let Some((at, state)) = self.read(context.moment.since_boot)? {
+            self.watch.note(at, state);
+            out.row(&THROTTLING, [], self.watch.values(state));
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, context: &mut Context<'_>) {
+        // What the mailbox says now is the answer to the last tick's or collection's question. A fault is told by the next
+        // collection.
+        if let Ok(Some((at, state))) = self.read(context.moment.since_boot) {
+            self.watch.note(at, state);
+        }
+        self.prepare(context);
+    }
+}
+
+/// The alarm of the hwmon chip at `path` if it is the Pi's.
+fn alarm(path: &Path) -> Option<Source> {
+    (read_once(&path.join("name"))? == b"rpi_volt").then(|| Source::new(path.join("in0_lcrit_alarm")))
+}
+
+/// What is known about the board at one moment: a bit for each reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct State {
+    /// Which reasons the source tells about.
+    known: u32,
+    now: u32,
+    /// What was, since the firmware or the kernel last forgot; `None` if the source does not tell.
+    before: Option<u32>,
+}
+
+impl State {
+    fn from_word(word: u32) -> Self {
+        State { known: ALL, now: word & ALL, before: Some(word >> HISTORY & ALL) }
+    }
+
+    fn from_alarm(alarm: bool) -> Self {
+        State { known: UNDER_VOLTAGE, now: if alarm { UNDER_VOLTAGE } else { 0 }, before: None }
+    }
+}
+
+/// Counts what the firmware only says as it is.
+#[derive(Debug, Default)]
+struct Watch {
+    last: Option<(Duration, State)>,
+    seen: u32,
+    events: [u64; REASONS],
+    lasted: [Duration; REASONS],
+}
+
+impl Watch {
+    /// Takes note of what was the case `at` some time since boot.
+    fn note(&mut self, at: Duration, state: State) {
+        let Watch { last, seen, events, lasted } = self;
+        if let Some((before_at, before)) = *last {
+            // What was too short to be seen still is in the firmware's history.
+            let unseen = state.before.unwrap_or(0) & !before.before.unwrap_or(0) & !before.now;
+            let began = (state.now & !before.now) | unseen;
+            for reason in 0..REASONS {
+                events[reason] += u64::from(began >> reason & 1);
+                if before.now >> reason & 1 == 1 {
+                    lasted[reason] += at.saturating_sub(before_at);
+                }
+            }
+        }
+        *seen |= state.now | state.before.unwrap_or(0);
+        *last = Some((at, state));
+    }
+
+    /// The row for `state`, which was noted.
+    fn values(&self, state: State) -> [Value; 4 * REASONS] {
+        let mut values = [Value::ABSENT; 4 * REASONS];
+        for reason in (0..REASONS).filter(|reason| state.known >> reason & 1 == 1) {
+            let bit = |bits: u32| Value::from(bits >> reason & 1 == 1);
+            values[reason] = bit(state.now);
+            // A source without a history leaves open what was before the agent ran.
+            values[REASONS + reason] = state.before.map(|_| bit(self.seen)).into();
+            values[2 * REASONS + reason] = self.events[reason].into();
+            values[3 * REASONS + reason] = Value::seconds(self.lasted[reason]);
+        }
+        values
+    }
+}
+
+/// `d0008`: the firmware's word in hexadecimal.
+fn parse_word(text: &[u8]) -> Result<u32, Bad> {
+    let text = trim(text);
+    let digits = text.strip_prefix(b"0x").unwrap_or(text);
+    let word = hex(digits).and_then(|word| u32::try_from(word).ok());
+    word.ok_or_else(|| Bad::new(1, "a hexadecimal word of 32 bits", text))
+}
+
+/// `0` or `1`.
+fn parse_alarm(text: &[u8]) -> Result<bool, Bad> {
+    match trim(text) {
+        b"0" => Ok(false),
+        b"1" => Ok(true),
+        other => Err(Bad::new(1, "0 or 1", other)),
+    }
+}
+
+const MAILBOX: &str = "/dev/vcio";
+
+/// How the firmware is asked. A message is a sequence of 32-bit words in the processor's byte order: its length, 0 (the firmware puts
+/// [`SUCCESS`] there), then for each tag the tag, the length of its buffer, 0 (then the answer's length with [`SUCCESS`]'s bit),
+/// the buffer; and 0 at the end.
+/// <https://github.com/raspberrypi/firmware/wiki/Mailbox-property-interface>
+struct Firmware<Send> {
+    send: Send,
+    by_command: bool,
+}
+
+const SUCCESS: u32 = 1 << 31;
+/// `GET_GENCMD_RESULT`: a command of `vcgencmd`; the buffer holds an error number and text.
+const GENCMD: u32 = 0x0003_0080;
+const GENCMD_BUFFER: usize = 1024;
+/// `GET_THROTTLED`: the buffer holds which bits of the history to forget, and then the word.
+const GET_THROTTLED: u32 = 0x0003_0046;
+
+impl<Send: FnMut(&mut [u32]) -> io::Result<()>> Firmware<Send> {
+    fn new(send: Send) -> Self {
+        Firmware { send, by_command: true }
+    }
+
+    /// Asks for the word: first as `vcgencmd` does, since the kernel clears the history that `GET_THROTTLED` tells, but not that
+    /// one. A firmware that knows no such command is not asked for it again.
+    fn ask(&mut self) -> io::Result<u32> {
+        if self.by_command {
+            match self.ask_command() {
+                Ok(word) => return Ok(word),
+                Err(error) if error.raw_os_error() == Some(libc::ETIMEDOUT) => return Err(error),
+                Err(_) => self.by_command = false,
+            }
+        }
+        let mut message = [0, 0, GET_THROTTLED, 4, 0, 0, 0];
+        (self.send)(&mut message)?;
+        let [_, status, _, _, answered, word, _] = message;
+        if status == SUCCESS && answered & SUCCESS != 0 {
+            Ok(word)
+        } else {
+            Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+        }
+    }
+
+    fn ask_command(&mut self) -> io::Result<u32> {
+        const HEAD: usize = 6;
+        let mut message = [0; HEAD + GENCMD_BUFFER / 4];
+        message[2] = GENCMD;
+        message[3] = GENCMD_BUFFER as u32;
+        for (word, letters) in message[HEAD..].iter_mut().zip(b"get_throttled\0\0\0".chunks_exact(4)) {
+            *word = u32::from_ne_bytes(letters.try_into().unwrap_or_default());
+        }
+        (self.send)(&mut message)?;
+        let mut text = [0; 32];
+        for (letters, word) in text.chunks_exact_mut(4).zip(&message[HEAD..]) {
+            letters.copy_from_slice(&word.to_ne_bytes());
+        }
+        let good = message[1] == SUCCESS && message[4] & SUCCESS != 0 && message[5] == 0;
+        parse_command(&text).filter(|_| good).ok_or_else(|| io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+    }
+}
+
+/// `throttled=0x50000`, with NUL bytes behind it.
+fn parse_command(text: &[u8]) -> Option<u32> {
+    let text = text.split(|&byte| byte == 0).next()?;
+    parse_word(trim(text).strip_prefix(b"throttled=")?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_texts() {
+        assert_eq!(parse_word(b"d0008\n"), Ok(0xd_0008));
+        assert_eq!(parse_word(b"0\n"), Ok(0));
+        assert_eq!(parse_alarm(b"1\n"), Ok(true));
+        assert_eq!(parse_command(b"throttled=0x50005\0\0\0"), Some(0x5_0005));
+        assert_eq!(parse_command(b"throttled=0x0\n\0"), Some(0));
+    }
+
+    #[test]
+    fn garbage_is_named() {
+        for bad in ["", "0x", "xyz", "-1", "1ffffffff"] {
+            assert_eq!(parse_word(bad.as_bytes()).unwrap_err().line, 1, "{bad}");
+        }
+        assert!(parse_alarm(b"2").is_err() && parse_alarm(b"").is_err());
+        assert_eq!(parse_command(b"error=1 error_msg=\"Command not registered\"\0"), None);
+        assert_eq!(parse_command(b""), None);
+    }
+
+    #[test]
+    fn a_word_is_four_reasons_now_and_before() {
+        let state = State::from_word(0xd_0008);
+        assert_eq!(state, State { known: 0b1111, now: 0b1000, before: Some(0b1101) });
+        assert_eq!(State::from_word(u32::MAX), State { known: 0b1111, now: 0b1111, before: Some(0b1111) });
+    }
+
+    fn second(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn events_and_time_are_counted_while_the_agent_runs() {
+        let mut watch = Watch::default();
+        // It was throttled before the agent ran: neither an event nor time of ours.
+        watch.note(second(100), State::from_word(0x4_0004));
+        assert_eq!((watch.events, watch.lasted), ([0; 4], [Duration::ZERO; 4]));
+        watch.note(second(102), State::from_word(0x4_0004));
+        watch.note(second(104), State::from_word(0x5_0001));
+        watch.note(second(106), State::from_word(0x5_0000));
+        watch.note(second(108), State::from_word(0x5_0005));
+        assert_eq!(watch.events, [2, 0, 1, 0]);
+        assert_eq!(watch.lasted, [second(2), Duration::ZERO, second(4), Duration::ZERO]);
+        // Too short to be seen, but in the history.
+        watch.note(second(110), State::from_word(0xd_0005));
+        watch.note(second(110), State::from_word(0xd_0005));
+        assert_eq!(watch.events, [2, 0, 1, 1]);
+        assert_eq!(watch.lasted[0], second(4));
+        let values = watch.values(State::from_word(0xd_0005));
+        let numbers: Vec<_> = values.iter().map(|value| value.to_f64().unwrap()).collect();
+        assert_eq!(numbers[..4], [1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(numbers[4..8], [1.0, 0.0, 1.0, 1.0]);
+        assert_eq!(numbers[8..12], [2.0, 0.0, 1.0, 1.0]);
+        assert_eq!(numbers[12..], [4.0, 0.0, 6.0, 0.0]);
+    }
+
+    #[test]
+    fn a_history_that_the_kernel_clears_is_remembered() {
+        let mut watch = Watch::default();
+        for (at, word) in [(2, 0x1_0001), (4, 0x1_0000), (6, 0)] {
+            watch.note(second(at), State::from_word(word));
+        }
+        assert_eq!(watch.values(State::from_word(0))[REASONS], true.into());
+        assert_eq!(watch.events, [0; 4]);
+        watch.note(second(8), State::from_word(0x1_0001));
+        assert_eq!(watch.events, [1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn an_alarm_tells_under_voltage_alone_and_no_history() {
+        let mut watch = Watch::default();
+        watch.note(second(1), State::from_alarm(false));
+        watch.note(second(3), State::from_alarm(true));
+        let values = watch.values(State::from_alarm(true));
+        let present: Vec<_> = (0..values.len()).filter(|&place| values[place].is_present()).collect();
+        assert_eq!(present, [0, 2 * REASONS, 3 * REASONS]);
+        assert_eq!((values[0], values[2 * REASONS]), (true.into(), 1.into()));
+    }
+
+    /// A firmware as the documentation describes it.
+    fn reply(message: &mut [u32], command: Option<&[u8]>, word: u32) {
+        assert_eq!((message[1], message[4]), (0, 0));
+        match message[2] {
+            GENCMD => {
+                assert_eq!(message.len() * 4, 2 * 4 + 3 * 4 + GENCMD_BUFFER + 4);
+                assert_eq!((message[3], message[5]), (1024, 0));
+                let asked: Vec<_> = message[6..10].iter().flat_map(|word| word.to_le_bytes()).collect();
+                assert_eq!(asked, b"get_throttled\0\0\0");
+                let Some(text) = command else {
+                    message[5] = 1;
+                    message[4] = SUCCESS | 4;
+                    message[1] = SUCCESS;
+                    return;
+                };
+                for (word, letters) in message[6..].iter_mut().zip(text.chunks(4)) {
+                    let mut bytes = [0; 4];
+                    bytes[..letters.len()].copy_from_slice(letters);
+                    *word = u32::from_le_bytes(bytes);
+                }
+                message[4] = SUCCESS | 1024;
+            }
+            GET_THROTTLED => {
+                // The history is not ours to clear.
+                assert_eq!(message[3..], [4, 0, 0, 0]);
+                message[5] = word;
+                message[4] = SUCCESS | 4;
+            }
+            _ => panic!("{message:x?}"),
+        }
+        message[1] = SUCCESS;
+    }
+
+    #[test]
+    fn the_firmware_is_asked_as_documented() {
+        let mut firmware = Firmware::new(|message: &mut [u32]| {
+            reply(message, Some(b"throttled=0x50005"), 0);
+            Ok(())
+        });
+        assert_eq!(firmware.ask().unwrap(), 0x5_0005);
+        assert_eq!(firmware.ask().unwrap(), 0x5_0005);
+    }
+
+    #[test]
+    fn a_firmware_without_commands_is_asked_for_the_word_alone() {
+        let mut tags = Vec::new();
+        let mut firmware = Firmware::new(|message: &mut [u32]| {
+            tags.push(message[2]);
+            reply(message, None, 0x2_0002);
+            Ok(())
+        });
+        assert_eq!((firmware.ask().unwrap(), firmware.ask().unwrap()), (0x2_0002, 0x2_0002));
+        assert_eq!(tags, [GENCMD, GET_THROTTLED, GET_THROTTLED]);
+    }
+
+    #[test]
+    fn a_firmware_without_an_answer_is_an_error() {
+        let mut firmware = Firmware::new(|_: &mut [u32]| Ok(()));
+        assert_eq!(firmware.ask().unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
+        let mut firmware = Firmware::new(|_: &mut [u32]| Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)));
+        assert_eq!(firmware.ask().unwrap_err().raw_os_error(), Some(libc::ETIMEDOUT));
+        assert!(firmware.by_command);
+    }
+}
