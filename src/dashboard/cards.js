@@ -1,0 +1,419 @@
+// The cards: what each shows, in small on the page and in large in its dialog.
+
+const AQUA = '#40e0d0', BLUE = '#4aa3ff', WAIT = '#ffb000', VIOLET = '#c08cff', CACHE = '#3b93a0', WARN = '#ffc24b', CRITICAL = '#ff7a7a';
+const SPECTRUM = [AQUA, BLUE, WAIT, VIOLET, '#7bd88f', '#ff9e64', '#e6e66a', '#f08cc8'];
+
+const now = (name) => link.fine.last(name);
+const line = (key, label, color) => ({ key, label, color });
+/** The alarm level of a value: empty, warning or critical. */
+const level = (value, warning, critical) => (value >= critical ? 'critical' : value >= warning ? 'warning' : '');
+/** A chart of what is seen per core, device or interface since the page opened. */
+const perThing = (name, prefix, kind) => ({
+  name, kind, data: () => link.live,
+  series: () => [...link.live.series.keys()].filter((key) => key.startsWith(prefix)).sort(natural)
+    .map((key, i) => line(key, key.slice(prefix.length), SPECTRUM[i % SPECTRUM.length])),
+});
+const shown = (name, kind, lines, more) => ({ name, kind, data: () => link.shown, series: () => lines, ...more });
+
+const REASONS = { under_voltage: 'under-voltage', frequency_capped: 'clock capped', throttled: 'throttled', soft_temperature_limit: 'soft temperature limit' };
+const reasons = (flags) => Object.keys(flags ?? {}).filter((key) => flags[key] > 0).map((key) => REASONS[key] ?? key).join(', ');
+/** The first value of a row whose name ends so. */
+const pick = (row, end) => row?.[Object.keys(row).find((key) => key.endsWith(end))];
+
+/** Coloured labels with their newest values. */
+function legend(lines, kind) {
+  const node = el('p', 'legend');
+  let made = '';
+  node.fill = () => {
+    const here = lines().filter((one) => link.fine.has(one.key));
+    const names = here.map((one) => one.key).join();
+    if (made !== names) {
+      made = names;
+      node.replaceChildren(...here.map((one) => {
+        const swatch = el('i', { 'aria-hidden': 'true' });
+        swatch.style.background = one.color;
+        return el('span', '', swatch, `${one.label} `, el('b'));
+      }));
+    }
+    here.forEach((one, i) => say(node.children[i].lastChild, show(kind(), now(one.key))));
+  };
+  return node;
+}
+
+/** A table whose rows are texts. `columns`: [title, options], options n (numbers), sort (a key), s (hidden when small). */
+function table(caption, columns, sorting) {
+  const heads = columns.map(([title, options = '']) => {
+    const head = el('th', { scope: 'col', class: options });
+    const key = sorting?.keys[title];
+    if (key) {
+      const button = el('button', { type: 'button' }, title);
+      button.addEventListener('click', () => {
+        sorting.by = key;
+        refresh();
+      });
+      head.append(button);
+      head.key = key;
+    } else head.append(title);
+    return head;
+  });
+  const body = el('tbody');
+  const node = el('table', '', el('caption', 'hidden', caption), el('thead', '', el('tr', '', ...heads)), body);
+  node.fill = (rows) => {
+    if (sorting) for (const head of heads) if (head.key) mark(head, 'aria-sort', head.key === sorting.by ? 'descending' : null);
+    while (body.rows.length > rows.length) body.deleteRow(-1);
+    rows.forEach((cells, i) => {
+      const row = body.rows[i] ?? body.appendChild(el('tr', '', ...columns.map(([, options = '']) => el('td', options))));
+      cells.forEach((cell, j) => {
+        say(row.cells[j], cell);
+        if (j < 2) mark(row.cells[j], 'title', cell.length > 14 ? cell : null);
+      });
+    });
+  };
+  return node;
+}
+
+/** A name that is cut in the middle when it is too long, so that both ends of a path can be read. */
+function path(text) {
+  const cut = Math.max(0, text.length - 14);
+  return el('span', { class: 'path', title: text }, el('span', '', text.slice(0, cut)), el('span', '', text.slice(cut)));
+}
+
+const processOrder = { by: 'cpu', keys: { CPU: 'cpu', Memory: 'memory', 'I/O': 'io' } };
+const transferred = (one) => (one.read_bytes_per_second ?? 0) + (one.write_bytes_per_second ?? 0);
+const processWeight = { cpu: (one) => one.cpu_percent, memory: (one) => one.resident_bytes, io: transferred };
+
+function processTable(most) {
+  const long = most > 10;
+  const columns = [['PID', 'n s'], ['Process', 'w'], ['User', 's'], ...(long ? [['State', 's'], ['Threads', 'n s']] : []), ['CPU', 'n'], ['Memory', 'n'], ['I/O', 'n']];
+  const node = table('Processes', columns, processOrder);
+  const fill = node.fill;
+  node.fill = () => {
+    const weigh = processWeight[processOrder.by];
+    const list = [...(link.processes?.processes ?? [])].sort((a, b) => (weigh(b) ?? 0) - (weigh(a) ?? 0) || a.pid - b.pid).slice(0, most);
+    fill(list.map((one) => [
+      String(one.pid), (long && one.command) || one.name, one.user ?? '', ...(long ? [one.state ?? '', String(one.threads ?? '')] : []),
+      show('percent', one.cpu_percent), show('bytes', one.resident_bytes), one.read_bytes_per_second == null ? '–' : show('rate', transferred(one)),
+    ]));
+  };
+  return node;
+}
+
+/** The mounts as `df` would count them, fullest first, each device once. */
+function mounts() {
+  const seen = new Map();
+  for (const one of link.json.disk?.filesystems ?? []) {
+    const key = /^\/dev\/|:/.test(one.device) ? one.device : one.mountpoint;
+    const other = seen.get(key);
+    if (other && other.mountpoint.length <= one.mountpoint.length) continue;
+    const percent = Math.ceil(one.used_bytes / (one.used_bytes + one.available_bytes) * 100);
+    const inodes = Math.ceil((1 - one.inodes_free / one.inodes) * 100);
+    seen.set(key, { ...one, percent: known(percent) ? percent : one.device_error ? NaN : 0, nodes: known(inodes) ? inodes : 0 });
+  }
+  return [...seen.values()].sort((a, b) => Math.max(b.percent || 0, b.nodes) - Math.max(a.percent || 0, a.nodes) || natural(a.mountpoint, b.mountpoint));
+}
+
+function mountList(most) {
+  const node = el('ul', 'mounts');
+  node.fill = () => {
+    const all = mounts();
+    const list = all.slice(0, all.length > most ? most - 1 : most);
+    const rest = all.length - list.length;
+    while (node.children.length > list.length + (rest ? 1 : 0)) node.lastChild.remove();
+    list.forEach((one, i) => {
+      let item = node.children[i];
+      if (item?.name !== one.mountpoint) {
+        const fresh = el('li', '', path(one.mountpoint), el('b'), el('i', 'bar', el('i')));
+        fresh.name = one.mountpoint;
+        if (item) item.replaceWith(fresh);
+        else node.append(fresh);
+        item = fresh;
+      }
+      const notes = [
+        one.device_error ? 'does not answer' : `${known(one.percent) ? one.percent : '–'}% · ${show('bytes', one.available_bytes)} free`,
+        one.nodes >= 80 && `inodes ${one.nodes}%`, one.read_only ? 'read-only' : '',
+      ];
+      const full = Math.max(one.percent || 0, one.nodes);
+      say(item.children[1], notes.filter(Boolean).join(' · '));
+      mark(item, 'class', one.device_error ? 'critical' : level(full, 85, 95));
+      item.lastChild.firstChild.style.transform = `scaleX(${(one.nodes >= 80 ? full : one.percent || 0) / 100})`;
+    });
+    if (!rest) return;
+    let item = node.children[list.length];
+    if (!item || item.name) {
+      const fresh = el('li', 'more');
+      if (item) item.replaceWith(fresh);
+      else node.append(fresh);
+      item = fresh;
+    }
+    say(item, `+${rest} more`);
+  };
+  return node;
+}
+
+/** Used and cached memory as a ring. */
+function ring() {
+  const svg = (name, attributes, ...children) => {
+    const node = document.createElementNS('http://www.w3.org/2000/svg', name);
+    for (const key in attributes) node.setAttribute(key, attributes[key]);
+    node.append(...children);
+    return node;
+  };
+  const arc = (color) => svg('circle', { cx: 50, cy: 50, r: 42, fill: 'none', stroke: color, 'stroke-width': 11, pathLength: 100, 'stroke-dasharray': '0 100', transform: 'rotate(-90 50 50)' });
+  const arcs = [arc('#12303a'), arc(CACHE), arc(AQUA)];
+  arcs[0].setAttribute('stroke-dasharray', '100 0');
+  const label = svg('text', { x: 50, y: 57, 'text-anchor': 'middle', fill: TEXT });
+  const node = svg('svg', { viewBox: '0 0 100 100', class: 'ring', 'aria-hidden': 'true' }, ...arcs, label);
+  node.fill = (used, cached) => {
+    const arcTo = (share) => `${known(share) ? Math.min(100, share * 100).toFixed(1) : 0} 100`;
+    mark(arcs[1], 'stroke-dasharray', arcTo(used + cached));
+    mark(arcs[2], 'stroke-dasharray', arcTo(used));
+    say(label, show('percent', Math.round(used * 100)));
+  };
+  return node;
+}
+
+/** One tile per core; many cores become thin columns, whose numbers are in the dialog. */
+function tiles() {
+  const node = el('div', 'tiles');
+  node.fill = () => {
+    const cores = (link.json.cpu?.cpus ?? []).filter((one) => one.cpu !== 'total');
+    const small = cores.length > 8;
+    if (node.children.length !== cores.length) {
+      node.className = small ? 'tiles many' : 'tiles';
+      node.replaceChildren(...cores.map(() => (small ? el('i', '', el('i')) : el('span', '', el('small'), el('b'), el('i', 'bar', el('i'))))));
+    }
+    cores.forEach((one, i) => {
+      const value = busy(one.usage_percent), item = node.children[i];
+      if (!small) {
+        say(item.children[0], one.cpu.replace('cpu', 'c'));
+        say(item.children[1], show('percent', Math.round(value)));
+      }
+      mark(item, 'class', level(value, 80, 92));
+      (small ? item : item.lastChild).firstChild.style.transform = `scale${small ? 'Y' : 'X'}(${(value || 0) / 100})`;
+    });
+  };
+  return node;
+}
+
+const CPU_LINES = [line('cpu_user', 'user', AQUA), line('cpu_system', 'system', BLUE), line('cpu_iowait', 'iowait', WAIT), line('cpu_irq', 'irq', VIOLET), line('cpu_steal', 'steal', CRITICAL)];
+const MEMORY_LINES = [line('memory_used', 'used', AQUA), line('memory_cached', 'cache', CACHE)];
+const PRESSURE_LINES = [line('pressure_cpu', 'cpu', AQUA), line('pressure_io', 'io', WAIT), line('pressure_memory', 'memory', VIOLET)];
+const DISK_LINES = [line('disk_read', 'read', AQUA), line('disk_write', 'write', WAIT)];
+const NETWORK_LINES = [line('network_receive', 'in', AQUA), line('network_transmit', 'out', BLUE)];
+const LOAD_LINES = [line('load', 'load', AQUA)];
+const stalls = () => link.fine.has('pressure_cpu');
+const topClock = () => Math.max(0, ...(link.json.cpufreq?.cpus ?? []).map((one) => pick(one, 'max_hertz') ?? 0));
+const cores = () => (link.json.cpu?.cpus ?? []).filter((one) => one.cpu !== 'total').length;
+const join = (...parts) => parts.filter(Boolean).join(' · ');
+const loadLine = () => shown('Load', 'load', LOAD_LINES);
+
+/**
+ * A card: charts[0] is the one on the page. value() is the big number with its level, sub() the line beside the title,
+ * absent() says why there is nothing to show, extra() makes what stands below the chart.
+ */
+const CARDS = [
+  {
+    id: 'cpu', title: 'CPU', collectors: ['cpu', 'cpufreq'],
+    charts: [shown('CPU use', 'percent', CPU_LINES, { stack: true }), perThing('Busy per core, since this page opened', 'core:', 'percent')],
+    absent: () => !link.fine.has('cpu_user') && !link.json.cpu && 'The agent reports no CPU use: /proc/stat could not be read.',
+    value() {
+      const value = ['cpu_user', 'cpu_system', 'cpu_irq', 'cpu_steal'].reduce((sum, name) => sum + (now(name) || 0), 0 * now('cpu_user'));
+      return [show('percent', value), level(value, 80, 92)];
+    },
+    sub: () => join(cores() && `${cores()} core${cores() > 1 ? 's' : ''}`, known(now('frequency')) && format.hertz(now('frequency'))),
+    extra: () => [legend(() => CPU_LINES, () => 'percent'), tiles()],
+  },
+  {
+    id: 'memory', title: 'Memory', collectors: ['memory', 'vm'], beside: ring,
+    charts: [
+      shown('Memory', 'bytes', MEMORY_LINES, { stack: true, top: () => link.json.memory?.total_bytes }),
+      shown('Swap in use', 'bytes', [line('swap_used', 'swap', VIOLET)], { top: () => link.json.memory?.swap_total_bytes }),
+      shown('Swapping, in and out', 'rate', [line('swap_rate', 'swapping', WAIT)]),
+    ],
+    absent: () => !link.fine.has('memory_used') && !link.json.memory && 'The agent reports no memory: /proc/meminfo could not be read.',
+    value() {
+      const share = now('memory_used') / link.json.memory?.total_bytes;
+      return [show('percent', share * 100), level(share, 0.85, 0.92)];
+    },
+    sub: () => `${show('bytes', now('memory_used'))} of ${show('bytes', link.json.memory?.total_bytes)}`,
+    extra() {
+      const note = el('p', 'note');
+      note.fill = () => {
+        const { total_bytes: total, swap_total_bytes: swap } = link.json.memory ?? {};
+        const rate = now('swap_rate');
+        say(note, join(
+          `available ${show('bytes', total - now('memory_used'))}`,
+          swap > 0 ? `swap ${show('bytes', now('swap_used'))} of ${show('bytes', swap)}` : 'no swap',
+          rate > 0 && `swapping ${format.rate(rate)}`,
+        ));
+      };
+      return [legend(() => MEMORY_LINES, () => 'bytes'), note];
+    },
+    fillBeside: (node) => node.fill(now('memory_used') / link.json.memory?.total_bytes, now('memory_cached') / link.json.memory?.total_bytes),
+  },
+  {
+    id: 'thermal', title: 'Thermal & power', collectors: ['thermal', 'power', 'cpufreq'],
+    charts: [
+      { ...shown('Temperature', 'celsius', [line('temperature', 'SoC', WARN)], { flag: 'throttled' }), only: () => link.fine.has('temperature') },
+      { ...shown('Clock', 'hertz', [line('frequency', 'clock', BLUE)], { top: topClock, flag: 'throttled' }), only: () => link.fine.has('frequency') },
+    ],
+    absent: () => !link.fine.has('temperature') && !link.fine.has('frequency') && !link.json.power && 'This kernel offers no temperature, clock or power report.',
+    value: () => (link.fine.has('temperature') ? [show('celsius', now('temperature')), level(now('temperature'), 70, 80)] : ['', '']),
+    sub: () => '',
+    extra() {
+      const speed = el('p', 'note'), current = el('p', 'note'), past = el('p', 'note');
+      speed.fill = () => {
+        const value = now('frequency');
+        say(speed, known(value) ? `Clock ${format.hertz(value)}${topClock() ? ` of ${format.hertz(topClock())}` : ''}` : '');
+      };
+      current.fill = () => {
+        const flags = link.json.power?.throttled;
+        const active = reasons(flags);
+        say(current, !flags ? 'The firmware reports no throttling on this machine.' : active ? `▲ Now: ${active}` : 'Not throttled now');
+        mark(current, 'class', active ? 'note critical' : 'note');
+      };
+      past.fill = () => {
+        const before = reasons(link.json.power?.throttled_since_boot);
+        say(past, link.json.power?.throttled ? `Since boot: ${before || 'never throttled'}` : link.fine.has('temperature') ? '' : 'This kernel offers no temperature.');
+      };
+      return [current, past, speed];
+    },
+  },
+  {
+    id: 'pressure', title: 'Pressure & load', collectors: ['pressure', 'system'],
+    charts: [
+      { name: 'Pressure or load', data: () => link.shown, get kind() { return stalls() ? 'pressure' : 'load'; }, series: () => (stalls() ? PRESSURE_LINES : LOAD_LINES) },
+      { ...loadLine(), only: stalls },
+    ],
+    absent: () => !link.fine.has('load') && !stalls() && !link.json.system && 'The agent reports neither pressure nor load.',
+    value() {
+      const value = now('load');
+      return [show('load', value), level(value / cores(), 1.5, 2)];
+    },
+    sub: () => (cores() ? `load over ${cores()} core${cores() > 1 ? 's' : ''}` : ''),
+    extra() {
+      const note = el('p', 'note one');
+      note.fill = () => {
+        const load = Object.values(link.json.system?.load_average ?? {}).map((value) => value.toFixed(2)).join(' · ');
+        say(note, stalls() ? load && `load ${load} in 1, 5, 15 min` : 'No pressure figures: the kernel was started without psi=1.');
+      };
+      return [legend(() => (stalls() ? PRESSURE_LINES : LOAD_LINES), () => (stalls() ? 'percent' : 'load')), note];
+    },
+  },
+  {
+    id: 'diskio', title: 'Disk I/O', collectors: ['diskio'],
+    charts: [
+      shown('Disk transfer', 'rate', DISK_LINES),
+      shown('Busiest disk', 'percent', [line('disk_busy', 'busy', CRITICAL)]),
+      perThing('Read and written per device, since this page opened', 'disk:', 'rate'),
+    ],
+    absent: () => !link.fine.has('disk_read') && !link.json.diskio?.disks?.length && 'This kernel reports no physical disk in /proc/diskstats.',
+    value: () => [show('rate', now('disk_read') + now('disk_write')), level(now('disk_busy'), 70, 90)],
+    sub: () => (known(now('disk_busy')) ? `${show('percent', now('disk_busy'))} busy` : ''),
+    extra() {
+      const note = el('p', 'note one');
+      note.fill = () => {
+        const [top] = disks();
+        say(note, top ? join(`${top.name} ${show('percent', top.busy * 100)} busy`, known(top.wait) && `${(top.wait * 1000).toFixed(0)} ms per operation`, disks().length > 1 && `+${disks().length - 1} more`) : '');
+      };
+      return [legend(() => DISK_LINES, () => 'rate'), note];
+    },
+    things: ['Disks', [['Device', 'w'], ['Read', 'n'], ['Written', 'n'], ['Busy', 'n'], ['Per operation', 'n']], () => disks().map((one) => [
+      one.name, show('rate', one.read), show('rate', one.written), show('percent', one.busy * 100), known(one.wait) ? `${(one.wait * 1000).toFixed(1)} ms` : '–'])],
+  },
+  {
+    id: 'network', title: 'Network', collectors: ['network', 'wifi'],
+    charts: [shown('Network transfer', 'rate', NETWORK_LINES), perThing('In and out per interface, since this page opened', 'net:', 'rate')],
+    absent: () => !link.fine.has('network_receive') && !link.json.network?.interfaces?.length && 'The kernel reports no network interface.',
+    value: () => [show('rate', now('network_receive') + now('network_transmit')), ''],
+    sub() {
+      const top = interfaces()[0];
+      const signal = link.json.wifi?.interfaces?.find((one) => one.interface === top?.name);
+      const dbm = signal && pick(signal, 'signal_dbm');
+      return top ? join(top.name, known(dbm) && `${dbm} dBm`, `${top.drops} drops`, top.errors > 0 && `${top.errors} errors`) : '';
+    },
+    extra() {
+      const note = el('p', 'note one');
+      note.fill = () => {
+        const all = interfaces(), loud = all.filter((one) => !QUIET.test(one.name)).slice(0, 2);
+        const rest = all.length - loud.length;
+        say(note, join(...loud.map((one) => `${one.name} ${show('rate', one.received + one.sent)}`), rest > 0 && `+${rest} more`));
+      };
+      return [legend(() => NETWORK_LINES, () => 'rate'), note];
+    },
+    things: ['Interfaces', [['Interface', 'w'], ['In', 'n'], ['Out', 'n'], ['Drops', 'n'], ['Errors', 'n']], () => interfaces().map((one) => [
+      one.name, show('rate', one.received), show('rate', one.sent), String(one.drops), String(one.errors)])],
+  },
+  {
+    id: 'processes', title: 'Top processes', collectors: ['system'], charts: [],
+    absent() {
+      const { processes: answer } = link;
+      if (answer?.error) return answer.error.status === 404 ? 'Switched off: the agent was started with --no-collector.processes.' : `No processes: ${answer.error.message}.`;
+      return answer && !answer.processes?.length && 'The agent sees no process.';
+    },
+    value: () => ['', ''],
+    sub() {
+      const { processes_running: running, processes_blocked: blocked, processes: all } = link.json.system ?? {};
+      return join(known(link.processes?.total ?? all) && `${link.processes?.total ?? all} processes`, known(running) && `${running} running`, known(blocked) && `${blocked} blocked on I/O`);
+    },
+    extra: () => [processTable(7)],
+    large: () => [processTable(30)],
+  },
+  {
+    id: 'filesystems', title: 'Filesystems', collectors: ['disk'], charts: [],
+    absent: () => (!link.json.disk ? 'The agent reports no filesystems.' : !mounts().length && 'No filesystem is mounted.'),
+    value: () => ['', ''],
+    sub: () => (link.json.disk ? `${mounts().length} mounted` : ''),
+    extra: () => [mountList(5)],
+    large: () => [mountList(Infinity)],
+  },
+];
+
+function interfaces() {
+  return [...(link.rates.interface?.values() ?? [])].map((one) => ({
+    ...one, drops: (one.row.receive_dropped ?? 0) + (one.row.transmit_dropped ?? 0), errors: (one.row.receive_errors ?? 0) + (one.row.transmit_errors ?? 0),
+  })).sort((a, b) => QUIET.test(a.name) - QUIET.test(b.name) || (b.received + b.sent || 0) - (a.received + a.sent || 0) || natural(a.name, b.name));
+}
+
+function disks() {
+  return [...(link.rates.device?.values() ?? [])].map((one) => ({ ...one, wait: (one.reading + one.writing) / (one.reads + one.writes) }))
+    .sort((a, b) => (b.busy || 0) - (a.busy || 0) || (b.read + b.written || 0) - (a.read + a.written || 0));
+}
+
+/** Builds a card's place on the page. */
+function makeCard(card) {
+  const button = el('button', { type: 'button', id: `open-${card.id}`, 'aria-haspopup': 'dialog' }, el('i', { 'aria-hidden': 'true' }, '◇'), card.title);
+  const sub = el('p', 'sub'), big = el('p', 'big');
+  const absent = el('p', { class: 'absent', hidden: '' });
+  const body = el('div', 'body');
+  const main = card.charts.find((spec) => spec.only === undefined) ?? card.charts[0];
+  const chart = main && new Chart(main);
+  const beside = card.beside?.();
+  const extra = card.extra();
+  if (chart) body.append(el('div', 'row', beside, chart.host));
+  body.append(...extra);
+  const node = el('section', { class: 'card', id: `card-${card.id}`, 'aria-labelledby': `open-${card.id}` }, el('div', 'head', el('h2', '', button), sub, big), absent, body);
+  node.addEventListener('click', (event) => {
+    const own = event.target.closest('button, a');
+    if (own ? own === button : !(event.target.closest('.chart') && pointer !== 'mouse')) openDialog(card.id);
+  });
+  card.button = button;
+  card.node = node;
+  card.update = () => {
+    const reason = card.absent() || '';
+    say(absent, reason);
+    absent.hidden = !reason;
+    body.hidden = Boolean(reason);
+    const [value, state] = reason ? ['', ''] : card.value();
+    say(big, value);
+    mark(big, 'class', `big ${state}`);
+    const words = reason ? '' : card.sub();
+    say(sub, words);
+    mark(sub, 'title', words || null);
+    if (reason) return;
+    for (const part of extra) part.fill();
+    if (beside) card.fillBeside(beside);
+    chart?.draw();
+  };
+  return node;
+}

@@ -1,0 +1,361 @@
+// Charts: one class for all. The lower canvas holds the data and is drawn when data or size change; the upper one holds
+// the crosshair, which is the only thing that moves with the pointer.
+
+const INK = '#86bcbc', GRID = '#17303a', SHADE = '#10222b', TEXT = '#dff7f5', CARD = '#0a161d', MARK = '#ffc24b', ALERT = '#ff7a7a';
+
+/** Where the crosshair of all charts stands (on the since-boot clock), and whether it stays there. */
+const cursor = { time: null, pinned: false };
+const charts = new Set();
+let family = 'monospace', letter = 6.6;
+
+/** Times in milliseconds go here when a benchmark has put a list there. */
+const timing = window.dashboardTiming;
+
+const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => target.chart.draw()));
+
+/** The smallest of `steps` that is at least `value`. */
+const atLeast = (value, steps) => steps.find((step) => step >= value) ?? steps[steps.length - 1];
+
+/** The ends of the y axis for a kind of value; the third tick is the middle. */
+const axes = {
+  percent: () => [0, 100],
+  pressure: (low, high) => [0, atLeast(high, [10, 20, 50, 100])],
+  bytes: (low, high, top) => [0, top || 2 ** Math.ceil(Math.log2(Math.max(high, 1024)))],
+  rate: (low, high) => [0, 2 ** Math.ceil(Math.log2(Math.max(high, 1024)))],
+  load: (low, high) => [0, 2 ** Math.ceil(Math.log2(Math.max(high, 1)))],
+  hertz: (low, high, top) => [0, top || high || 1e9],
+  celsius(low, high) {
+    const from = Math.floor((low - 1) / 10) * 10;
+    return [from, from + Math.max(1, Math.ceil((high + 1 - from) / 20)) * 20];
+  },
+};
+const ticks = { ...format, pressure: (v) => `${v}%`, percent: (v) => `${v}%`, celsius: (v) => `${v}°`, load: (v) => String(v) };
+
+class Chart {
+  /**
+   * spec: name, kind (of the y axis), series() → [{key, label, color}], data() → History, stack, top() of the axis,
+   * flag: a 0/1 series that is marked along the bottom.
+   */
+  constructor(spec) {
+    this.spec = spec;
+    this.base = el('canvas', { role: 'img', 'aria-label': spec.name });
+    this.over = el('canvas', { 'aria-hidden': 'true' });
+    this.host = el('div', `chart ${spec.size ?? ''}`, this.base, this.over);
+    this.host.chart = this;
+    for (const type of ['pointermove', 'pointerleave', 'pointerdown', 'pointerup']) {
+      this.host.addEventListener(type, (event) => this.point(event));
+    }
+    charts.add(this);
+    sizes.observe(this.host);
+  }
+
+  remove() {
+    sizes.unobserve(this.host);
+    charts.delete(this);
+    this.host.remove();
+  }
+
+  /** Follows the box's size and the screen's pixel ratio. Returns whether there is anything to draw on. */
+  fit() {
+    const { clientWidth: width, clientHeight: height } = this.host;
+    const ratio = devicePixelRatio;
+    if (!width || !height) return false;
+    if (width !== this.width || height !== this.height || ratio !== this.ratio) {
+      Object.assign(this, { width, height, ratio });
+      for (const canvas of [this.base, this.over]) {
+        canvas.width = Math.round(width * ratio);
+        canvas.height = Math.round(height * ratio);
+      }
+    }
+    return true;
+  }
+
+  begin(canvas) {
+    const pen = canvas.getContext('2d');
+    pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    pen.clearRect(0, 0, this.width, this.height);
+    pen.font = `11px ${family}`;
+    pen.lineJoin = 'round';
+    return pen;
+  }
+
+  /** The columns to draw: as they are, or several slots in one where there are more slots than pixels. */
+  gather(data, plot) {
+    const bucket = Math.max(1, Math.ceil(data.count / (plot * 1.5)));
+    const n = Math.ceil(data.count / bucket);
+    const join = (values, how) => {
+      if (!values || bucket === 1) return values;
+      const out = new Float32Array(n).fill(NaN);
+      for (let i = 0; i < n; i++) {
+        let sum = NaN, some = 0;
+        for (let j = i * bucket; j < Math.min(data.count, (i + 1) * bucket); j++) {
+          if (values[j] !== values[j]) continue;
+          some++;
+          sum = some === 1 ? values[j] : how ? how(sum, values[j]) : sum + values[j];
+        }
+        out[i] = how ? sum : sum / some;
+      }
+      return out;
+    };
+    this.lines = this.spec.series().filter((line) => data.has(line.key)).map((line) => {
+      const { v, lo, hi } = data.series.get(line.key);
+      const band = lo && hi;
+      return { ...line, v: join(v), lo: join(band ? lo : bucket > 1 ? v : null, Math.min), hi: join(band ? hi : bucket > 1 ? v : null, Math.max) };
+    });
+    const seconds = data.step * bucket;
+    Object.assign(this, { n, seconds, reach: GAP * data.step, start: data.start, first: data.start + (bucket - 1) * data.step / 2, end: data.end, offset: data.offset });
+    if (!this.spec.stack) return;
+    // Each layer stands on the ones before it.
+    let below = null;
+    for (const line of this.lines) {
+      const own = line.v;
+      line.from = below;
+      line.v = own.map((value, i) => value + (below ? below[i] || 0 : 0));
+      for (const key of ['lo', 'hi']) line[key] &&= line[key].map((value, i) => value + (below ? below[i] || 0 : 0));
+      line.own = own;
+      below = line.v;
+    }
+  }
+
+  draw() {
+    const started = timing && performance.now();
+    const data = this.spec.data();
+    if (!this.fit() || !data || !(data.count > 0)) return;
+    const { spec, width, height } = this;
+    this.gather(data, width);
+    let low = Infinity, high = -Infinity;
+    for (const { v, hi, lo } of this.lines) {
+      for (let i = 0; i < this.n; i++) {
+        const most = hi ? Math.max(hi[i], v[i]) : v[i], least = lo ? Math.min(lo[i], v[i]) : v[i];
+        if (most > high) high = most;
+        if (least < low) low = least;
+      }
+    }
+    if (high < low) [low, high] = [0, 1];
+    const [bottom, top] = axes[spec.kind](low, high, spec.top?.());
+    const labels = [bottom, (bottom + top) / 2, top].map((value) => ticks[spec.kind](value));
+    const left = Math.ceil(Math.max(...labels.map((label) => label.length)) * letter) + 6;
+    const box = { x: left, y: 8, w: width - left - 2, h: height - 26 };
+    Object.assign(this, { box, bottom, top });
+    const x = (i) => box.x + (this.first + i * this.seconds - data.start) / (data.end - data.start || 1) * box.w;
+    const y = (value) => box.y + box.h - Math.min(1, Math.max(0, (value - bottom) / (top - bottom))) * box.h;
+    Object.assign(this, { x, y });
+    const pen = this.begin(this.base);
+
+    // Spans without data, and the parts of the line between them.
+    const guide = this.lines[0]?.v;
+    const parts = (v) => {
+      const out = [];
+      let part = null, last = -1;
+      for (let i = 0; i < this.n; i++) {
+        if (v[i] !== v[i]) continue;
+        if (!part || (i - last) * this.seconds > Math.max(this.reach, this.seconds)) out.push(part = []);
+        part.push(last = i);
+      }
+      return out;
+    };
+    pen.fillStyle = SHADE;
+    const shade = (from, to) => to - from > 1 && pen.fillRect(from, box.y, to - from, box.h);
+    let edge = box.x, reached = guide ? parts(guide) : [];
+    reached.forEach((part, i) => {
+      const from = x(part[0]);
+      if (i > 0 || part[0] * this.seconds > this.reach) shade(edge, from);
+      edge = x(part[part.length - 1]);
+    });
+    if (guide && box.x + box.w - edge > (x(1) - x(0)) * GAP) shade(edge, box.x + box.w);
+
+    // Ticks.
+    pen.fillStyle = INK;
+    pen.strokeStyle = GRID;
+    pen.lineWidth = 1;
+    pen.textAlign = 'right';
+    pen.textBaseline = 'middle';
+    pen.beginPath();
+    labels.forEach((label, i) => {
+      const at = Math.round(box.y + box.h * (1 - i / 2)) + 0.5;
+      pen.moveTo(box.x, at);
+      pen.lineTo(box.x + box.w, at);
+      pen.fillText(label, box.x - 5, at);
+    });
+    pen.textAlign = 'center';
+    pen.textBaseline = 'alphabetic';
+    const length = data.end - data.start;
+    const grain = length / box.w;
+    const step = atLeast(grain * 76 < 60 ? grain * 76 : grain * 52, [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800]);
+    const zone = new Date((data.end + data.offset) * 1000).getTimezoneOffset() * 60;
+    const wall = data.start + data.offset;
+    for (let at = Math.ceil((wall - zone) / step) * step + zone; at <= wall + length; at += step) {
+      const over = Math.round(box.x + (at - wall) / length * box.w) + 0.5;
+      pen.moveTo(over, box.y);
+      pen.lineTo(over, box.y + box.h);
+      const label = clock(at, step), half = label.length * letter / 2;
+      if (over - half >= 0 && over + half <= width) pen.fillText(label, over, height - 4);
+    }
+    pen.stroke();
+
+    // Bands, areas and lines; stacked layers from the top down, so that none hides another's line.
+    pen.save();
+    pen.beginPath();
+    pen.rect(box.x, box.y - 1, box.w, box.h + 2);
+    pen.clip();
+    const many = this.lines.length > 6;
+    for (const line of spec.stack ? this.lines.toReversed() : this.lines) {
+      const { v, lo, hi, from } = line;
+      pen.fillStyle = pen.strokeStyle = line.color;
+      for (const part of parts(v)) {
+        const trace = (values, back) => {
+          for (let i = 0; i < part.length; i++) {
+            const at = part[back ? part.length - 1 - i : i];
+            pen.lineTo(x(at), y(values ? values[at] || 0 : bottom));
+          }
+        };
+        if (lo && hi && !many) {
+          pen.globalAlpha = spec.stack ? 0.16 : 0.28;
+          pen.beginPath();
+          trace(hi);
+          trace(lo, true);
+          pen.fill();
+        }
+        if (!many) {
+          pen.globalAlpha = spec.stack ? 0.55 : 0.13;
+          pen.beginPath();
+          trace(v);
+          trace(from, true);
+          pen.fill();
+        }
+        pen.globalAlpha = many ? 0.75 : 1;
+        pen.lineWidth = many ? 1 : 1.4;
+        pen.beginPath();
+        pen.moveTo(x(part[0]) - 0.7, y(v[part[0]]));
+        trace(v);
+        pen.stroke();
+      }
+    }
+    pen.globalAlpha = 1;
+    const flag = spec.flag && data.series.get(spec.flag)?.v;
+    if (flag) {
+      pen.fillStyle = ALERT;
+      const wide = box.w / data.count;
+      for (let i = 0; i < data.count; i++) if (flag[i] > 0) pen.fillRect(box.x + i / (data.count - 1) * box.w - wide, box.y + box.h - 3, wide + 0.5, 3);
+    }
+    pen.restore();
+
+    // The machine started here: before it, the clock that the axis counts on did not exist.
+    if (data.start < 0) {
+      const at = Math.round(box.x - data.start / length * box.w) + 0.5;
+      pen.strokeStyle = pen.fillStyle = MARK;
+      pen.setLineDash([3, 3]);
+      pen.beginPath();
+      pen.moveTo(at, box.y);
+      pen.lineTo(at, box.y + box.h);
+      pen.stroke();
+      pen.setLineDash([]);
+      const right = at + 9 * letter < box.x + box.w;
+      pen.textAlign = right ? 'left' : 'right';
+      pen.fillText('reboot', at + (right ? 4 : -4), box.y + 10);
+    }
+    this.describe(data);
+    if (cursor.time !== null) this.cross();
+    if (timing) timing.draw.push(performance.now() - started);
+  }
+
+  describe(data) {
+    const parts = this.lines.slice(0, 6).map((line) => `${line.label} ${show(this.spec.kind, data.last(line.key))}`);
+    const label = `${this.spec.name}, the last ${span((data.count - 1) * data.step)}: ${parts.join(', ') || 'no data'}`;
+    if (label !== this.label) this.base.setAttribute('aria-label', this.label = label);
+  }
+
+  /** Draws the crosshair and the values beside it, on the upper canvas only. */
+  cross() {
+    if (!this.box || (cursor.time === null && !this.crossed)) return;
+    const { box, lines, n } = this;
+    const pen = this.begin(this.over);
+    this.crossed = cursor.time !== null;
+    if (!this.crossed || cursor.time < this.start - this.seconds || cursor.time > this.end + this.seconds) return;
+    let at = Math.min(n - 1, Math.max(0, Math.round((cursor.time - this.first) / this.seconds)));
+    const guide = lines[0]?.v ?? [];
+    if (!known(guide[at])) at = known(guide[at - 1]) ? at - 1 : known(guide[at + 1]) ? at + 1 : at;
+    const over = Math.round(this.x(at)) + 0.5;
+    pen.strokeStyle = cursor.pinned ? MARK : INK;
+    pen.beginPath();
+    pen.moveTo(over, box.y);
+    pen.lineTo(over, box.y + box.h);
+    pen.stroke();
+    const time = this.first + at * this.seconds + this.offset;
+    const rows = [];
+    for (const line of lines) {
+      const value = (line.own ?? line.v)[at];
+      if (!known(value)) continue;
+      pen.fillStyle = line.color;
+      pen.fillRect(over - 2.5, this.y(line.v[at]) - 2, 4, 4);
+      rows.push({ value, color: line.color, text: `${line.label} ${show(this.spec.kind, value)}` });
+    }
+    if (rows.length > 6) rows.sort((a, b) => b.value - a.value).length = 6;
+    rows.unshift({ color: TEXT, text: `${this.seconds * n > 90000 ? clock(time, 86400) + ' ' : ''}${clock(time, this.seconds < 60 ? 1 : 60)}${rows.length ? '' : ' no data'}` });
+    const wide = Math.max(...rows.map((row) => row.text.length)) * letter + 12, high = rows.length * 14 + 6;
+    const from = over + 8 + wide < this.width ? over + 8 : Math.max(0, over - 8 - wide);
+    pen.fillStyle = CARD;
+    pen.strokeStyle = GRID;
+    pen.globalAlpha = 0.92;
+    pen.fillRect(from, box.y, wide, high);
+    pen.globalAlpha = 1;
+    pen.strokeRect(from + 0.5, box.y + 0.5, wide - 1, high - 1);
+    pen.textAlign = 'left';
+    rows.forEach((row, i) => {
+      pen.fillStyle = row.color;
+      pen.fillText(row.text, from + 6, box.y + 14 + i * 14);
+    });
+  }
+
+  timeAt(event) {
+    const { box } = this;
+    const share = (event.clientX - this.host.getBoundingClientRect().left - box.x) / box.w;
+    return this.start + Math.min(1, Math.max(0, share)) * (this.end - this.start);
+  }
+
+  /** A mouse moves the crosshair by hovering; a finger pins it with a tap and moves it by going sideways. */
+  point(event) {
+    pointer = event.pointerType;
+    if (!this.box) return;
+    const time = this.timeAt(event);
+    if (pointer === 'mouse') {
+      if (event.type === 'pointermove' && !cursor.pinned) place(time, false);
+      if (event.type === 'pointerleave' && !cursor.pinned) place(null, false);
+      if (event.type === 'pointerup' && this.spec.large) place(time, !cursor.pinned);
+      return;
+    }
+    if (event.type === 'pointerdown') this.down = { x: event.clientX, moved: false };
+    const away = this.down ? Math.abs(event.clientX - this.down.x) : 0;
+    if (event.type === 'pointermove' && this.down && (this.down.moved ||= away > 8)) place(time, true);
+    if (event.type === 'pointerup' && this.down) {
+      const near = (this.end - this.start) * 14 / this.box.w;
+      if (!this.down.moved) place(time, !(cursor.pinned && Math.abs(cursor.time - time) < near));
+      this.down = null;
+    }
+    if (event.type === 'pointerleave') this.down = null;
+  }
+}
+
+let pointer = 'mouse', awaited = 0;
+
+/** Puts the crosshair of all charts at a time, or takes it away. */
+function place(time, pinned) {
+  cursor.time = time !== null && (pinned || pointer === 'mouse') ? time : null;
+  cursor.pinned = pinned && cursor.time !== null;
+  awaited ||= requestAnimationFrame(() => {
+    const started = timing && performance.now();
+    awaited = 0;
+    for (const chart of charts) chart.cross();
+    if (timing) timing.hover.push(performance.now() - started);
+  });
+}
+
+/** Moves the crosshair by slots of the shown range; the first key press starts at the newest slot. */
+function nudge(slots) {
+  const data = link.shown;
+  if (!known(data.end)) return;
+  const grain = Math.max(1, Math.round(data.count / 300)) * data.step;
+  const time = cursor.time === null ? data.end : cursor.time + slots * grain;
+  pointer = 'mouse';
+  place(Math.min(data.end, Math.max(data.start, time)), true);
+}

@@ -1,0 +1,135 @@
+// The dialog: a card in large, live for as long as it is open, with an address of its own.
+
+const dialog = byId('dialog');
+const view = { card: null, charts: [], parts: [] };
+const openCard = () => view.card;
+
+/** A part of the dialog that may be wider than the screen: it scrolls by itself, by keyboard too. */
+const wide = (label, node) => el('div', { class: 'wide', role: 'region', 'aria-label': label, tabindex: '0' }, node);
+
+function openDialog(id, deep) {
+  const card = CARDS.find((one) => one.id === id);
+  if (!card || view.card === card) return;
+  if (view.card) shut();
+  view.card = card;
+  view.pushed = !deep;
+  if (!deep) history.pushState(null, '', `#${id}`);
+  say(byId('dialog-title'), card.title);
+  const body = byId('dialog-body');
+  body.replaceChildren();
+  view.parts = [];
+  const absent = el('p', 'absent');
+  absent.fill = () => {
+    const reason = card.absent() || '';
+    say(absent, reason);
+    absent.hidden = !reason;
+  };
+  const add = (part, node = part) => {
+    view.parts.push(part);
+    body.append(node);
+  };
+  add(absent);
+  for (const part of card.large?.() ?? []) add(part, part.tagName === 'TABLE' ? wide(card.title, part) : part);
+  dialog.showModal();
+  view.charts = [];
+  card.charts.forEach((spec, i) => {
+    if (spec.only && !spec.only()) return;
+    const chart = new Chart({ ...spec, large: true, size: i === 0 ? 'large' : 'middle' });
+    const part = el('section', 'figure', el('h3', '', spec.name), chart.host);
+    const stats = table(`${spec.name} over the shown range`, [['', 'w'], ['now', 'n'], ['min', 'n'], ['avg', 'n'], ['max', 'n'], ['p95', 'n']]);
+    part.append(stats);
+    part.fill = () => {
+      const lines = spec.series().filter((one) => spec.data().has(one.key));
+      part.hidden = lines.length === 0;
+      stats.fill(lines.map((one) => {
+        const summary = spec.data().summary(one.key) ?? {};
+        return [one.label, ...['now', 'min', 'avg', 'max', 'p95'].map((key) => show(spec.kind, summary[key]))];
+      }));
+      chart.draw();
+    };
+    view.charts.push(chart);
+    add(part);
+  });
+  if (card.things) {
+    const [title, columns, rows] = card.things;
+    const things = table(title, columns);
+    const fill = things.fill;
+    things.fill = () => fill(rows());
+    body.append(el('h3', '', title));
+    add(things, wide(title, things));
+  }
+  for (const name of card.collectors) {
+    const part = el('section', 'raw', el('h3', '', `Raw: /json?collect[]=${name}`));
+    part.fill = () => fillRaw(part, name, link.json[name]);
+    add(part);
+  }
+  dialog.scrollTop = 0;
+  update();
+  if (link.loaded && !link.busy) round();
+}
+
+function update() {
+  for (const part of view.parts) part.fill();
+}
+
+/** Every object and list of a collector's section as a table, whatever it holds. */
+function fillRaw(part, name, section) {
+  const flat = (value, prefix = '') => Object.entries(value).flatMap(([key, inner]) => {
+    if (Array.isArray(inner)) return [];
+    return inner !== null && typeof inner === 'object' ? flat(inner, `${prefix}${key} `) : [[prefix + key, typeof inner === 'number' ? format.count(inner) : String(inner)]];
+  });
+  const tables = [];
+  for (const [key, rows] of Object.entries(section ?? {})) {
+    if (!Array.isArray(rows) || !rows.length) continue;
+    const flats = rows.map((row) => new Map(flat(row)));
+    const columns = [...new Set(flats.flatMap((row) => [...row.keys()]))];
+    tables.push([key, columns.map((column, i) => [column.replaceAll('_', ' '), i ? 'n' : '']), flats.map((row) => columns.map((column) => row.get(column) ?? '–'))]);
+  }
+  const plain = flat(section ?? {});
+  if (plain.length) tables.push(['values', [['name', ''], ['value', 'n']], plain.map(([key, value]) => [key.replaceAll('_', ' '), value])]);
+  const shape = JSON.stringify(tables.map(([key, columns]) => [key, columns.map(([title]) => title)]));
+  if (part.shape !== shape) {
+    part.shape = shape;
+    part.tables = tables.map(([key, columns]) => table(`${name} ${key}`, columns));
+    part.replaceChildren(part.firstChild, ...(tables.length ? part.tables.map((node, i) => wide(`${name} ${tables[i][0]}`, node)) : [el('p', 'absent', 'The agent has no such section on this machine.')]));
+  }
+  tables.forEach(([, , rows], i) => part.tables[i].fill(rows));
+}
+
+/** Takes the dialog's parts apart and puts the focus back on its card. */
+function shut() {
+  const { card } = view;
+  view.card = null;
+  for (const chart of view.charts) chart.remove();
+  view.charts = view.parts = [];
+  byId('dialog-body').replaceChildren();
+  place(null, false);
+  card?.button.focus();
+}
+
+dialog.addEventListener('close', () => {
+  if (!view.card) return;
+  shut();
+  if (view.pushed) history.back();
+  else history.replaceState(null, '', location.pathname + location.search);
+});
+dialog.addEventListener('click', (event) => {
+  const box = dialog.getBoundingClientRect();
+  const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
+  if (event.target === dialog && !inside) dialog.close();
+});
+byId('close').addEventListener('click', () => dialog.close());
+
+/** The address decides which dialog is open: for links, and for back and forward. */
+function follow() {
+  const id = location.hash.slice(1);
+  if (id === (view.card?.id ?? '')) return;
+  if (view.card) {
+    const card = view.card;
+    shut();
+    dialog.close();
+    card.button.focus();
+  }
+  if (id) openDialog(id, true);
+}
+addEventListener('popstate', follow);

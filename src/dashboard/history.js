@@ -1,0 +1,95 @@
+// The recent past: one grid of time slots on the machine's since-boot clock, a column of values for each series.
+
+/** Points that are farther apart than this many steps are not joined. */
+const GAP = 2.6;
+
+class History {
+  /** `count` fixes the number of slots; otherwise the first answer does. */
+  constructor(count = 0) {
+    this.count = count;
+    this.series = new Map();
+    this.end = NaN;
+  }
+
+  /** Takes an answer of /history, whole or only the newest points. Slots it does not know keep what they had. */
+  absorb(answer) {
+    const { step, end, boot_id: id } = answer;
+    const offset = answer.now - answer.boot;
+    this.count ||= answer.count;
+    const { count } = this;
+    let shift = count;
+    if (step === this.step) {
+      // After a reboot the clock starts anew; only wall time tells how far apart the two are.
+      const apart = id === this.id ? end - this.end : end + offset - this.end - this.offset;
+      shift = Math.round(apart / step);
+      if (shift < 0 || !known(shift)) shift = count;
+    }
+    for (const column of this.series.values()) {
+      for (const values of [column.v, column.lo, column.hi]) {
+        if (!values || shift === 0) continue;
+        if (shift < count) values.copyWithin(0, shift);
+        values.fill(NaN, Math.max(0, count - shift));
+      }
+    }
+    for (const one of answer.series) {
+      const column = this.column(one.name);
+      for (const key of ['v', 'lo', 'hi']) {
+        // Where average and extremes are the same, only the average is told.
+        if (one[key]) column[key] ??= column.v.slice();
+        const list = one[key] ?? one.v;
+        if (!column[key]) continue;
+        const first = count - list.length;
+        for (let i = Math.max(0, -first); i < list.length; i++) {
+          if (list[i] !== null) column[key][first + i] = list[i] * one.scale;
+        }
+      }
+    }
+    Object.assign(this, { step, end, id, offset, boot: answer.boot });
+    return shift > 0;
+  }
+
+  column(name) {
+    let column = this.series.get(name);
+    if (!column) {
+      column = { v: new Float32Array(this.count).fill(NaN) };
+      this.series.set(name, column);
+    }
+    return column;
+  }
+
+  /** Forgets series that have no value in the whole range any more. */
+  prune() {
+    for (const [name, column] of this.series) if (column.v.every(Number.isNaN)) this.series.delete(name);
+  }
+
+  has(name) {
+    return this.series.has(name);
+  }
+
+  get start() {
+    return this.end - (this.count - 1) * this.step;
+  }
+
+  /** The newest value, unless it is older than what a line would bridge. */
+  last(name) {
+    const v = this.series.get(name)?.v;
+    for (let i = 1; v && i <= GAP + 1; i++) if (known(v[this.count - i])) return v[this.count - i];
+    return NaN;
+  }
+
+  /** Now, minimum, average, maximum and 95th percentile of a series over the range. */
+  summary(name) {
+    const column = this.series.get(name);
+    if (!column) return null;
+    const sorted = column.v.filter(known).sort();
+    if (!sorted.length) return null;
+    const least = column.lo?.filter(known), most = column.hi?.filter(known);
+    return {
+      now: this.last(name),
+      min: least?.length ? least.reduce((a, b) => Math.min(a, b)) : sorted[0],
+      avg: sorted.reduce((a, b) => a + b) / sorted.length,
+      max: most?.length ? most.reduce((a, b) => Math.max(a, b)) : sorted[sorted.length - 1],
+      p95: sorted[Math.ceil(sorted.length * 0.95) - 1],
+    };
+  }
+}

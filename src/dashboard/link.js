@@ -1,0 +1,203 @@
+// The line to the agent: what is asked when, and what is known about how fresh the page is.
+
+const PACE = 2000, PATIENCE = 4000, BACKOFF = 15000, STALE = 6, DOWN = 15;
+/** How often each thing is asked for, in rounds of PACE. */
+const EVERY = { json: 3, all: 15, processes: 4 };
+const BRISK = ['cpu', 'network', 'diskio', 'power', 'system'];
+/** The ranges and their seconds. */
+const RANGES = { '2m': 120, '10m': 600, '1h': 3600, '24h': 86400, '7d': 604800 };
+
+const link = {
+  range: '10m',
+  fine: new History(), // the finest steps: what "now" means
+  shown: new History(), // what the charts show; the same object on short ranges
+  live: new History(150), // per core, device and interface, only since this page opened
+  json: {},
+  processes: null,
+  rates: {},
+  good: NaN, // when the agent last answered
+  lag: 0, // seconds that its newest sample is behind
+  failure: null,
+  tries: 0,
+  turn: 0,
+  paused: false,
+  loaded: false,
+};
+
+class Failure extends Error {
+  constructor(kind, text, status) {
+    super(text);
+    Object.assign(this, { kind, status });
+  }
+}
+
+async function ask(path) {
+  const stop = link.stop = new AbortController();
+  const timer = setTimeout(() => stop.abort('late'), PATIENCE);
+  try {
+    const answer = await fetch(path, { signal: stop.signal, cache: 'no-store' });
+    if (!answer.ok) throw new Failure('http', `HTTP ${answer.status} from /${path.split('?')[0]}`, answer.status);
+    return await answer.json();
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    if (stop.signal.aborted) throw new Failure(stop.signal.reason === 'late' ? 'late' : 'dropped', `no answer within ${PATIENCE / 1000} s`);
+    if (error instanceof SyntaxError) throw new Failure('http', `no JSON from /${path.split('?')[0]}`);
+    throw new Failure('refused', 'connection refused or lost');
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Brings a history up to date; asks only for what is newer than what it has. */
+async function pull(history, range) {
+  const path = `history?range=${range}`;
+  const since = known(history.end);
+  let answer = await ask(since ? `${path}&since=${history.end}` : path);
+  if (since && answer.boot_id !== history.id) answer = await ask(path);
+  history.count ||= Math.round(RANGES[range] / answer.step);
+  history.absorb(answer);
+  history.range = range;
+  return answer;
+}
+
+/** One round of requests, one after the other. */
+async function exchange() {
+  const { range } = link;
+  const short = range === '2m' || range === '10m';
+  const turn = link.turn++;
+  const dialog = openCard();
+  // A new range comes into a new history, which takes the old one's place when it is full.
+  const finest = short ? range : '2m';
+  const fine = link.fine.range === finest ? link.fine : new History();
+  const answer = await pull(fine, finest);
+  link.lag = answer.boot - answer.end - answer.step;
+  if (short) link.shown = fine;
+  else if (link.shown.range !== range || !(answer.boot - link.shown.end < link.shown.step)) {
+    const shown = link.shown.range === range ? link.shown : new History();
+    await pull(shown, range);
+    link.shown = shown;
+  }
+  link.fine = fine;
+  const all = turn % EVERY.all === 0 || !link.json.system;
+  if (all || turn === 1 || turn % EVERY.json === 0 || (dialog && turn % 2 === 0)) {
+    const asked = all ? null : [...new Set([...BRISK, ...(dialog?.collectors ?? [])])];
+    adopt(await ask(`json${asked ? '?' + asked.map((name) => `collect[]=${name}`).join('&') : ''}`), asked);
+  }
+  link.loaded = true;
+  if (turn % EVERY.processes === 0) {
+    if (turn === 0) refresh();
+    try {
+      link.processes = await ask('processes');
+    } catch (error) {
+      if (error.kind !== 'http') throw error;
+      link.processes = { error };
+    }
+  }
+}
+
+/** Takes what /json answered; a section that was asked for and is not there is gone. */
+function adopt(answer, asked) {
+  const before = link.json;
+  const json = asked ? { ...before } : {};
+  for (const name of asked ?? []) delete json[name];
+  link.json = Object.assign(json, answer);
+  const uptime = json.system?.uptime_seconds ?? json.time;
+  const seconds = uptime - link.uptime;
+  const traces = [];
+  /** The change per second of a row's counter since the last answer. */
+  const rates = (list, key, counters) => {
+    const last = link.rates[key] ?? new Map();
+    const next = new Map();
+    for (const row of list ?? []) {
+      const old = last.get(row[key]);
+      const rate = { name: String(row[key]), row };
+      for (const [short, name] of Object.entries(counters)) {
+        const change = old ? row[name] - old.row[name] : NaN;
+        rate[short] = seconds > 0 && seconds < 120 && change >= 0 ? change / seconds : NaN;
+      }
+      next.set(row[key], rate);
+    }
+    link.rates[key] = next;
+  };
+  if (!asked || asked.includes('network')) {
+    rates(json.network?.interfaces, 'interface', { received: 'receive_bytes', sent: 'transmit_bytes', lost: 'receive_dropped' });
+    for (const { name, received, sent } of link.rates.interface.values()) {
+      if (!QUIET.test(name)) traces.push([`net:${name}`, received + sent]);
+    }
+  }
+  if (!asked || asked.includes('diskio')) {
+    rates(json.diskio?.disks, 'device', DISK);
+    for (const { name, read, written } of link.rates.device.values()) traces.push([`disk:${name}`, read + written]);
+  }
+  for (const { cpu, usage_percent: use } of json.cpu?.cpus ?? []) {
+    if (cpu !== 'total') traces.push([`core:${cpu}`, busy(use)]);
+  }
+  link.uptime = uptime;
+  if (!json.system) return;
+  const step = 4;
+  link.live.absorb({
+    step, boot: uptime, end: Math.floor(uptime / step) * step, now: json.time, boot_id: link.fine.id, count: 1,
+    series: traces.filter(([, value]) => known(value)).map(([name, value]) => ({ name, scale: 1, v: [value] })),
+  });
+  if (link.live.series.size > 200) link.live.prune();
+}
+
+const DISK = { read: 'disk_read_bytes', written: 'disk_written_bytes', reads: 'disk_reads_completed', writes: 'disk_writes_completed', reading: 'disk_read_time_seconds', writing: 'disk_write_time_seconds', busy: 'disk_io_time_seconds' };
+const QUIET = /^(lo$|veth|br-|ifb|docker)/;
+const busy = (use) => (use ? 100 - use.idle - use.iowait : NaN);
+
+/** Asks, shows, and arranges the next round. Only one round runs at a time. */
+async function round() {
+  clearTimeout(link.timer);
+  if (link.busy || link.paused || document.hidden) return;
+  link.busy = true;
+  link.next = null;
+  const began = performance.now();
+  let wait = PACE;
+  try {
+    await exchange();
+    link.good = performance.now();
+    link.failure = null;
+    link.tries = 0;
+    wait = Math.max(100, PACE - (link.good - began));
+  } catch (error) {
+    if (!(error instanceof Failure)) console.error(error);
+    if (error.kind === 'dropped') wait = 0;
+    else {
+      link.failure = error;
+      wait = Math.min(BACKOFF, PACE * 2 ** link.tries++);
+    }
+  }
+  link.busy = false;
+  if (!link.paused && !document.hidden) {
+    link.next = performance.now() + wait;
+    link.timer = setTimeout(round, wait);
+  }
+  refresh();
+}
+
+/** Starts again after a pause, a hidden tab or another range; what was missed comes from the history. */
+function resume() {
+  link.since = performance.now();
+  link.tries = 0;
+  if (link.busy) link.stop?.abort('changed');
+  else round();
+}
+
+/** How the line is: loading, live, paused, stale or down, in one word and one sentence. */
+function health() {
+  const now = performance.now();
+  const age = (now - Math.max(link.good, link.since ?? 0) || 0) / 1000;
+  const { failure } = link;
+  const next = link.next && failure ? `, next try in ${Math.max(0, Math.ceil((link.next - now) / 1000))} s` : '';
+  const since = known(link.good) ? ` for ${span((now - link.good) / 1000)}` : '';
+  if (link.paused) return { state: 'paused', pill: 'Paused', text: 'Paused: nothing is asked' };
+  if (failure?.kind === 'http') return { state: 'down', pill: failure.status ? `HTTP ${failure.status}` : 'Error', text: `The agent answers with an error: ${failure.message}${next}` };
+  if (failure?.kind === 'refused') return { state: 'down', pill: 'Down', text: `Down${since}: ${failure.message}${next}` };
+  if (failure && !link.loaded && age < DOWN) return { state: 'stale', pill: 'No answer', text: `The agent has not answered yet${next}` };
+  if (age >= DOWN || (failure && !link.loaded)) return { state: 'down', pill: `Down ${span(age)}`, text: `No answer${since}${next}` };
+  if (!link.loaded) return { state: 'loading', pill: 'Loading', text: 'Loading' };
+  if (age >= STALE) return { state: 'stale', pill: `Stale ${span(age)}`, text: `No answer${since}${next}` };
+  if (link.lag >= STALE) return { state: 'stale', pill: `Stale ${span(link.lag)}`, text: `The agent answers, but its newest sample is ${span(link.lag)} old` };
+  return { state: 'live', pill: 'Live', text: `Live, a sample every ${link.fine.step} s` };
+}
