@@ -1,7 +1,7 @@
 //! Owns the collectors: a snapshot no older than asked for, its rendered forms, and the tick.
 
 use crate::background::RemoteStat;
-use crate::cli::Options;
+use crate::cli::{Command, Options};
 use crate::collect::{self, Collect, Context, Registration, Setup, StatFs, agent::COLLECTORS};
 use crate::format::{self, Format, Gzip};
 use crate::history::{History, Request, Times};
@@ -9,9 +9,13 @@ use crate::metric::Value;
 use crate::snapshot::{Moment, Snapshot};
 use crate::source::read_once;
 use crate::sys;
+use crate::verdict::{RULES, Top, VERDICTS, Verdicts};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How often filesystems are looked at for verdicts while nobody scrapes.
+const LOOK_AT_FILESYSTEMS: Duration = Duration::from_secs(30);
 
 /// What the agent asks the machine for besides files; tests put their own in.
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +42,17 @@ pub struct Agent {
     slots: Vec<Slot>,
     remote: RemoteStat,
     snapshot: Snapshot,
-    /// Whether `snapshot` holds a collection yet.
-    filled: bool,
+    /// Which collectors `snapshot` holds a collection of, as bits.
+    filled: u64,
     moments: u64,
     pages: [Rendered; Format::COUNT],
     /// What the last tick saw: only the collectors that history keeps something of.
     sampled: Snapshot,
     history: History,
+    /// None for a single collection, which has nothing to compare with.
+    verdicts: Option<Verdicts>,
+    /// When the filesystems were last judged, and the collection that they were in.
+    judged: (Duration, u64),
     history_page: Rendered,
     /// The beginning of the kernel's number for this boot.
     boot_id: String,
@@ -127,7 +135,9 @@ impl Agent {
             let charted = families.any(|family| !family.charts.is_empty());
             slots.push(Slot { registration, collector, charted, fault: String::new(), duration: Duration::ZERO });
         }
+        assert!(slots.len() <= 64, "a set of collectors is kept as bits");
         let history = History::new(&sampled, options.sample_interval);
+        let verdicts = (options.command != Command::Print).then(|| Verdicts::new(&sampled));
         let boot_id = read_once(&options.roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
         let boot_id = boot_id.iter().copied().take_while(u8::is_ascii_hexdigit).take(8).map(char::from).collect();
         let mut agent = Agent {
@@ -135,11 +145,13 @@ impl Agent {
             slots,
             remote: RemoteStat::new(crate::background::answer),
             snapshot,
-            filled: false,
+            filled: 0,
             moments: 0,
             pages: Default::default(),
             sampled,
             history,
+            verdicts,
+            judged: (Duration::ZERO, 0),
             history_page: Rendered::default(),
             boot_id,
             gzip: Gzip::new(),
@@ -170,6 +182,43 @@ impl Agent {
             }
         }
         history.sample(sampled);
+        self.judge(None);
+    }
+
+    /// Lets the rules judge what the tick saw.
+    ///
+    /// Filesystems are judged by what a scrape saw of them; if none did lately, this looks at those that cannot hang.
+    fn judge(&mut self, top: Option<&Top>) {
+        let Agent { slots, remote, snapshot, sampled, verdicts, judged, filled, .. } = self;
+        let Some(verdicts) = verdicts else { return };
+        let disk = slots.iter().position(|slot| slot.registration.name == collect::disk::COLLECTOR.name);
+        let moment = sampled.moment;
+        let (at, id) = *judged;
+        let mut filesystems = None;
+        if let Some(disk) = disk {
+            if snapshot.moment.id != id && *filled >> disk & 1 == 1 {
+                *judged = (moment.since_boot, snapshot.moment.id);
+                filesystems = Some(&*snapshot);
+            } else if id == 0 || moment.since_boot.saturating_sub(at) >= LOOK_AT_FILESYSTEMS {
+                *judged = (moment.since_boot, snapshot.moment.id.max(1));
+                remote.begin();
+                let mut context = Context { moment, remote };
+                slots[disk].collector.prepare(&mut context);
+                sampled.select(disk);
+                let _ = slots[disk].collector.collect(&mut context, sampled);
+                filesystems = Some(&*sampled);
+            }
+        }
+        verdicts.judge(sampled, filesystems, top);
+    }
+
+    /// The collectors of these names as a set for [`Agent::page_of`]; `None` if one does not run here.
+    pub fn select<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<u64> {
+        let mut places = 0;
+        for name in names {
+            places |= 1 << self.slots.iter().position(|slot| slot.registration.name == name)?;
+        }
+        Some(places)
     }
 
     /// The recent past of the charted series as JSON.
@@ -184,34 +233,49 @@ impl Agent {
 
     /// What the machine looks like now, or looked like at most `max_age` ago.
     pub async fn snapshot(&mut self, max_age: Duration) -> &Snapshot {
+        self.snapshot_of(u64::MAX, max_age).await
+    }
+
+    async fn snapshot_of(&mut self, places: u64, max_age: Duration) -> &Snapshot {
+        let places = places & (u64::MAX >> (64 - self.slots.len().max(1)));
         let age = (self.machine.since_boot)().saturating_sub(self.snapshot.moment.since_boot);
-        if !self.filled || age >= max_age {
-            self.collect().await;
+        if self.snapshot.moment.id == 0 || self.filled & places != places || age >= max_age {
+            self.collect(places).await;
         }
+        self.snapshot.show(places);
         &self.snapshot
     }
 
     /// The snapshot of at most `max_age` in a format, compressed if `gzip`.
     pub async fn page(&mut self, format: Format, gzip: bool, max_age: Duration) -> Page {
-        let id = self.snapshot(max_age).await.moment.id;
-        let Agent { snapshot, pages, gzip: compressor, .. } = self;
-        pages[format as usize].get((id, 0), gzip.then_some(compressor), |out| format::render(format, snapshot, out))
+        self.page_of(u64::MAX, format, gzip, max_age).await
     }
 
-    async fn collect(&mut self) {
+    /// Like [`Agent::page`], but with the collectors of a set alone; only they read the kernel for it.
+    pub async fn page_of(&mut self, places: u64, format: Format, gzip: bool, max_age: Duration) -> Page {
+        let id = self.snapshot_of(places, max_age).await.moment.id;
+        let Agent { snapshot, pages, gzip: compressor, .. } = self;
+        pages[format as usize]
+            .get((id, places), gzip.then_some(compressor), |out| format::render(format, snapshot, out))
+    }
+
+    /// Makes a collection of the collectors whose places are set as bits.
+    async fn collect(&mut self, places: u64) {
+        let wanted = |index: usize| places >> index & 1 == 1;
+        self.filled = 0;
         self.remote.begin();
         let mut context = Context { moment: self.next_moment(), remote: &mut self.remote };
-        for slot in &mut self.slots {
+        for (_, slot) in self.slots.iter_mut().enumerate().filter(|(index, _)| wanted(*index)) {
             slot.collector.prepare(&mut context);
         }
         self.remote.settle().await;
         // What took long to answer must not make everything else look old.
         let moment = self.next_moment();
-        let Agent { machine, slots, remote, snapshot, .. } = self;
+        let Agent { machine, slots, remote, snapshot, verdicts, .. } = self;
         snapshot.clear(moment);
         let mut context = Context { moment, remote };
         let mut before = (machine.since_boot)();
-        for (index, slot) in slots.iter_mut().enumerate() {
+        for (index, slot) in slots.iter_mut().enumerate().filter(|(index, _)| wanted(*index)) {
             snapshot.select(index);
             let result = slot.collector.collect(&mut context, snapshot);
             let after = (machine.since_boot)();
@@ -221,12 +285,18 @@ impl Agent {
         }
         if let Some(own) = slots.iter().position(|slot| slot.registration.name == collect::agent::COLLECTOR.name) {
             snapshot.select(own);
-            for slot in slots.iter() {
+            for (rule, finding) in RULES.iter().zip(verdicts.iter().flat_map(|verdicts| &verdicts.report().findings)) {
+                snapshot.row(&VERDICTS, [rule.name.as_bytes()], [finding.since.is_some().into()]);
+            }
+            for (_, slot) in slots.iter().enumerate().filter(|(index, _)| wanted(*index)) {
                 let values = [slot.fault.is_empty().into(), Value::seconds(slot.duration)];
                 snapshot.row(&COLLECTORS, [slot.registration.name.as_bytes()], values);
             }
         }
-        self.filled = true;
+        if let Some(verdicts) = verdicts {
+            snapshot.verdicts.copy(verdicts.report());
+        }
+        self.filled = places;
     }
 }
 

@@ -192,6 +192,8 @@ pub enum Place {
     Object(&'static str),
     /// Any number of rows, in an array of this name.
     List(&'static str),
+    /// Not there: JSON tells it in another way.
+    Elsewhere,
 }
 
 /// The head of a table: everything about it but its rows.

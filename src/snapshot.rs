@@ -4,6 +4,7 @@
 //! allocates nothing.
 
 use crate::metric::{Head, Table, Value};
+use crate::verdict::Report;
 use std::time::Duration;
 
 /// When a collection was made, in both of the kernel's times.
@@ -87,6 +88,8 @@ impl<'a> Row<'a> {
 #[derive(Debug)]
 pub struct Part {
     pub collector: &'static str,
+    /// Whether formats tell it: not if the request named other collectors.
+    pub shown: bool,
     pub sections: Vec<Section>,
 }
 
@@ -94,6 +97,8 @@ pub struct Part {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     pub moment: Moment,
+    /// What the agent makes of it all.
+    pub verdicts: Report,
     parts: Vec<Part>,
     current: usize,
 }
@@ -107,7 +112,7 @@ impl Snapshot {
     /// Makes room for a collector's tables; called once for each collector, in the order of the outputs.
     pub fn register(&mut self, collector: &'static str, tables: &[&'static Head]) {
         let sections = tables.iter().map(|head| Section::new(head)).collect();
-        self.parts.push(Part { collector, sections });
+        self.parts.push(Part { collector, shown: true, sections });
     }
 
     /// Forgets all rows and starts the collection of `moment`.
@@ -115,6 +120,13 @@ impl Snapshot {
         self.moment = moment;
         for section in self.parts.iter_mut().flat_map(|part| &mut part.sections) {
             section.clear();
+        }
+    }
+
+    /// Lets formats tell only the collectors whose places are set as bits.
+    pub fn show(&mut self, places: u64) {
+        for (place, part) in self.parts.iter_mut().enumerate() {
+            part.shown = places >> place & 1 == 1;
         }
     }
 

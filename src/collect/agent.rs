@@ -10,6 +10,7 @@ use crate::snapshot::Snapshot;
 use crate::source::{Shared, Source};
 use crate::sys::{self, Directory};
 use crate::text::{lines, uint, words};
+use crate::verdict::VERDICTS;
 use std::path::{Path, PathBuf};
 
 /// Filled by [`crate::agent::Agent`], which runs the collectors.
@@ -46,7 +47,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "agent",
     summary: "the agent's own state and cost",
     source: "/proc/self/stat, /proc/self/limits, /proc/self/fd",
-    tables: &[COLLECTORS.head(), BUILD.head(), PROCESS.head()],
+    tables: &[VERDICTS.head(), COLLECTORS.head(), BUILD.head(), PROCESS.head()],
     flags: &[],
     new: |setup| Box::new(Agent::new(setup)),
 };

@@ -2,12 +2,17 @@
 
 use crate::metric::{Place, Unit, Value};
 use crate::snapshot::{Row, Section, Snapshot};
+use crate::verdict::{Finding, Report};
 
 /// Appends the snapshot as one JSON object and a newline.
 pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
     let mut object = Object::open(out);
     Value::decimal(u64::try_from(snapshot.moment.unix.as_millis()).unwrap_or(0), 3).write(object.key("time"));
-    for part in snapshot.parts().iter().filter(|part| part.sections.iter().any(|section| !section.is_empty())) {
+    if !snapshot.verdicts.findings.is_empty() {
+        write_verdicts(&snapshot.verdicts, object.key("verdicts"));
+    }
+    let parts = snapshot.parts().iter().filter(|part| part.shown);
+    for part in parts.filter(|part| part.sections.iter().any(|section| !section.is_empty())) {
         let mut collector = Object::open(object.key(part.collector));
         for section in part.sections.iter().filter(|section| !section.is_empty()) {
             write_section(section, part.collector, &mut collector);
@@ -16,6 +21,40 @@ pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
     }
     object.close();
     out.push(b'\n');
+}
+
+/// Since when all is well, or what is not.
+fn write_verdicts(report: &Report, out: &mut Vec<u8>) {
+    let mut object = Object::open(out);
+    if let Some(clear) = report.clear {
+        Value::from(report.now.saturating_sub(clear)).write(object.key("clear_seconds"));
+    }
+    let list = object.key("items");
+    let mut mark = b'[';
+    for (rule, finding) in report.items() {
+        let Finding { since, title, detail, culprit } = finding;
+        list.push(mark);
+        mark = b',';
+        let mut item = Object::open(list);
+        let texts = [
+            ("rule", rule.name),
+            ("severity", rule.severity),
+            ("title", title),
+            ("detail", detail),
+            ("culprit", culprit),
+            ("card", rule.card),
+        ];
+        for (key, text) in texts {
+            write_string(text, item.key(key));
+        }
+        Value::from(since.map(|since| report.now.saturating_sub(since))).write(item.key("since_seconds"));
+        item.close();
+    }
+    if mark == b'[' {
+        list.push(b'[');
+    }
+    list.push(b']');
+    object.close();
 }
 
 fn write_section(section: &Section, collector: &str, parent: &mut Object<'_>) {
@@ -32,6 +71,7 @@ fn write_section(section: &Section, collector: &str, parent: &mut Object<'_>) {
             }
             object.close();
         }
+        Place::Elsewhere => {}
         Place::List(name) => {
             let out = parent.key(name);
             let mut mark = b'[';

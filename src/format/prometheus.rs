@@ -14,7 +14,7 @@ pub enum Dialect {
 
 /// Appends all samples, family by family.
 pub fn write(snapshot: &Snapshot, dialect: Dialect, out: &mut Vec<u8>) {
-    for section in snapshot.parts().iter().flat_map(|part| &part.sections) {
+    for section in snapshot.parts().iter().filter(|part| part.shown).flat_map(|part| &part.sections) {
         let mut column = 0;
         for family in section.head.families {
             write_family(section, family, column, dialect, out);

@@ -5,7 +5,8 @@ use crate::snapshot::{Row, Section, Snapshot};
 
 /// Appends a block for each collector: a line for each value, with its row's labels behind it.
 pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
-    for part in snapshot.parts().iter().filter(|part| part.sections.iter().any(|section| !section.is_empty())) {
+    let parts = snapshot.parts().iter().filter(|part| part.shown);
+    for part in parts.filter(|part| part.sections.iter().any(|section| !section.is_empty())) {
         if !out.is_empty() {
             out.push(b'\n');
         }

@@ -51,9 +51,9 @@ async fn get(request: &Request<Incoming>, shared: &Rc<Shared>) -> Response<Bytes
         "/health" => plain(StatusCode::OK, "ok\n"),
         "/metrics" => {
             let format = if prefers_openmetrics(headers) { Format::OpenMetrics } else { Format::Prometheus };
-            page(format, headers, shared).await
+            page(format, headers, query, shared).await
         }
-        "/json" => page(Format::Json, headers, shared).await,
+        "/json" => page(Format::Json, headers, query, shared).await,
         "/history" => match parse_history(query) {
             Ok(past) => {
                 let gzip = accepts_gzip(headers);
@@ -65,9 +65,16 @@ async fn get(request: &Request<Incoming>, shared: &Rc<Shared>) -> Response<Bytes
     }
 }
 
-async fn page(format: Format, headers: &HeaderMap, shared: &Rc<Shared>) -> Response<Bytes> {
+async fn page(format: Format, headers: &HeaderMap, query: &str, shared: &Rc<Shared>) -> Response<Bytes> {
     let gzip = accepts_gzip(headers);
-    let page = shared.agent.lock().await.page(format, gzip, SHARED_FOR).await;
+    let mut agent = shared.agent.lock().await;
+    let places = match agent.select(collectors(query)) {
+        Some(0) => u64::MAX,
+        Some(places) => places,
+        None => return plain(StatusCode::BAD_REQUEST, "collect[] names a collector that does not run here\n"),
+    };
+    let page = agent.page_of(places, format, gzip, SHARED_FOR).await;
+    drop(agent);
     data(page, format.content_type(), gzip)
 }
 
@@ -89,6 +96,12 @@ fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
         .split('&')
         .filter(|parameter| !parameter.is_empty())
         .map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")))
+}
+
+/// The collectors that `collect[]=cpu&collect[]=memory` names, as node_exporter has it.
+fn collectors(query: &str) -> impl Iterator<Item = &str> {
+    let named = |name: &str| name == "collect[]" || name.eq_ignore_ascii_case("collect%5b%5d");
+    parameters(query).filter(move |(name, _)| named(name)).map(|(_, value)| value)
 }
 
 /// `range=10m` (the default), and `since=4711.5`, seconds since boot.
@@ -302,6 +315,13 @@ mod tests {
         for query in ["range=", "range=3h", "since=", "since=-1", "since=nan", "since=9999999999999", "x=1", "range"] {
             assert!(parse_history(query).is_err(), "{query}");
         }
+    }
+
+    #[test]
+    fn queries_for_some_collectors() {
+        let names = |query| collectors(query).collect::<Vec<_>>();
+        assert_eq!(names("collect[]=cpu&x=y&collect%5B%5D=memory&collect%5b%5d="), ["cpu", "memory", ""]);
+        assert!(names("").is_empty() && names("collect=cpu&collect").is_empty());
     }
 
     #[test]

@@ -32,6 +32,7 @@ fn metrics_reference() {
                 Place::Inline => format!("`{}`", registration.name),
                 Place::Object(name) => format!("`{}.{name}`", registration.name),
                 Place::List(name) => format!("the rows of `{}.{name}`", registration.name),
+                Place::Elsewhere => "told in another way".to_owned(),
             };
             let _ = write!(
                 text,
