@@ -17,7 +17,7 @@
 #   --std auto|build|prebuilt   build the standard library for size (default where its
 #               source can be had), or take rustup's, which is larger
 #   --measure   builds aarch64 with one option changed after another and writes the
-#               table of sizes in docs/building.md (about 20 minutes)
+#               tables of sizes in docs/building.md (about 20 minutes)
 #   --map       prints where the bytes of the first TARGET are, by section and by crate
 #   -h, --help  this text
 #
@@ -37,7 +37,7 @@ ALL_TARGETS="aarch64 armv7 armv6 riscv64 x86_64"
 WAY=auto STD=auto ACTION=build TARGETS=()
 while [ $# -gt 0 ]; do
     case $1 in
-    -h | --help) usage "$0"; exit 0 ;;
+    -h | --help) usage; exit 0 ;;
     --way | --std)
         [ $# -gt 1 ] || die 2 "$1 needs a value"
         case "$1 $2" in
@@ -217,7 +217,7 @@ choose_way() {
 # compile OUTPUT [CHANGE...]: builds for the target that choose_way prepared, copies the
 # binary to OUTPUT.  A CHANGE alters the recipe, for --measure and --map.
 compile() {
-    local output=$1 change pie=yes relr=yes icf=yes unwind=no features='' std=$STD_NOW flags=() args=() dir binary
+    local output=$1 change pie=yes relr=yes icf=yes unwind=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary
     shift
     dir=${CARGO_TARGET_DIR:-$REPO/target}/static-$WAY_NOW-$std
     flags+=(-C "linker=$LINKER" -C linker-flavor=ld.lld -C link-self-contained=no
@@ -228,6 +228,7 @@ compile() {
         relr=*) relr=${change#*=} ;;
         icf=*) icf=${change#*=} ;;
         unwind=*) unwind=${change#*=} ;;
+        erratum=*) erratum=${change#*=} ;;
         features=*) features=${change#*=} ;;
         std=*) std=${change#*=} ;;
         opt=*) args+=(--config "profile.release.opt-level=${change#*=}") ;;
@@ -248,7 +249,7 @@ compile() {
     # Relative relocations packed into bitmaps; musl's start file knows them since 1.2.4.
     if [ "$pie $relr" = "yes yes" ] && musl_knows_relr; then flags+=(-C link-arg=--pack-dyn-relocs=relr); fi
     # Cortex-A53 (Pi 3, Zero 2) may compute a wrong address after some load sequences.
-    if [ "$TRIPLE" = aarch64-unknown-linux-musl ]; then flags+=(-C link-arg=--fix-cortex-a53-843419); fi
+    if [ "$erratum $TRIPLE" = "yes aarch64-unknown-linux-musl" ]; then flags+=(-C link-arg=--fix-cortex-a53-843419); fi
     [ "$icf" = no ] || flags+=(-C link-arg=--icf=all)
     for change in $CRT_LIBS; do flags+=(-C "link-arg=$change"); done
     if [ "$std" = build ]; then
@@ -333,25 +334,22 @@ build_all() {
 # Figures for docs/building.md
 # ---------------------------------------------------------------------------
 
+# print_map DIR: builds with symbols for the target that choose_way prepared.
 print_map() {
-    local tmp
-    tmp=$(mktemp -d)
-    # shellcheck disable=SC2064  # the folder's name is known now
-    trap "rm -rf '$tmp'" EXIT
-    choose_way "${TARGETS[0]}" || die 3 "cannot build for ${TARGETS[0]}: $WAY_ERROR"
-    compile "$tmp/pi-monitor" "rust=-C symbol-mangling-version=v0" 'profile=strip="none"' \
-        "dir=${CARGO_TARGET_DIR:-$REPO/target}/static-map" || die 1 "the build failed"
-    echo "Bytes by section:"
-    perl scripts/lib/elf.pl --sections "$tmp/pi-monitor" | grep -v -E ' \.(symtab|strtab|shstrtab)$'
-    echo "Bytes by crate:"
-    perl scripts/lib/elf.pl --crates "$tmp/pi-monitor"
+    compile "$1/mapped" "rust=-C symbol-mangling-version=v0" 'profile=strip="none"' "dir=$1/target" || return 1
+    echo "Bytes by section of the file:"
+    perl scripts/lib/elf.pl --sections "$1/mapped" | grep -v -E 'memory only| \.(symtab|strtab|shstrtab|comment)$'
+    echo
+    echo "Bytes by crate (a generic function counts for the crate that defines it):"
+    perl scripts/lib/elf.pl --crates "$1/mapped"
+    rm -rf "$1/target" "$1/mapped"
 }
 
 # Rows of the table: title | changes.  The first block goes from what cargo does by
 # itself to this script's recipe, a step at a time; the second changes the recipe.
 # shellcheck disable=SC2016  # Markdown
 CUMULATIVE='
-release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no
+standard library built with the release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no
 standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no
 no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no
 identical functions folded (`--icf=all`)|pie=no relr=no
@@ -365,10 +363,10 @@ SINGLE='
 `opt-level = 2`|opt=2
 `opt-level = 3`|opt=3
 no file and line in panic messages (`-Z location-detail=none`)|rust=-Zlocation-detail=none
+no work-around for the Cortex-A53 (`--fix-cortex-a53-843419`)|erratum=no
 no `Debug` output (`-Z fmt-debug=none`)|rust=-Zfmt-debug=none
-panics without any message (`-C panic=immediate-abort`)|profile=panic="abort" rust=-Zunstable-options rust=-Cpanic=immediate-abort
+panics without any message (`-C panic=immediate-abort`)|rust=-Zunstable-options rust=-Cpanic=immediate-abort
 machine outliner (`-C llvm-args=--enable-machine-outliner=always`)|rust=-Cllvm-args=--enable-machine-outliner=always
-dead virtual functions removed (`-Z virtual-function-elimination`)|rust=-Zvirtual-function-elimination
 no RELRO (`-C relro-level=off`)|rust=-Crelro-level=off
 '
 
@@ -404,6 +402,8 @@ measure() {
         echo "|---|---:|---:|"
     } >"$tmp/table"
     local title changes last=''
+    if [ "$WAY_NOW" = rustup ]; then CUMULATIVE="rustup's ready-made standard library, static, not position-independent|std=prebuilt pie=no relr=no icf=no
+$CUMULATIVE"; fi
     while IFS='|' read -r title changes; do
         [ -n "$title" ] || continue
         SIZE=''
@@ -421,6 +421,13 @@ measure() {
         [ -n "$title" ] || continue
         measure_row "$title" "$changes" "$last"
     done <<<"$SINGLE"
+    say "measuring: where the bytes are"
+    {
+        echo
+        echo '```text'
+        print_map "$tmp" 2>"$tmp/log" || { tail -n 5 "$tmp/log" >&2; die 1 "the build with symbols failed"; }
+        echo '```'
+    } >>"$tmp/table"
     cat "$tmp/table"
     grep -q '^<!-- sizes:begin' $doc || die 1 "$doc has no line <!-- sizes:begin -->"
     grep -q '^<!-- sizes:end' $doc || die 1 "$doc has no line <!-- sizes:end -->"
@@ -438,6 +445,11 @@ find_rust
 need_cc     # the libc crate's build script runs on this machine
 case $ACTION in
 build) build_all ;;
-map) print_map ;;
+map)
+    tmp=$(mktemp -d)
+    trap 'rm -rf "$tmp"' EXIT
+    choose_way "${TARGETS[0]}" || die 3 "cannot build for ${TARGETS[0]}: $WAY_ERROR"
+    print_map "$tmp" || die 1 "the build failed"
+    ;;
 measure) measure ;;
 esac

@@ -16,7 +16,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/toolchain.sh"
 
 if [ "$*" = -h ]; then
-    usage "$0"
+    usage
     exit 0
 fi
 [ "$(uname -s)" = Linux ] || die 1 "pi-monitor reads Linux's /proc and /sys; on $(uname -s) use scripts/build.sh and scripts/deploy.sh"

@@ -31,7 +31,7 @@ SUITE=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
 RUST=auto RUN_ONLY=no KEEP=no TEST_ARGS=()
 while [ $# -gt 0 ]; do
     case $1 in
-    -h | --help) usage "$0"; exit 0 ;;
+    -h | --help) usage; exit 0 ;;
     --suite | --rust)
         [ $# -gt 1 ] || die 2 "$1 needs a value"
         if [ "$1" = --suite ]; then SUITE=$2; else RUST=$2; fi

@@ -110,7 +110,7 @@ list() { each_step | while IFS='|' read -r name when _ _ what; do printf '%-12s 
 FAST=no NAMED=()
 while [ $# -gt 0 ]; do
     case $1 in
-    -h | --help) usage "$0"; echo "Steps (fast: always; full: not with --fast; named: only when named)"; list | sed 's/^/  /'; exit 0 ;;
+    -h | --help) usage; echo "Steps (fast: always; full: not with --fast; named: only when named)"; list | sed 's/^/  /'; exit 0 ;;
     --list) list; exit 0 ;;
     --fast) FAST=yes ;;
     --run-step) # NAME, in a process of its own so that the time limit can end it
@@ -206,7 +206,7 @@ for i in "${!NAMES[@]}"; do
             echo "the time for all steps was over" >"$TMP/notes"
         else
             # In the background, so that Ctrl-C is heard at once; the limit ends all that the step has started.
-            timeout -k 30 "$limit" "$0" --run-step "$name" "$TMP/notes" "${MISSINGS[i]}" </dev/null 2>&1 &
+            timeout -k 30 "$limit" "$REPO/scripts/test.sh" --run-step "$name" "$TMP/notes" "${MISSINGS[i]}" </dev/null 2>&1 &
             STEP_PID=$!
             wait $STEP_PID || status=$?
             STEP_PID=

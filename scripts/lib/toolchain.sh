@@ -35,8 +35,8 @@ die() { # STATUS MESSAGE...
 }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# usage SCRIPT: prints the comment at the top of a script, which is its help text.
-usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1"; }
+# The comment at the top of a script is its help text.
+usage() { sed -n '2{/^#$/d;};2,/^[^#]/s/^# \{0,1\}//p' "$REPO/scripts/$SCRIPT_NAME"; }
 
 # bounded SECONDS COMMAND...: ends COMMAND when the time is over (status 124).
 # With a terminal the command stays in the foreground, so that it may ask for a
@@ -346,9 +346,19 @@ rust_package() {
 }
 
 # rustup_add component|target NAME: status 1 and INSTALL_ERROR when rustup cannot.
+# One download that hangs is enough: after it, no other is tried.
+RUSTUP_HANGS=no
 rustup_add() {
-    local output
-    if output=$(RUST_BACKTRACE=0 bounded 300 "$RUST_BIN/rustup" "$1" add "$2" 2>&1 </dev/null); then return 0; fi
+    local output status=0
+    INSTALL_ERROR="rustup could not add $1 $2: an earlier download did not end"
+    [ $RUSTUP_HANGS = no ] || return 1
+    output=$(RUST_BACKTRACE=0 bounded 300 "$RUST_BIN/rustup" "$1" add "$2" 2>&1 </dev/null) || status=$?
+    [ $status != 0 ] || return 0
+    if [ $status = 124 ]; then
+        RUSTUP_HANGS=yes
+        INSTALL_ERROR="rustup could not add $1 $2 within 300 s"
+        return 1
+    fi
     INSTALL_ERROR="rustup could not add $1 $2: $(printf '%s\n' "$output" | grep '^error' | head -n 1)"
     return 1
 }
