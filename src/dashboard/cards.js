@@ -84,7 +84,7 @@ const processWeight = { cpu: (one) => one.cpu_percent, memory: (one) => one.resi
 
 function processTable(most) {
   const long = most > 10;
-  const columns = [['PID', 'n s'], ['Process', 'w'], ['User', 's'], ...(long ? [['State', 's'], ['Threads', 'n s']] : []), ['CPU', 'n'], ['Memory', 'n'], ['I/O', 'n']];
+  const columns = [['PID', 'n s id'], ['Process', 'w'], ['User', 's'], ...(long ? [['State', 's'], ['Threads', 'n s']] : []), ['CPU', 'n'], ['Memory', 'n'], ['I/O', 'n']];
   const node = table('Processes', columns, processOrder);
   const fill = node.fill;
   node.fill = () => {
@@ -269,12 +269,12 @@ const CARDS = [
       current.fill = () => {
         const flags = link.json.power?.throttled;
         const active = reasons(flags);
-        say(current, !flags ? 'The firmware reports no throttling on this machine.' : active ? `▲ Now: ${active}` : 'Not throttled now');
+        say(current, !flags ? 'The firmware reports no throttling on this machine.' : active ? `▲ Now: ${active}` : 'throttled' in flags ? 'Not throttled now' : 'No under-voltage now');
         mark(current, 'class', active ? 'note critical' : 'note');
       };
       past.fill = () => {
-        const before = reasons(link.json.power?.throttled_since_boot);
-        say(past, link.json.power?.throttled ? `Since boot: ${before || 'never throttled'}` : link.fine.has('temperature') ? '' : 'This kernel offers no temperature.');
+        const { throttled, throttled_since_boot: boot, throttled_events: events } = link.json.power ?? {};
+        say(past, throttled ? `Since ${boot ? 'boot' : 'the agent started'}: ${reasons(boot ?? events) || 'none'}` : link.fine.has('temperature') ? '' : 'This kernel offers no temperature.');
       };
       return [current, past, speed];
     },
@@ -290,7 +290,7 @@ const CARDS = [
       const value = now('load');
       return [show('load', value), level(value / cores(), 1.5, 2)];
     },
-    sub: () => (cores() ? `load over ${cores()} core${cores() > 1 ? 's' : ''}` : ''),
+    sub: () => (cores() ? `${cores()} core${cores() > 1 ? 's' : ''}` : ''),
     extra() {
       const note = el('p', 'note one');
       note.fill = () => {
@@ -314,12 +314,12 @@ const CARDS = [
       const note = el('p', 'note one');
       note.fill = () => {
         const [top] = disks();
-        say(note, top ? join(`${top.name} ${show('percent', top.busy * 100)} busy`, known(top.wait) && `${(top.wait * 1000).toFixed(0)} ms per operation`, disks().length > 1 && `+${disks().length - 1} more`) : '');
+        say(note, top ? join(`${top.name} ${show('percent', Math.min(100, top.busy * 100))} busy`, known(top.wait) && `${(top.wait * 1000).toFixed(0)} ms per operation`, disks().length > 1 && `+${disks().length - 1} more`) : '');
       };
       return [legend(() => DISK_LINES, () => 'rate'), note];
     },
     things: ['Disks', [['Device', 'w'], ['Read', 'n'], ['Written', 'n'], ['Busy', 'n'], ['Per operation', 'n']], () => disks().map((one) => [
-      one.name, show('rate', one.read), show('rate', one.written), show('percent', one.busy * 100), known(one.wait) ? `${(one.wait * 1000).toFixed(1)} ms` : '–'])],
+      one.name, show('rate', one.read), show('rate', one.written), show('percent', Math.min(100, one.busy * 100)), known(one.wait) ? `${(one.wait * 1000).toFixed(1)} ms` : '–'])],
   },
   {
     id: 'network', title: 'Network', collectors: ['network', 'wifi'],

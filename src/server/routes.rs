@@ -2,6 +2,7 @@
 
 use super::Shared;
 use crate::agent::Page;
+use crate::dashboard;
 use crate::format::Format;
 use crate::history::{RANGES, Request as Past};
 use crate::metric::Value;
@@ -17,8 +18,6 @@ use std::time::Duration;
 
 /// Requests that come within this time share one collection and one rendered page.
 const SHARED_FOR: Duration = Duration::from_millis(100);
-
-static INDEX: &str = include_str!("../dashboard/index.html");
 
 /// Answers one request.
 ///
@@ -61,7 +60,25 @@ async fn get(request: &Request<Incoming>, shared: &Rc<Shared>) -> Response<Bytes
             }
             Err(wrong) => plain(StatusCode::BAD_REQUEST, wrong),
         },
-        _ => plain(StatusCode::NOT_FOUND, "not found; there are /, /metrics, /json, /history and /health\n"),
+        "/processes" => {
+            let gzip = accepts_gzip(headers);
+            loop {
+                // The first answer takes two looks with some time between them, in which others are served.
+                let progress = shared.agent.lock().await.processes(gzip);
+                match progress {
+                    Some(Ok(page)) => return data(page, Format::Json.content_type(), gzip),
+                    Some(Err(wait)) => tokio::time::sleep(wait).await,
+                    None => {
+                        let why = "processes are switched off by --no-collector.processes\n";
+                        return plain(StatusCode::NOT_FOUND, why);
+                    }
+                }
+            }
+        }
+        _ => {
+            let why = "not found; there are /, /metrics, /json, /history, /processes and /health\n";
+            plain(StatusCode::NOT_FOUND, why)
+        }
     }
 }
 
@@ -125,21 +142,30 @@ fn parse_history(query: &str) -> Result<Past, &'static str> {
     Ok(past)
 }
 
-/// The page at `/`, which changes only with the version.
+/// The page at `/`, which changes only with the program.
 fn index(headers: &HeaderMap) -> Response<Bytes> {
-    const TAG: &str = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|tags| lists(tags, TAG) || lists(tags, "*"));
-    let mut response = if known { empty(StatusCode::NOT_MODIFIED) } else { Response::new(Bytes::fixed(INDEX)) };
+    let page = dashboard::page();
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|tags| lists(tags, page.tag) || lists(tags, "*"));
+    let gzip = accepts_gzip(headers);
+    let mut response = match (known, gzip) {
+        (true, _) => empty(StatusCode::NOT_MODIFIED),
+        (false, true) => Response::new(Bytes::fixed(page.gzip)),
+        (false, false) => Response::new(Bytes::shared(page.plain().into())),
+    };
     let headers = response.headers_mut();
-    set(headers, header::ETAG, TAG);
+    set(headers, header::ETAG, page.tag);
     set(headers, header::CACHE_CONTROL, "no-cache");
+    set(headers, header::VARY, "Accept-Encoding");
     set(headers, header::CONTENT_TYPE, "text/html; charset=utf-8");
-    set(headers, header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'");
+    set(headers, header::CONTENT_SECURITY_POLICY, page.policy);
+    if gzip && !known {
+        set(headers, header::CONTENT_ENCODING, "gzip");
+    }
     response
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::fixed(text));
+    let mut response = Response::new(Bytes::fixed(text.as_bytes()));
     *response.status_mut() = status;
     set(response.headers_mut(), header::CONTENT_TYPE, "text/plain; charset=utf-8");
     set(response.headers_mut(), header::CACHE_CONTROL, "no-store");
@@ -147,7 +173,7 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {
 }
 
 fn empty(status: StatusCode) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::fixed(""));
+    let mut response = Response::new(Bytes::fixed(b""));
     *response.status_mut() = status;
     response
 }
@@ -213,8 +239,8 @@ enum Source {
 }
 
 impl Bytes {
-    fn fixed(text: &'static str) -> Self {
-        Bytes { source: Source::Fixed(text.as_bytes()), sent: 0 }
+    fn fixed(bytes: &'static [u8]) -> Self {
+        Bytes { source: Source::Fixed(bytes), sent: 0 }
     }
 
     fn shared(page: Page) -> Self {
@@ -249,7 +275,7 @@ impl Body for Bytes {
         if this.remaining() == 0 {
             return Poll::Ready(None);
         }
-        let data = std::mem::replace(this, Bytes::fixed(""));
+        let data = std::mem::replace(this, Bytes::fixed(b""));
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
