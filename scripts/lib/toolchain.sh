@@ -52,7 +52,7 @@ bounded() {
     # Neither GNU nor BusyBox timeout: macOS.
     "$@" &
     pid=$!
-    (sleep "$limit" && kill "$pid") 2>/dev/null &
+    (sleep "$limit" && kill "$pid") >/dev/null 2>&1 & # must not hold the caller's pipe open
     watch=$!
     wait "$pid" || status=$?
     if kill "$watch" 2>/dev/null; then return "$status"; fi
