@@ -24,6 +24,7 @@
 #   PI_FLAGS      flags for the agent, kept on the Pi in /etc/default/pi-monitor;
 #                 unset: what is there stays
 #   PI_URL        where this computer reaches the agent, default http://PI_HOST:PORT
+#   PI_TIMEOUT    seconds that the new version has for its first answers, default 30
 #   PI_SSH_OPTIONS  more options for ssh, split at blanks
 #
 # The Pi needs an SSH server and a POSIX shell: BusyBox and Dropbear are enough,
@@ -35,7 +36,7 @@
 #   1   not done; on the Pi nothing is changed, or all is back as it was
 #   2   wrong usage
 #   3   not done, and the Pi could not be put back as it was: see the message
-#   4   the Pi could not be reached or does not let us in
+#   4   the Pi could not be reached, does not let us in, or the connection was lost
 set -euo pipefail
 export LC_ALL=C
 
@@ -78,6 +79,7 @@ PI_USER=${PI_USER:-root} PI_PORT=${PI_PORT:-22}
 case $PI_HOST$PI_USER in *[[:space:]]* | -*) die 2 "not a host or user name: '$PI_USER@$PI_HOST'" ;; esac
 case $PI_PORT in '' | *[!0-9]*) die 2 "PI_PORT is not a number: '$PI_PORT'" ;; esac
 [ -z "${PI_KEY:-}" ] || [ -f "$PI_KEY" ] || die 2 "PI_KEY: no such file: $PI_KEY"
+case ${PI_TIMEOUT:-30} in '' | *[!0-9]*) die 2 "PI_TIMEOUT is not a number: '$PI_TIMEOUT'" ;; esac
 [ -z "$BINARY" ] || [ -f "$BINARY" ] || die 2 "--binary: no such file: $BINARY"
 case ${PI_FLAGS:-} in
     *\'* | *$'\n'*) die 2 "PI_FLAGS cannot hold a single quote or a newline" ;;
@@ -110,7 +112,7 @@ TARGET=$PI_USER@$PI_HOST
 SSH=(${PI_SSH_OPTIONS:-} -p "$PI_PORT" ${PI_KEY:+-i "$PI_KEY"})
 
 connect() {
-    local how=() hint='' status=0
+    local hint='' status=0
     case $(ssh -V 2>&1) in
         OpenSSH*)
             # A first contact is trusted, a changed host key is not. A Pi that
@@ -118,18 +120,16 @@ connect() {
             SSH+=(-o StrictHostKeyChecking=accept-new -o ConnectTimeout=15
                 -o ServerAliveInterval=5 -o ServerAliveCountMax=4 -o "ControlPath=$TEMP/ssh")
             if [ -n "${PI_PASSWORD:-}" ]; then
-                if command -v sshpass >/dev/null; then
-                    how=(sshpass -e)
-                elif ! ssh_asks_by_program; then
-                    die 4 "PI_PASSWORD needs the program sshpass, or OpenSSH 8.4 or later: install sshpass, or use a key (ssh-copy-id -p $PI_PORT $TARGET)"
-                fi
                 SSH+=(-o NumberOfPasswordPrompts=1)
-            elif [ ! -t 0 ]; then
-                SSH+=(-o BatchMode=yes)
-            fi
-            if [ "${#how[@]}" -gt 0 ]; then
-                SSHPASS=$PI_PASSWORD "${how[@]}" ssh "${SSH[@]}" -M -f -N "$TARGET" || status=$?
+                if ssh_asks_by_program; then
+                    ssh "${SSH[@]}" -M -f -N "$TARGET" || status=$?
+                elif command -v sshpass >/dev/null; then
+                    by_sshpass || status=$?
+                else
+                    die 4 "PI_PASSWORD needs OpenSSH 8.4 or later, or the program sshpass: install that, or use a key (ssh-copy-id -p $PI_PORT $TARGET)"
+                fi
             else
+                [ -t 0 ] || SSH+=(-o BatchMode=yes)
                 ssh "${SSH[@]}" -M -f -N "$TARGET" || status=$?
             fi
             if [ $status = 0 ]; then
@@ -164,12 +164,26 @@ ssh_asks_by_program() {
     export SSH_ASKPASS=$TEMP/askpass SSH_ASKPASS_REQUIRE=force PI_PASSWORD
 }
 
+# sshpass gives ssh a terminal, and takes it away when it ends itself: so it
+# stays, as long as the connection does.
+by_sshpass() {
+    local pid
+    SSHPASS=$PI_PASSWORD sshpass -e ssh "${SSH[@]}" -M -N "$TARGET" </dev/null &
+    pid=$!
+    while kill -0 $pid 2>/dev/null; do
+        if ssh "${SSH[@]}" -O check "$TARGET" 2>/dev/null; then return 0; fi
+        sleep 0.2
+    done
+    wait $pid
+}
+
 quoted() { # one word for a remote shell
     printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"
 }
 
 # Runs a shell command line on the Pi with root rights; stdin goes to it.
 AS_ROOT='' PASSWORD_FIRST=no
+# shellcheck disable=SC2029  # it is meant to be expanded here
 as_root() { # COMMAND LINE
     if [ $PASSWORD_FIRST = yes ]; then
         { printf '%s\n' "$PI_PASSWORD" && cat; } | ssh "${SSH[@]}" "$TARGET" "$AS_ROOT sh -c $(quoted "$1")"
@@ -305,7 +319,7 @@ verified=$(remote verify "size=$size" "tool=${tool:-none}" "sum=$sum") ||
 version=$(value version "$verified")
 
 say "Installing version $version"
-arguments=("start=$START")
+arguments=("start=$START" "limit=${PI_TIMEOUT:-30}")
 if [ -n "${PI_FLAGS+set}" ]; then arguments+=("flags=$PI_FLAGS"); fi
 status=0
 installed=$(remote install "${arguments[@]}") || status=$?
@@ -316,6 +330,10 @@ case $status:$(value result "$installed") in
         ;;
     0:proven) ;;
     4:unproven) ;;
+    *:)
+        # No result: it is the connection that ended, not the installation.
+        die 4 "the connection broke off during the installation; the Pi goes through with it, or back, by itself. Run this again to see"
+        ;;
     1:*) die 1 "version $version did not work; on the Pi all is as it was" ;;
     *) die 3 "version $version did not work, and the Pi could not be put back as it was (status $status)" ;;
 esac

@@ -15,6 +15,7 @@
 #               the new one answers; else puts everything back as it was.
 #               start=no: in place, but started at the next boot only
 #               flags=TEXT: the agent's flags; without it they stay as they are
+#               limit=SECONDS for the new agent's answers (default 30)
 #   commit      forgets the old binary (after a proof from outside)
 #   rollback    puts everything back as it was before the last install
 #   uninstall   ends the agent and removes all that install has made
@@ -43,7 +44,6 @@ STAGE=/usr/local/bin/.pi-monitor-deploy
 UNIT=/etc/systemd/system/pi-monitor.service
 MARK_BEGIN='# BEGIN pi-monitor'
 MARK_END='# END pi-monitor'
-PROOF_LIMIT=30 # seconds for the new agent's first answer; a Pi Zero takes 2
 
 say() { echo "  $*" >&2; }
 die() {
@@ -367,7 +367,8 @@ stop_agent() {
 last_words() { # what the agent said, for a failure's message
     case $KIND in
         systemd) journalctl -q -u pi-monitor.service -n 6 -o cat --no-pager 2>/dev/null ;;
-        *) dmesg 2>/dev/null | grep -i 'pi-monitor' | tail -n 4 ;;
+        # The kernel's log, where pi-monitor-service sends what the agent says.
+        *) dmesg 2>/dev/null | tail -n 4 ;;
     esac | sed 's/^/    | /' >&2
 }
 
@@ -465,7 +466,7 @@ find_address() {
 # does a moment later.
 prove() { # VERSION
     find_address
-    deadline=$(($(uptime_seconds) + PROOF_LIMIT))
+    deadline=$(($(uptime_seconds) + limit))
     first=''
     while :; do
         pid=$(main_pid)
@@ -797,7 +798,7 @@ main() {
     umask 022
     command=${1:-}
     if [ $# -gt 0 ]; then shift; fi
-    start=yes flags='' have_flags=no need=0 size='' sum='' tool='' MADE=''
+    start=yes flags='' have_flags=no limit=30 need=0 size='' sum='' tool='' MADE=''
     for argument in "$@"; do
         case $argument in
             start=yes | start=no) start=${argument#*=} ;;
@@ -808,6 +809,7 @@ main() {
             need=*) need=${argument#*=} ;;
             size=*) size=${argument#*=} ;;
             sum=*) sum=${argument#*=} ;;
+            limit=*) limit=${argument#*=} ;;
             tool=*) tool=${argument#*=} ;;
             *) die 2 "unknown argument '$argument'" ;;
         esac
