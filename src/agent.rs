@@ -1,15 +1,16 @@
 //! Owns the collectors: a snapshot no older than asked for, its rendered forms, and the tick.
 
 use crate::background::RemoteStat;
-use crate::cli::{Command, Options};
+use crate::cli::{self, Command, Options};
 use crate::collect::{self, Collect, Context, Registration, Setup, StatFs, agent::COLLECTORS};
 use crate::format::{self, Format, Gzip};
 use crate::history::{History, Request, Times};
 use crate::metric::Value;
+use crate::processes::{Processes, Progress};
 use crate::snapshot::{Moment, Snapshot};
 use crate::source::read_once;
 use crate::sys;
-use crate::verdict::{RULES, Top, VERDICTS, Verdicts};
+use crate::verdict::{RULES, VERDICTS, Verdicts};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,9 @@ pub struct Agent {
     /// When the filesystems were last judged, and the collection that they were in.
     judged: (Duration, u64),
     history_page: Rendered,
+    /// None if it is switched off.
+    processes: Option<Processes>,
+    processes_page: Rendered,
     /// The beginning of the kernel's number for this boot.
     boot_id: String,
     gzip: Gzip,
@@ -140,6 +144,9 @@ impl Agent {
         let verdicts = (options.command != Command::Print).then(|| Verdicts::new(&sampled));
         let boot_id = read_once(&options.roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
         let boot_id = boot_id.iter().copied().take_while(u8::is_ascii_hexdigit).take(8).map(char::from).collect();
+        let processes = options
+            .is_enabled(cli::PROCESSES)
+            .then(|| Processes::new(&options.roots, options.is_enabled(cli::COMMAND_LINES)));
         let mut agent = Agent {
             machine,
             slots,
@@ -153,6 +160,8 @@ impl Agent {
             verdicts,
             judged: (Duration::ZERO, 0),
             history_page: Rendered::default(),
+            processes,
+            processes_page: Rendered::default(),
             boot_id,
             gzip: Gzip::new(),
         };
@@ -182,14 +191,14 @@ impl Agent {
             }
         }
         history.sample(sampled);
-        self.judge(None);
+        self.judge();
     }
 
     /// Lets the rules judge what the tick saw.
     ///
     /// Filesystems are judged by what a scrape saw of them; if none did lately, this looks at those that cannot hang.
-    fn judge(&mut self, top: Option<&Top>) {
-        let Agent { slots, remote, snapshot, sampled, verdicts, judged, filled, .. } = self;
+    fn judge(&mut self) {
+        let Agent { slots, remote, snapshot, sampled, verdicts, judged, filled, processes, .. } = self;
         let Some(verdicts) = verdicts else { return };
         let disk = slots.iter().position(|slot| slot.registration.name == collect::disk::COLLECTOR.name);
         let moment = sampled.moment;
@@ -209,7 +218,22 @@ impl Agent {
                 filesystems = Some(&*sampled);
             }
         }
+        let top = processes.as_ref().and_then(|processes| processes.top(moment.since_boot));
         verdicts.judge(sampled, filesystems, top);
+    }
+
+    /// The processes that use most as JSON, or how long to wait until that is known; `None` if it is switched off.
+    pub fn processes(&mut self, gzip: bool) -> Option<Result<Page, Duration>> {
+        let Agent { machine, sampled, processes, processes_page, gzip: compressor, .. } = self;
+        let processes = processes.as_mut()?;
+        if let Progress::Wait(time) = processes.prepare(machine.since_boot) {
+            return Some(Err(time));
+        }
+        let scan = processes.scanned_at().unwrap_or_default().as_nanos() as u64;
+        let page = processes_page.get((scan, 0), gzip.then_some(compressor), |out| {
+            processes.write((machine.unix_time)(), collect::cpu::count(sampled), out);
+        });
+        Some(Ok(page))
     }
 
     /// The collectors of these names as a set for [`Agent::page_of`]; `None` if one does not run here.

@@ -76,6 +76,20 @@ static FORMAT: Flag = Flag {
 /// The flags that belong to no collector.
 static FLAGS: &[&Flag] = &[&LISTEN, &PROCFS, &SYSFS, &ROOTFS, &INTERVAL, &LOG_LEVEL, &FORMAT];
 
+/// Switches for what is no collector, but just as optional: name, meaning, and whether it is on by default.
+pub static SWITCHES: [(&str, &str, bool); 2] = [
+    (PROCESSES, "/processes: what uses most CPU, memory and I/O; read only when a client asks", true),
+    (COMMAND_LINES, "command lines in /processes, which may hold secrets (default: off)", false),
+];
+pub const PROCESSES: &str = "processes";
+pub const COMMAND_LINES: &str = "processes.command-lines";
+
+/// Everything that is switched by name, with its meaning.
+fn switches() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let collectors = collect::ALL.iter().map(|registration| (registration.name, registration.summary));
+    collectors.chain(SWITCHES.iter().map(|(name, meaning, _)| (*name, *meaning)))
+}
+
 const DISABLE_DEFAULTS: &str = "collector.disable-defaults";
 
 /// Every flag that takes a value.
@@ -173,15 +187,15 @@ impl Options {
             (_, Some(collector)) => (false, collector),
             _ => return Err(unknown(&format!("--{name}"))),
         };
-        let registration = collect::ALL.iter().find(|registration| registration.name == collector);
-        if registration.is_none() && name != DISABLE_DEFAULTS {
+        let switch = switches().find(|(known, _)| *known == collector);
+        if switch.is_none() && name != DISABLE_DEFAULTS {
             return Err(unknown(&format!("--{name}")));
         }
         if let Some(value) = value {
             return Err(format!("--{name}={value}: takes no value"));
         }
-        match registration {
-            Some(registration) => self.switches.push((registration.name, on)),
+        match switch {
+            Some((known, _)) => self.switches.push((known, on)),
             None => self.defaults_disabled = true,
         }
         Ok(())
@@ -189,8 +203,9 @@ impl Options {
 
     /// Whether a collector runs: the last switch counts, and without one the default.
     pub fn is_enabled(&self, collector: &str) -> bool {
+        let by_default = SWITCHES.iter().all(|(name, _, on)| *name != collector || *on);
         let switch = self.switches.iter().rev().find(|(name, _)| *name == collector);
-        switch.map_or(!self.defaults_disabled, |(_, on)| *on)
+        switch.map_or(by_default && !self.defaults_disabled, |(_, on)| *on)
     }
 
     /// The addresses to listen on.
@@ -220,9 +235,7 @@ impl Settings for Options {
 
 /// A line that names the word and the nearest one that would have been right.
 fn unknown(word: &str) -> String {
-    let switches = collect::ALL.iter().flat_map(|registration| {
-        [format!("--collector.{}", registration.name), format!("--no-collector.{}", registration.name)]
-    });
+    let switches = switches().flat_map(|(name, _)| [format!("--collector.{name}"), format!("--no-collector.{name}")]);
     let words = flags().map(|flag| format!("--{}", flag.name));
     let others = ["--help", "--version", "print"].map(str::to_owned).into_iter();
     let all = words.chain(switches).chain(others).chain([format!("--{DISABLE_DEFAULTS}")]);
@@ -312,8 +325,9 @@ pub fn help() -> String {
     line("-h, --help", "This text.");
     line("--version", "The version and what it was built for.");
     text.push_str("\nCollectors, each switched on by --collector.NAME and off by --no-collector.NAME (default: on):\n");
-    for registration in collect::ALL {
-        let _ = writeln!(text, "  {:<10}{}", registration.name, registration.summary);
+    for (name, meaning) in switches() {
+        let gap = if name.len() < 10 { 10 - name.len() } else { 2 };
+        let _ = writeln!(text, "  {name}{:gap$}{meaning}", "");
     }
     text
 }
@@ -365,7 +379,16 @@ mod tests {
     }
 
     #[test]
-    fn switches() {
+    fn what_is_switched_by_name() {
+        let processes = |line: &str| {
+            let options = parse(line).unwrap();
+            (options.is_enabled(PROCESSES), options.is_enabled(COMMAND_LINES))
+        };
+        assert_eq!(processes(""), (true, false));
+        assert_eq!(processes("--collector.processes.command-lines"), (true, true));
+        assert_eq!(processes("--collector.processes.command-lines --no-collector.processes"), (false, true));
+        assert_eq!(processes("--collector.disable-defaults"), (false, false));
+        assert!(parse("--collector.processes=x").is_err() && parse("--collector.processes.command-line").is_err());
         assert!(parse("").unwrap().is_enabled("cpu"));
         assert!(!parse("--no-collector.cpu").unwrap().is_enabled("cpu"));
         assert!(parse("--no-collector.cpu --collector.cpu").unwrap().is_enabled("cpu"));

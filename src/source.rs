@@ -9,7 +9,7 @@ use crate::sys::Directory;
 use std::cell::{Ref, RefCell};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -277,6 +277,29 @@ impl<T> Devices<T> {
     /// The devices that the last [`Devices::update`] found, in the order of their numbers.
     pub fn all(&mut self) -> &mut [Device<T>] {
         &mut self.all
+    }
+}
+
+/// Reads a file that is asked for once, such as a process's, in place of what `buffer` held.
+///
+/// # Errors
+/// What `open(2)` or `read(2)` says, and `FileTooLarge` beyond 4 MiB.
+pub fn read_into(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let file = File::open(path)?;
+    buffer.clear();
+    loop {
+        let length = buffer.len();
+        if length > LARGEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        buffer.resize(length + 4096, 0);
+        let read = (&file).read(&mut buffer[length..]);
+        buffer.truncate(length + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A rule switches on when its condition has held for [`Rule::on`] and off when it has not held for [`Rule::off`], so that
 //! a short peak is no alarm and an alarm does not flicker. The page, `/json` and `pi_verdict` all tell the same [`Report`].
 
+use crate::collect::cpu;
 use crate::history::{Rates, key};
 use crate::metric::{Family, Place, Table, Unit};
 use crate::snapshot::{Row, Section, Snapshot};
@@ -276,12 +277,6 @@ impl<'a> View<'a> {
         self.rates.per_second(key(resource, input as usize), seconds).map(|rate| rate * 100.0)
     }
 
-    /// How many CPUs there are.
-    fn cpus(&self) -> f64 {
-        let found = self.section(self.snapshot, Input::CpuUsage);
-        found.map_or(1, |(section, _)| section.len().saturating_sub(1).max(1)) as f64
-    }
-
     /// The filesystem of which most is used, with the used share in percent.
     fn fullest(&self, used: impl Fn(Row<'a>) -> Option<f64>) -> Option<(Row<'a>, f64)> {
         let (section, _) = self.section(self.filesystems, Input::ReadOnly)?;
@@ -507,12 +502,12 @@ fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
 
 fn load_high(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(load) = view.value(Input::Load, "15m") else { return false };
-    let cpus = view.cpus();
-    if load <= 2.0 * cpus {
+    let cpus = cpu::count(view.snapshot);
+    if load <= 2.0 * cpus as f64 {
         return false;
     }
     let culprit = view.process(|top| &top.cpu, "load");
-    let detail = format_args!("{} over 15 minutes, on {} CPUs", Tenths(load), cpus as u64);
+    let detail = format_args!("{} over 15 minutes, on {} CPUs", Tenths(load), cpus);
     found.name(culprit, format_args!("Load is high"), detail)
 }
 

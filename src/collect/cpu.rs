@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::fault::{Bad, Fault, First};
 use crate::metric::{Chart, Family, Place, Table, Unit, Value};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Section, Snapshot};
 use crate::source::Shared;
 use crate::text::{lines, uint, words};
 
@@ -42,6 +42,13 @@ static CPUS: Table<1, { 2 * MODES }> = Table::new(
             .by("mode", &MODE_NAMES),
     ],
 );
+
+/// How many CPUs a snapshot holds; 1 if nobody counted them.
+pub fn count(snapshot: &Snapshot) -> u64 {
+    let mut sections = snapshot.parts().iter().flat_map(|part| &part.sections);
+    let rows = sections.find(|section| std::ptr::eq(section.head, CPUS.head())).map_or(0, Section::len);
+    rows.saturating_sub(1).max(1) as u64
+}
 
 pub static COLLECTOR: Registration = Registration {
     name: "cpu",

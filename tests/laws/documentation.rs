@@ -70,6 +70,9 @@ fn flags() {
     for registration in collect::ALL {
         let _ = writeln!(text, "| `{}` | {} | {} |", registration.name, registration.summary, registration.source);
     }
+    for (name, meaning, _) in cli::SWITCHES {
+        let _ = writeln!(text, "| `{name}` | {meaning} | /proc/PID |");
+    }
     compare("flags.md", &text);
 }
 

@@ -1,0 +1,546 @@
+//! `/proc/PID/{stat,io,status,cmdline}`: the processes that use most CPU, memory and I/O.
+//! <https://docs.kernel.org/filesystems/proc.html#process-specific-subdirectories>
+//!
+//! A scan reads two files of every process, which costs more than all collectors together. So it is made only when a client
+//! asks, once for all clients of a second, and rates are those between one scan and the next. What shows no more than
+//! a few processes, their users and command lines, is read for those alone.
+//!
+//! A process may vanish between any two reads, its name may hold any bytes, and `hidepid` may hide all but the agent's own:
+//! what cannot be read is left out.
+
+use crate::format::json::{Object, write_string};
+use crate::metric::Value;
+use crate::snapshot::push_label;
+use crate::source::{Roots, read_into};
+use crate::sys::{self, Directory};
+use crate::text::{lines, uint, words};
+use crate::verdict::Top;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How many processes are told by each of CPU, memory and I/O.
+const MOST: usize = 10;
+/// The time between the two scans that a first answer needs.
+const FIRST: Duration = Duration::from_millis(500);
+/// Requests within this time share a scan.
+const SHARED_FOR: Duration = Duration::from_millis(950);
+/// A scan older than this is no basis for rates, and its culprits are no news.
+const FORGOTTEN: Duration = Duration::from_secs(10);
+/// As much of a command line as is told.
+const COMMAND: usize = 256;
+
+/// Scans `/proc` when asked.
+#[derive(Debug)]
+pub struct Processes {
+    /// The directory of processes, to which names are added and taken away again.
+    path: PathBuf,
+    directory: Option<Directory>,
+    users: Users,
+    page_size: u64,
+    command_lines: bool,
+    before: Scan,
+    present: Scan,
+    /// Time between the two scans; `None` if there is only one.
+    interval: Option<Duration>,
+    /// How long the last scan took.
+    cost: Duration,
+    top: Top,
+    /// Places in `present`, of those to tell.
+    shown: Vec<usize>,
+    buffer: Vec<u8>,
+    text: String,
+}
+
+#[derive(Debug, Default)]
+struct Scan {
+    at: Option<Duration>,
+    /// In the order of their numbers.
+    all: Vec<Process>,
+    names: Vec<u8>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Process {
+    pid: u64,
+    /// When it started, in ticks since boot: with the number it tells one process from all others.
+    start: u64,
+    name: Range<usize>,
+    state: u8,
+    threads: u64,
+    resident_pages: u64,
+    cpu_ticks: u64,
+    /// What it read from and wrote to disks; `None` if the agent may not know.
+    io: Option<[u64; 2]>,
+    /// What it used since the scan before.
+    cpu_used: u64,
+    io_used: Option<[u64; 2]>,
+}
+
+/// What to do about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is an answer.
+    Ready,
+    /// Ask again after this time.
+    Wait(Duration),
+}
+
+impl Processes {
+    /// Reads nothing yet.
+    pub fn new(roots: &Roots, command_lines: bool) -> Self {
+        Processes {
+            path: roots.proc.clone(),
+            directory: None,
+            users: Users { path: roots.root.join("etc/passwd"), known: Vec::new() },
+            page_size: sys::page_size(),
+            command_lines,
+            before: Scan::default(),
+            present: Scan::default(),
+            interval: None,
+            cost: Duration::ZERO,
+            top: Top::default(),
+            shown: Vec::new(),
+            buffer: Vec::new(),
+            text: String::new(),
+        }
+    }
+
+    /// When the last scan was; tells one answer from the next.
+    pub fn scanned_at(&self) -> Option<Duration> {
+        self.present.at
+    }
+
+    /// Those that used most, if somebody asked lately.
+    pub fn top(&self, now: Duration) -> Option<&Top> {
+        let at = self.present.at.filter(|_| self.interval.is_some())?;
+        (now.saturating_sub(at) < FORGOTTEN).then_some(&self.top)
+    }
+
+    /// Scans if there is no scan of this moment.
+    pub fn prepare(&mut self, clock: fn() -> Duration) -> Progress {
+        let now = clock();
+        let age = self.present.at.map(|at| now.saturating_sub(at)).filter(|age| *age < FORGOTTEN);
+        match (age, self.interval) {
+            (None, _) => {
+                self.present.at = None;
+                self.present.all.clear();
+                self.scan(now, clock);
+                Progress::Wait(FIRST)
+            }
+            (Some(age), None) if age < FIRST => Progress::Wait(FIRST - age),
+            (Some(age), Some(_)) if age < SHARED_FOR => Progress::Ready,
+            (Some(_), _) => {
+                self.scan(now, clock);
+                Progress::Ready
+            }
+        }
+    }
+
+    fn scan(&mut self, now: Duration, clock: fn() -> Duration) {
+        std::mem::swap(&mut self.before, &mut self.present);
+        let Processes { path, directory, page_size: _, before, present, interval, cost, top, shown, buffer, .. } = self;
+        let Scan { at, all, names } = present;
+        all.clear();
+        names.clear();
+        *at = Some(now);
+        if directory.is_none() {
+            *directory = Directory::open(path).ok();
+        }
+        if let Some(directory) = directory {
+            // A list that breaks off tells of fewer processes, which is still more than none.
+            let _ = directory.list(|name, _| {
+                if let Some(pid) = uint(name) {
+                    all.push(Process { pid, ..Process::default() });
+                }
+            });
+        }
+        all.sort_unstable_by_key(|process| process.pid);
+        let mut old = before.all.iter().peekable();
+        all.retain_mut(|process| {
+            if open(path, process.pid, "stat", buffer).is_none() || process.read(buffer, names).is_none() {
+                return false;
+            }
+            process.io = open(path, process.pid, "io", buffer).and_then(|()| parse_io(buffer));
+            while old.next_if(|old| old.pid < process.pid).is_some() {}
+            if let Some(old) = old.peek().filter(|old| (old.pid, old.start) == (process.pid, process.start)) {
+                process.cpu_used = process.cpu_ticks.saturating_sub(old.cpu_ticks);
+                process.io_used = process
+                    .io
+                    .zip(old.io)
+                    .map(|(new, old)| std::array::from_fn(|direction| new[direction].saturating_sub(old[direction])));
+            }
+            true
+        });
+        *interval = before.at.map(|before| now.saturating_sub(before));
+        shown.clear();
+        for (key, name) in [
+            (Process::cpu_key as fn(&Process) -> u64, &mut top.cpu),
+            (Process::memory_key, &mut top.memory),
+            (Process::io_key, &mut top.io),
+        ] {
+            name.clear();
+            if let Some(first) = largest(all, key, shown) {
+                push_label(name, &names[all[first].name.clone()]);
+            }
+        }
+        shown.sort_unstable_by_key(|&place| {
+            let process = &all[place];
+            std::cmp::Reverse((process.cpu_used, process.resident_pages, process.pid))
+        });
+        *cost = clock().saturating_sub(now);
+    }
+
+    /// Appends the last scan as JSON.
+    pub fn write(&mut self, unix: Duration, cpus: u64, out: &mut Vec<u8>) {
+        let Processes { path, users, page_size, command_lines, present, interval, cost, shown, buffer, text, .. } =
+            self;
+        let milliseconds = interval.map_or(1, |interval| u64::try_from(interval.as_millis()).unwrap_or(1).max(1));
+        let rate = |used: u64| Value::from(used.saturating_mul(1000) / milliseconds);
+        let mut object = Object::open(out);
+        Value::decimal(u64::try_from(unix.as_millis()).unwrap_or(0), 3).write(object.key("time"));
+        Value::decimal(milliseconds, 3).write(object.key("interval_seconds"));
+        Value::seconds(*cost).write(object.key("scan_seconds"));
+        Value::from(cpus).write(object.key("cpus"));
+        Value::from(present.all.len() as u64).write(object.key("total"));
+        let list = object.key("processes");
+        let mut mark = b'[';
+        for process in shown.iter().map(|&place| &present.all[place]) {
+            let Process { pid, name, state, threads, resident_pages, cpu_used, io_used, .. } = process;
+            list.push(mark);
+            mark = b',';
+            let mut object = Object::open(list);
+            Value::from(*pid).write(object.key("pid"));
+            text.clear();
+            push_label(text, &present.names[name.clone()]);
+            write_string(text, object.key("name"));
+            let owner = open(path, *pid, "status", buffer).and_then(|()| parse_owner(buffer));
+            if let Some(owner) = owner {
+                write_string(users.name(owner), object.key("user"));
+            }
+            write_string(std::str::from_utf8(&[*state]).unwrap_or("?"), object.key("state"));
+            Value::from(*threads).write(object.key("threads"));
+            // A tick is a hundredth of a second, so ticks a second are a percentage already.
+            let percent = Value::decimal(cpu_used.saturating_mul(10_000) / milliseconds, 1);
+            percent.write(object.key("cpu_percent"));
+            Value::from(resident_pages.saturating_mul(*page_size)).write(object.key("resident_bytes"));
+            if let Some([read, written]) = *io_used {
+                rate(read).write(object.key("read_bytes_per_second"));
+                rate(written).write(object.key("write_bytes_per_second"));
+            }
+            if *command_lines && open(path, *pid, "cmdline", buffer).is_some() {
+                text.clear();
+                push_command(buffer, text);
+                write_string(text, object.key("command"));
+            }
+            object.close();
+        }
+        if mark == b'[' {
+            list.push(b'[');
+        }
+        list.push(b']');
+        object.close();
+        out.push(b'\n');
+    }
+}
+
+impl Process {
+    /// A line such as `642 (a) S 1 (b c) S 1 642 642 0 …` with 52 fields; the name may hold anything, parentheses and line
+    /// breaks too, but what follows the last parenthesis is the kernel's.
+    fn read(&mut self, text: &[u8], names: &mut Vec<u8>) -> Option<()> {
+        let start = text.iter().position(|&byte| byte == b'(')? + 1;
+        let end = text.iter().rposition(|&byte| byte == b')')?;
+        let mut words = words(text.get(end + 1..)?);
+        self.state = *words.next()?.first()?;
+        // The word behind the state is field 4.
+        let mut field = |skip: usize| words.nth(skip).and_then(uint);
+        let (user, system) = (field(14 - 4)?, field(0)?);
+        self.cpu_ticks = user.saturating_add(system);
+        self.threads = field(20 - 16)?;
+        self.start = field(22 - 21)?;
+        self.resident_pages = field(24 - 23)?;
+        let name = text.get(start..end)?;
+        self.name = names.len()..names.len() + name.len();
+        names.extend_from_slice(name);
+        Some(())
+    }
+
+    fn cpu_key(&self) -> u64 {
+        self.cpu_used
+    }
+
+    fn memory_key(&self) -> u64 {
+        self.resident_pages
+    }
+
+    fn io_key(&self) -> u64 {
+        self.io_used.map_or(0, |[read, written]| read.saturating_add(written))
+    }
+}
+
+/// Adds the places of those with the largest keys to `shown`, each place once; the first of them is the result. A key of 0
+/// is none.
+fn largest(all: &[Process], key: fn(&Process) -> u64, shown: &mut Vec<usize>) -> Option<usize> {
+    let mut best = [None::<usize>; MOST];
+    for (place, process) in all.iter().enumerate().filter(|(_, process)| key(process) > 0) {
+        let rank = best.partition_point(|other| other.is_some_and(|other| key(&all[other]) >= key(process)));
+        if rank < MOST {
+            best[rank..].rotate_right(1);
+            best[rank] = Some(place);
+        }
+    }
+    for place in best.into_iter().flatten() {
+        if !shown.contains(&place) {
+            shown.push(place);
+        }
+    }
+    best[0]
+}
+
+/// Reads a process's file; `None` if the process is gone or the agent may not.
+fn open(path: &mut PathBuf, pid: u64, file: &str, buffer: &mut Vec<u8>) -> Option<()> {
+    let mut number = [b'0'; 20];
+    let mut at = number.len();
+    let mut rest = pid;
+    while rest > 0 || at == number.len() {
+        at -= 1;
+        number[at] += (rest % 10) as u8;
+        rest /= 10;
+    }
+    path.push(std::str::from_utf8(&number[at..]).ok()?);
+    path.push(file);
+    let read = read_into(path, buffer);
+    path.pop();
+    path.pop();
+    read.ok()
+}
+
+/// Lines such as `read_bytes: 2359296`: what came from and went to disks.
+fn parse_io(text: &[u8]) -> Option<[u64; 2]> {
+    let value = |name: &[u8]| lines(text).find_map(|(_, line)| uint(words(line.strip_prefix(name)?).next()?));
+    Some([value(b"read_bytes:")?, value(b"write_bytes:")?])
+}
+
+/// The effective user in `Uid: 1000 1000 1000 1000`: real, effective, saved, file system's.
+fn parse_owner(text: &[u8]) -> Option<u64> {
+    lines(text).find_map(|(_, line)| uint(words(line.strip_prefix(b"Uid:")?).nth(1)?))
+}
+
+/// A command line's words, which end in NUL bytes, with spaces between them.
+fn push_command(words: &[u8], text: &mut String) {
+    let mut command = [b' '; COMMAND];
+    let length = words.len().min(COMMAND);
+    for (to, from) in command.iter_mut().zip(words) {
+        *to = if *from == 0 { b' ' } else { *from };
+    }
+    let command = command[..length].trim_ascii_end();
+    push_label(text, command);
+}
+
+/// Users' names by their numbers.
+#[derive(Debug)]
+struct Users {
+    path: PathBuf,
+    known: Vec<(u64, String)>,
+}
+
+impl Users {
+    /// The user's name, or the number itself if there is none. The file is read when a number is seen for the first time.
+    fn name(&mut self, user: u64) -> &str {
+        /// Far more than run processes on a Pi.
+        const MOST: usize = 1000;
+        let place = self.known.iter().position(|(known, _)| *known == user).unwrap_or_else(|| {
+            if self.known.len() >= MOST {
+                self.known.clear();
+            }
+            let mut name = String::new();
+            let mut text = Vec::new();
+            let _ = read_into(&self.path, &mut text);
+            match find_user(&text, user) {
+                Some(found) => push_label(&mut name, found),
+                None => drop(write!(name, "{user}")),
+            }
+            self.known.push((user, name));
+            self.known.len() - 1
+        });
+        &self.known[place].1
+    }
+}
+
+/// The name in a line such as `pi:x:1000:1000:,,,:/home/pi:/bin/bash`.
+fn find_user(text: &[u8], user: u64) -> Option<&[u8]> {
+    lines(text).find_map(|(_, line)| {
+        let mut fields = line.split(|&byte| byte == b':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        (uint(fields.nth(1)?)? == user).then_some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::path::Path;
+
+    thread_local! {
+        static CLOCK: Cell<u64> = const { Cell::new(0) };
+    }
+
+    fn clock() -> Duration {
+        Duration::from_millis(CLOCK.get())
+    }
+
+    fn write(directory: &Path, file: &str, text: &[u8]) {
+        let path = directory.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn stat(pid: u64, name: &[u8], ticks: u64, start: u64, pages: u64) -> Vec<u8> {
+        let before = format!("{pid} (").into_bytes();
+        let behind = format!(
+            ") S 1 1 1 0 -1 4194560 1 0 3 0 {ticks} 5 0 0 20 0 3 0 {start} 4194304 {pages} 18446744073709551615 0 0\n"
+        );
+        [&before, name, behind.as_bytes()].concat()
+    }
+
+    struct Bench {
+        directory: PathBuf,
+        processes: Processes,
+    }
+
+    impl Bench {
+        fn new(name: &str, command_lines: bool) -> Self {
+            let directory = std::env::temp_dir().join(format!("pi-monitor-processes-{}-{name}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&directory);
+            write(&directory, "proc/uptime", b"1 1\n");
+            write(&directory, "etc/passwd", b"root:x:0:0::/:/bin/sh\n\n:x:5::\nbad\npi:x:1000:1000::/:/bin/sh\n");
+            let roots = Roots { proc: directory.join("proc"), root: directory.clone(), ..Roots::default() };
+            CLOCK.set(50_000);
+            Bench { processes: Processes::new(&roots, command_lines), directory }
+        }
+
+        fn write(&self, file: &str, text: &[u8]) {
+            write(&self.directory.join("proc"), file, text);
+        }
+
+        fn json(&mut self) -> serde_json::Value {
+            let mut out = Vec::new();
+            self.processes.write(Duration::from_millis(1500), 4, &mut out);
+            serde_json::from_slice(&out).unwrap()
+        }
+    }
+
+    impl Drop for Bench {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+
+    #[test]
+    fn rates_are_those_between_two_scans() {
+        let mut bench = Bench::new("rates", true);
+        bench.write("7/stat", &stat(7, b"bash", 100, 900, 10));
+        bench.write("7/io", b"rchar: 1\nread_bytes: 1000\nwrite_bytes: 0\ncancelled_write_bytes: 0\n");
+        bench.write("7/status", b"Name:\tbash\nUid:\t1000\t0\t1000\t1000\n");
+        bench.write("7/cmdline", b"/bin/bash\0-l\0");
+        bench.write("30/stat", &stat(30, b"new", 500, 10, 20));
+        bench.write("30/status", b"Uid:\t5\t77\t5\t5\n");
+        assert_eq!(bench.processes.prepare(clock), Progress::Wait(FIRST));
+        assert_eq!(bench.processes.prepare(clock), Progress::Wait(FIRST));
+        CLOCK.set(CLOCK.get() + 2000);
+        bench.write("7/stat", &stat(7, b"bash", 125, 900, 11));
+        bench.write("7/io", b"read_bytes: 5000\nwrite_bytes: 3\n");
+        // The number was given to another process, whose time before is not ours to tell.
+        bench.write("30/stat", &stat(30, b"new", 700, 11, 20));
+        assert_eq!(bench.processes.prepare(clock), Progress::Ready);
+        let expected = serde_json::json!({
+            "time": 1.5, "interval_seconds": 2, "scan_seconds": 0, "cpus": 4, "total": 2,
+            "processes": [
+                {"pid": 7, "name": "bash", "user": "root", "state": "S", "threads": 3, "cpu_percent": 12.5,
+                 "resident_bytes": 11 * sys::page_size(), "read_bytes_per_second": 2000, "write_bytes_per_second": 1,
+                 "command": "/bin/bash -l"},
+                {"pid": 30, "name": "new", "user": "77", "state": "S", "threads": 3, "cpu_percent": 0,
+                 "resident_bytes": 20 * sys::page_size()},
+            ],
+        });
+        assert_eq!(bench.json(), expected);
+        assert_eq!(bench.processes.top(clock()).unwrap().cpu, "bash");
+        assert_eq!(bench.processes.top(clock()).unwrap().memory, "new");
+        // Within a second everybody gets the same, and after ten it begins anew.
+        let at = bench.processes.scanned_at();
+        CLOCK.set(CLOCK.get() + 900);
+        assert_eq!((bench.processes.prepare(clock), bench.processes.scanned_at()), (Progress::Ready, at));
+        CLOCK.set(CLOCK.get() + 10_000);
+        assert!(bench.processes.top(clock()).is_none());
+        assert_eq!(bench.processes.prepare(clock), Progress::Wait(FIRST));
+        CLOCK.set(CLOCK.get() + 500);
+        assert_eq!(bench.processes.prepare(clock), Progress::Ready);
+        assert_eq!(bench.json()["interval_seconds"], 0.5);
+    }
+
+    #[test]
+    fn hostile_hidden_and_vanished_processes() {
+        let mut bench = Bench::new("hostile", false);
+        bench.write("1/stat", &stat(1, b"x\n) Z 9 (", 1, 1, 5));
+        bench.write("2/stat", &stat(2, b"\xff\"\\<img src=x>", 1, 1, 4));
+        bench.write("3/stat", b"");
+        bench.write("4/stat", b"4 (a");
+        bench.write("5/stat", b"5 (a) S 1 2 3\n");
+        bench.write("6/comm", b"no stat\n");
+        bench.write("7/cmdline", b"secret\0");
+        bench.write("7/stat", &stat(7, b")", u64::MAX, u64::MAX, 3));
+        bench.write("99999999999999999999999/stat", &stat(1, b"a", 1, 1, 1));
+        for _ in 0..3 {
+            bench.processes.prepare(clock);
+            CLOCK.set(CLOCK.get() + 1000);
+        }
+        let json = bench.json();
+        let names: Vec<_> =
+            json["processes"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["x\n) Z 9 (", "\\xff\"\\<img src=x>", ")"]);
+        assert_eq!(json["total"], 3);
+        assert!(!json.to_string().contains("secret") && json["processes"][0].get("user").is_none());
+    }
+
+    #[test]
+    fn the_ten_largest_of_each_kind_are_told() {
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 60
+        };
+        for count in [0, 1, 9, 10, 11, 100] {
+            let all: Vec<_> = (0..count)
+                .map(|pid| Process { pid, cpu_used: random(), resident_pages: random(), ..Process::default() })
+                .collect();
+            let mut shown = Vec::new();
+            let first = largest(&all, Process::cpu_key, &mut shown);
+            let mut expected: Vec<_> = all.iter().map(Process::cpu_key).filter(|key| *key > 0).collect();
+            expected.sort_by_key(|key| std::cmp::Reverse(*key));
+            expected.truncate(MOST);
+            assert_eq!(shown.iter().map(|&place| all[place].cpu_used).collect::<Vec<_>>(), expected);
+            assert_eq!(first, shown.first().copied());
+            largest(&all, Process::memory_key, &mut shown);
+            let mut once = shown.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(once.len(), shown.len());
+        }
+    }
+
+    #[test]
+    fn this_machine() {
+        let mut processes = Processes::new(&Roots::default(), false);
+        processes.prepare(sys::since_boot);
+        let end = std::time::Instant::now() + Duration::from_millis(600);
+        let mut spun = 0_u64;
+        while std::time::Instant::now() < end {
+            spun = std::hint::black_box(spun + 1);
+        }
+        assert_eq!(processes.prepare(sys::since_boot), Progress::Ready);
+        let own = processes.present.all.iter().find(|process| process.pid == u64::from(std::process::id())).unwrap();
+        assert!(own.cpu_used >= 10, "{own:?}");
+    }
+}
