@@ -236,8 +236,6 @@ impl Asker {
         let line = Arc::new(Line { state: Mutex::default(), changed: Condvar::new() });
         let theirs = line.clone();
         let run = move || {
-            // The thread that waits for signals must be the one that gets them.
-            sys::block_signals();
             let mut asked = theirs.lock();
             while !asked.ended {
                 if asked.open.is_none() {
@@ -252,7 +250,7 @@ impl Asker {
                 theirs.changed.notify_all();
             }
         };
-        std::thread::Builder::new().name("videocore".to_owned()).stack_size(64 << 10).spawn(run)?;
+        sys::spawn(Box::new(run))?;
         Ok(Asker(line))
     }
 

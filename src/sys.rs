@@ -189,8 +189,44 @@ pub fn videocore(device: &File, message: &mut [u32]) -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Runs `work` in a thread of its own, which leaves all signals to the others and cannot be waited for.
+///
+/// The standard library's threads have names and stack guards, which add 20 kB to the binary.
+///
+/// # Errors
+/// What `pthread_create(3)` says.
+pub fn spawn(work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    /// Small, but for more than a message to the firmware.
+    const STACK: usize = 64 << 10;
+    extern "C" fn run(work: *mut libc::c_void) -> *mut libc::c_void {
+        block_signals();
+        // SAFETY: this is the pointer that `spawn` made of a box and left to this thread.
+        let work = unsafe { Box::from_raw(work.cast::<Box<dyn FnOnce() + Send>>()) };
+        work();
+        std::ptr::null_mut()
+    }
+    let work = Box::into_raw(Box::new(work));
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
+    // SAFETY: pthread_attr_init fills `attributes` before the others use it; `work` stays valid until the thread takes it.
+    let error = unsafe {
+        libc::pthread_attr_init(attributes.as_mut_ptr());
+        libc::pthread_attr_setdetachstate(attributes.as_mut_ptr(), libc::PTHREAD_CREATE_DETACHED);
+        libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK);
+        let error = libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), run, work.cast());
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        error
+    };
+    if error == 0 {
+        return Ok(());
+    }
+    // SAFETY: no thread was made, so the box is still ours.
+    drop(unsafe { Box::from_raw(work) });
+    Err(io::Error::from_raw_os_error(error))
+}
+
 /// Lets the calling thread leave all signals to the others.
-pub fn block_signals() {
+fn block_signals() {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigfillset fills `all` before it is read, and the old mask is not asked for.
     unsafe {
