@@ -105,6 +105,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Nothing found, with room for texts of the usual length: when trouble comes, memory may be short.
+    fn new() -> Self {
+        let text = || String::with_capacity(96);
+        Finding { since: None, title: text(), detail: text(), culprit: text() }
+    }
+
     /// Begins the text about `culprit`; the title goes into the result.
     fn name(&mut self, culprit: &str, title: fmt::Arguments<'_>, detail: fmt::Arguments<'_>) -> bool {
         for text in [&mut self.title, &mut self.detail, &mut self.culprit] {
@@ -139,7 +145,7 @@ impl Report {
     pub fn copy(&mut self, other: &Report) {
         let Report { now, clear, findings } = other;
         (self.now, self.clear) = (*now, *clear);
-        self.findings.resize_with(findings.len(), Finding::default);
+        self.findings.resize_with(findings.len(), Finding::new);
         for (mine, theirs) in self.findings.iter_mut().zip(findings) {
             mine.since = theirs.since;
             if theirs.since.is_some() {
@@ -538,7 +544,7 @@ impl Verdicts {
             writable: Vec::new(),
             states: Default::default(),
             started: None,
-            report: Report { now: 0, clear: None, findings: vec![Finding::default(); RULES.len()] },
+            report: Report { now: 0, clear: None, findings: RULES.iter().map(|_| Finding::new()).collect() },
         }
     }
 
