@@ -36,7 +36,7 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 const WARM_UP: usize = 20;
-const ROUNDS: usize = 1000;
+const ROUNDS: usize = if cfg!(debug_assertions) { 200 } else { 1000 };
 
 /// Allocations of `ROUNDS` ticks, collections and all formats, each plain and compressed.
 fn allocations(flags: &[String]) -> u64 {
