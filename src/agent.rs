@@ -230,7 +230,7 @@ impl Agent {
             return Some(Err(time));
         }
         let scan = processes.scanned_at().unwrap_or_default().as_nanos() as u64;
-        let page = processes_page.get((scan, 0), gzip.then_some(compressor), |out| {
+        let page = processes_page.get((scan, 0), gzip.then(|| compressor.level(Gzip::FAST)), |out| {
             processes.write((machine.unix_time)(), collect::cpu::count(sampled), out);
         });
         Some(Ok(page))
@@ -252,7 +252,7 @@ impl Agent {
         let asked = (range as u64) << 56 | since.map_or(0, |since| since + 1);
         let times = Times { unix: (machine.unix_time)(), since_boot: (machine.since_boot)(), boot_id };
         let id = (history.last_tick(), asked);
-        history_page.get(id, gzip.then_some(compressor), |out| history.write(request, &times, out))
+        history_page.get(id, gzip.then(|| compressor.level(Gzip::SMALL)), |out| history.write(request, &times, out))
     }
 
     /// What the machine looks like now, or looked like at most `max_age` ago.
@@ -280,7 +280,7 @@ impl Agent {
         let id = self.snapshot_of(places, max_age).await.moment.id;
         let Agent { snapshot, pages, gzip: compressor, .. } = self;
         pages[format as usize]
-            .get((id, places), gzip.then_some(compressor), |out| format::render(format, snapshot, out))
+            .get((id, places), gzip.then(|| compressor.level(Gzip::FAST)), |out| format::render(format, snapshot, out))
     }
 
     /// Makes a collection of the collectors whose places are set as bits.

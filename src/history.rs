@@ -24,7 +24,7 @@ const MOST_POINTS: u64 = 360;
 /// The spans of time that can be asked for: name, seconds, and into how many levels a series' largest value is divided.
 /// Fewer levels make the answer smaller; these still are finer than a chart's pixels.
 pub const RANGES: [(&str, u64, u64); 5] =
-    [("2m", 120, 1000), ("10m", 600, 1000), ("1h", 3600, 250), ("24h", 24 * 3600, 250), ("7d", 7 * 24 * 3600, 250)];
+    [("2m", 120, 1000), ("10m", 600, 1000), ("1h", 3600, 100), ("24h", 24 * 3600, 100), ("7d", 7 * 24 * 3600, 100)];
 
 /// The smallest difference that a series of some unit keeps.
 #[derive(Clone, Copy, Debug)]
@@ -245,6 +245,11 @@ impl History {
         let now = snapshot.moment.since_boot;
         let tick = self.count(u64::try_from(now.as_millis()).unwrap_or(0));
         self.gather(snapshot, now);
+        self.keep(tick);
+    }
+
+    /// Puts every series' present value into the rings.
+    fn keep(&mut self, tick: u64) {
         for tier in &mut self.tiers {
             tier.advance(tick / tier.every);
             for (place, series) in self.series.iter().enumerate() {
@@ -744,6 +749,76 @@ mod tests {
                 let kept = (2000 * interval) as f64 / 1000.0;
                 assert!((step * count + 2.0 * step >= kept.min(seconds as f64)), "{interval} {step} {count}");
             }
+        }
+    }
+
+    /// What a busy Pi shows: levels that wander, noise around them, and jobs every few minutes.
+    struct Wander {
+        state: u64,
+        level: f64,
+    }
+
+    impl Wander {
+        fn noise(&mut self) -> f64 {
+            (0..4).map(|_| (random(&mut self.state) % 1000) as f64 / 1000.0).sum::<f64>() / 2.0 - 1.0
+        }
+
+        fn next(&mut self, tick: u64, usual: f64, peak: f64) -> f64 {
+            self.level += (usual - self.level) * 0.02 + self.noise() * usual * 0.06;
+            let job = if tick % 150 < 12 || tick % 1800 < 90 { peak } else { 0.0 };
+            (self.level.max(0.0) + self.noise().abs() * usual * 0.4 + job * (0.7 + 0.3 * self.noise())).max(0.0)
+        }
+    }
+
+    #[test]
+    fn answers_stay_within_their_budgets() {
+        let mut snapshot = Snapshot::new();
+        for registration in crate::collect::ALL {
+            snapshot.register(registration.name, registration.tables);
+        }
+        let mut history = History::new(&snapshot, Duration::from_secs(2));
+        // What most of the time is and what jobs add; whole steps for what comes in steps.
+        let usual = |name: &str| match name {
+            "cpu_user" => (4.0, 45.0, 0.25),
+            "cpu_system" => (1.8, 9.0, 0.25),
+            "cpu_iowait" => (0.1, 6.0, 0.25),
+            "cpu_irq" => (0.3, 1.0, 0.25),
+            "memory_used" => (6e8, 1.5e8, 4096.0),
+            "memory_cached" => (2e8, 1e7, 4096.0),
+            "swap_used" => (2e7, 0.0, 1e7),
+            "temperature" => (52.0, 9.0, 0.487),
+            "frequency" => (6e8, 1.2e9, 6e8),
+            "pressure_cpu" => (0.8, 12.0, 0.01),
+            "pressure_io" => (0.1, 8.0, 0.01),
+            "load" => (0.3, 1.5, 0.01),
+            "disk_read" => (300.0, 2e6, 4096.0),
+            "disk_write" => (12_000.0, 1e6, 4096.0),
+            "disk_busy" => (0.3, 15.0, 0.05),
+            "network_receive" => (1500.0, 4e5, 1.0),
+            "network_transmit" => (2500.0, 3e5, 1.0),
+            _ => (0.0, 0.0, 1.0),
+        };
+        let mut wanders: Vec<_> = (0..history.series.len() as u64).map(|it| Wander { state: it, level: 0.0 }).collect();
+        for tick in 0..44_000 {
+            history.count((tick + 50) * 2000);
+            for (series, wander) in history.series.iter_mut().zip(&mut wanders) {
+                let (usual, peak, step) = usual(series.name);
+                let value = (wander.next(tick, usual, peak) / step).round() * step;
+                series.now = Some(value * series.grain.per_unit + series.grain.offset as f64);
+                series.seen = true;
+            }
+            history.keep(tick + 50);
+        }
+        let mut gzip = crate::format::Gzip::new();
+        gzip.level(crate::format::Gzip::SMALL);
+        for (range, budget) in [(1, 8000), (2, 12_000), (3, 20_000)] {
+            let plain = text(&mut history, range, None);
+            let mut packed = Vec::new();
+            gzip.compress(plain.as_bytes(), &mut packed);
+            println!("{}: {} bytes, {} compressed", RANGES[range].0, plain.len(), packed.len());
+            let points = if range == 1 { 300 } else { 360 };
+            assert!(plain.contains(&format!("\"count\":{points},")) && !plain.contains("null"));
+            assert!(packed.len() <= budget, "{}: {} bytes", RANGES[range].0, packed.len());
         }
     }
 

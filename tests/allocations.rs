@@ -3,6 +3,7 @@
 use pi_monitor::agent::{Agent, Machine};
 use pi_monitor::cli::Options;
 use pi_monitor::format::Format;
+use pi_monitor::history::{RANGES, Request};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +54,12 @@ fn allocations(flags: &[String]) -> u64 {
             for format in [Format::Prometheus, Format::OpenMetrics, Format::Json] {
                 for gzip in [false, true] {
                     assert!(agent.page(format, gzip, Duration::ZERO).await.len() > 1000);
+                }
+            }
+            for range in 0..RANGES.len() {
+                for gzip in [false, true] {
+                    // No two rounds ask for the same, so each answer is written anew.
+                    assert!(agent.history(Request { range, since: Some(round as u64) }, gzip).len() > 50);
                 }
             }
         }
