@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the two Grafana dashboards, pi-monitor.json and pi-monitor-fleet.json.
+"""Writes the two Grafana dashboards, dashboards/pi-monitor.json and dashboards/pi-monitor-fleet.json.
 
-  monitoring/grafana/generate.py           writes both files beside this one
+  monitoring/grafana/generate.py           writes both files into dashboards/
   monitoring/grafana/generate.py --check   writes nothing; status 1 if a file is not what it would write
 
 Needs nothing but Python 3.7. The dashboards are code because a panel is one line of query and thirty of JSON, and
@@ -630,7 +630,7 @@ def dashboard(uid, title, description, variables, rows, annotations):
 
 
 def main():
-    here = pathlib.Path(__file__).resolve().parent
+    here = pathlib.Path(__file__).resolve().parent / "dashboards"
     check = sys.argv[1:] == ["--check"]
     if sys.argv[1:] and not check:
         sys.exit(__doc__)

@@ -4,6 +4,7 @@
   check.py static                          files only: style, and that dashboards and docs/metrics.md fit together
   check.py live PROMETHEUS METRICS...      every query against a Prometheus that scrapes the agents whose /metrics the
                                            files hold
+  check.py annotations FILE                writes a test for promtool: when the dashboards' annotations show
   check.py instances PROMETHEUS NAME...    waits until each of these instances is up and was scraped three times
 
 Prints PASS, FAIL or NOTE lines. Exit status: 0 no FAIL, 1 a FAIL, 2 bad usage. Needs Python 3.7 and nothing else.
@@ -65,7 +66,7 @@ def families():
 
 
 def load(name):
-    return json.loads((GRAFANA / name).read_text(encoding="utf-8"))
+    return json.loads((GRAFANA / "dashboards" / name).read_text(encoding="utf-8"))
 
 
 def panels(dashboard):
@@ -335,8 +336,10 @@ def live(base, files):
     for group in data["groups"]:
         for rule in group["rules"]:
             count += 1
-            if rule["health"] != "ok":
-                faults.append("%s: %s %s" % (rule["name"], rule["health"], rule.get("lastError", "")))
+            # A group with a long interval may not have had its turn: its queries are asked here.
+            _, error = ask(base, rule["query"], False)
+            if rule["health"] not in ("ok", "unknown") or error:
+                faults.append("%s: %s %s" % (rule["name"], rule["health"], error or rule.get("lastError", "")))
             questions = [rule["query"]] if rule["type"] == "recording" else sorted(
                 set(re.findall(NAME.pattern + r"(?:\{[^}]*\})?", rule["query"])))
             for question in questions:
@@ -350,6 +353,35 @@ def live(base, files):
     verdict("rules: %d are healthy and see their data, %d selectors are empty and listed" % (count, silent), faults)
     for where, what in sorted(unused):
         print("NOTE may-be-empty.tsv lists %s, %s: it is not empty here" % (where, what))
+
+
+# For each annotation: what promtool feeds it, a sample a minute, and the minutes at which a mark is wanted.
+ANNOTATED = {
+    "Reboots": ([('pi_uptime_seconds{job="pi-monitor",instance="a"}', "600+60x4 30+60x15"),
+                 # The clock is set: no boot.
+                 ('pi_boot_time_seconds{job="pi-monitor",instance="b"}', "5x4 1700000000x15"),
+                 ('pi_uptime_seconds{job="pi-monitor",instance="b"}', "600+60x20")], {5, 6}),
+    "Under-voltage": ([('pi_throttled{job="pi-monitor",instance="a",reason="under_voltage"}', "0x4 1x1 0x15"),
+                       ('pi_throttled{job="pi-monitor",instance="b",reason="throttled"}', "1x20"),
+                       # Between two readings: only the counter saw it.
+                       ('pi_throttled_events_total{job="pi-monitor",instance="a",reason="under_voltage"}', "0x11 1x10")], {5, 6, 12, 13}),
+}
+
+
+def annotations(path):
+    notes = {note["name"]: note["target"]["expr"] for name in DASHBOARDS
+             for note in load(name)["annotations"]["list"] if "target" in note}
+    verdict("every annotation has a test", ["%s" % name for name in sorted(set(notes) ^ set(ANNOTATED))])
+    tests = []
+    for name, (series, minutes) in ANNOTATED.items():
+        expr = expand(notes[name], {"__rate_interval": "2m", "job": "pi-monitor", "instance": "(a|b)"})
+        # Its value does not matter to Grafana, only whether there is one.
+        tests.append({"interval": "1m", "input_series": [{"series": key, "values": values} for key, values in series],
+                      "promql_expr_test": [{"expr": "count by (instance) (%s)" % expr, "eval_time": "%dm" % minute,
+                                            "exp_samples": [{"labels": '{instance="a"}', "value": 1}] if minute in minutes else []}
+                                           for minute in range(1, 18)]})
+    # JSON is YAML.
+    pathlib.Path(path).write_text(json.dumps({"evaluation_interval": "1m", "tests": tests}), encoding="utf-8")
 
 
 def instances(base, wanted):
@@ -375,6 +407,8 @@ def main():
         static()
     elif len(arguments) > 2 and arguments[0] == "live":
         live(arguments[1].rstrip("/"), arguments[2:])
+    elif len(arguments) == 2 and arguments[0] == "annotations":
+        annotations(arguments[1])
     elif len(arguments) > 2 and arguments[0] == "instances":
         instances(arguments[1].rstrip("/"), arguments[2:])
     else:
