@@ -109,7 +109,8 @@ function mounts() {
     const inodes = Math.ceil((1 - one.inodes_free / one.inodes) * 100);
     seen.set(key, { ...one, percent: known(percent) ? percent : one.device_error ? NaN : 0, nodes: known(inodes) ? inodes : 0 });
   }
-  return [...seen.values()].sort((a, b) => Math.max(b.percent || 0, b.nodes) - Math.max(a.percent || 0, a.nodes) || natural(a.mountpoint, b.mountpoint));
+  const rank = (one) => (one.device_error ? 101 : Math.max(one.percent, one.nodes));
+  return [...seen.values()].sort((a, b) => rank(b) - rank(a) || natural(a.mountpoint, b.mountpoint));
 }
 
 function mountList(most) {
@@ -161,7 +162,7 @@ function ring() {
   const arc = (color) => svg('circle', { cx: 50, cy: 50, r: 42, fill: 'none', stroke: color, 'stroke-width': 11, pathLength: 100, 'stroke-dasharray': '0 100', transform: 'rotate(-90 50 50)' });
   const arcs = [arc('#12303a'), arc(CACHE), arc(AQUA)];
   arcs[0].setAttribute('stroke-dasharray', '100 0');
-  const label = svg('text', { x: 50, y: 57, 'text-anchor': 'middle', fill: TEXT });
+  const label = svg('text', { x: 50, y: 57, 'text-anchor': 'middle' });
   const node = svg('svg', { viewBox: '0 0 100 100', class: 'ring', 'aria-hidden': 'true' }, ...arcs, label);
   node.fill = (used, cached) => {
     const arcTo = (share) => `${known(share) ? Math.min(100, share * 100).toFixed(1) : 0} 100`;

@@ -10,7 +10,14 @@ const wide = (label, node) => el('div', { class: 'wide', role: 'region', 'aria-l
 function openDialog(id, deep) {
   const card = CARDS.find((one) => one.id === id);
   if (!card || view.card === card) return;
-  if (view.card) shut();
+  if (view.leaving) {
+    view.next = id;
+    return;
+  }
+  if (view.card) {
+    dialog.close();
+    shut();
+  }
   view.card = card;
   view.pushed = !deep;
   if (!deep) history.pushState(null, '', `#${id}`);
@@ -36,8 +43,8 @@ function openDialog(id, deep) {
     if (spec.only && !spec.only()) return;
     const chart = new Chart({ ...spec, large: true, size: i === 0 ? 'large' : 'middle' });
     const part = el('section', 'figure', el('h3', '', spec.name), chart.host);
-    const stats = table(`${spec.name} over the shown range`, [['', 'w'], ['now', 'n'], ['min', 'n'], ['avg', 'n'], ['max', 'n'], ['p95', 'n']]);
-    part.append(stats);
+    const stats = table(`${spec.name} over the shown range`, [['Series', 'w'], ['now', 'n'], ['min', 'n'], ['avg', 'n'], ['max', 'n'], ['p95', 'n']]);
+    part.append(wide(`${spec.name}, statistics`, stats));
     part.fill = () => {
       const lines = spec.series().filter((one) => spec.data().has(one.key));
       part.hidden = lines.length === 0;
@@ -107,29 +114,40 @@ function shut() {
   card?.button.focus();
 }
 
-dialog.addEventListener('close', () => {
+function closeDialog() {
   if (!view.card) return;
+  dialog.close();
   shut();
-  if (view.pushed) history.back();
+  if (view.pushed) {
+    view.leaving = true;
+    history.back();
+  }
   else history.replaceState(null, '', location.pathname + location.search);
+}
+
+dialog.addEventListener('cancel', (event) => {
+  event.preventDefault();
+  closeDialog();
 });
+// The browser may close it without asking; by then another one may be open.
+dialog.addEventListener('close', () => dialog.open || closeDialog());
 dialog.addEventListener('click', (event) => {
   const box = dialog.getBoundingClientRect();
   const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
-  if (event.target === dialog && !inside) dialog.close();
+  if (event.target === dialog && !inside) closeDialog();
 });
-byId('close').addEventListener('click', () => dialog.close());
+byId('close').addEventListener('click', closeDialog);
 
 /** The address decides which dialog is open: for links, and for back and forward. */
 function follow() {
-  const id = location.hash.slice(1);
+  const { next } = view;
+  view.leaving = view.next = null;
+  const id = next ?? location.hash.slice(1);
   if (id === (view.card?.id ?? '')) return;
   if (view.card) {
-    const card = view.card;
-    shut();
     dialog.close();
-    card.button.focus();
+    shut();
   }
-  if (id) openDialog(id, true);
+  if (id) openDialog(id, !next);
 }
 addEventListener('popstate', follow);

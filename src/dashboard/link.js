@@ -17,6 +17,7 @@ const link = {
   rates: {},
   good: NaN, // when the agent last answered
   lag: 0, // seconds that its newest sample is behind
+  since: 0, // when asking began, or began again
   failure: null,
   tries: 0,
   turn: 0,
@@ -80,12 +81,15 @@ async function exchange() {
   link.fine = fine;
   const all = turn % EVERY.all === 0 || !link.json.system;
   if (all || turn === 1 || turn % EVERY.json === 0 || (dialog && turn % 2 === 0)) {
-    const asked = all ? null : [...new Set([...BRISK, ...(dialog?.collectors ?? [])])];
+    const asked = all ? null : [...new Set([...BRISK, ...(dialog?.collectors ?? [])])].filter((name) => link.sections.has(name));
     adopt(await ask(`json${asked ? '?' + asked.map((name) => `collect[]=${name}`).join('&') : ''}`), asked);
   }
   link.loaded = true;
-  if (turn % EVERY.processes === 0) {
-    if (turn === 0) refresh();
+  if (turn % EVERY.processes === 0 && (turn === 0 || link.processes?.error?.status !== 404)) {
+    if (turn === 0) {
+      link.good = performance.now();
+      refresh();
+    }
     try {
       link.processes = await ask('processes');
     } catch (error) {
@@ -99,6 +103,7 @@ async function exchange() {
 function adopt(answer, asked) {
   const before = link.json;
   const json = asked ? { ...before } : {};
+  if (!asked) link.sections = new Set(Object.keys(answer));
   for (const name of asked ?? []) delete json[name];
   link.json = Object.assign(json, answer);
   const uptime = json.system?.uptime_seconds ?? json.time;
@@ -165,6 +170,7 @@ async function round() {
     if (error.kind === 'dropped') wait = 0;
     else {
       link.failure = error;
+      link.turn = 0; // whoever answers next may be another agent
       wait = Math.min(BACKOFF, PACE * 2 ** link.tries++);
     }
   }
@@ -187,9 +193,9 @@ function resume() {
 /** How the line is: loading, live, paused, stale or down, in one word and one sentence. */
 function health() {
   const now = performance.now();
-  const age = (now - Math.max(link.good, link.since ?? 0) || 0) / 1000;
+  const age = (now - Math.max(link.good || 0, link.since)) / 1000;
   const { failure } = link;
-  const next = link.next && failure ? `, next try in ${Math.max(0, Math.ceil((link.next - now) / 1000))} s` : '';
+  const next = !failure ? '' : link.next > now ? `, next try in ${Math.ceil((link.next - now) / 1000)} s` : ', trying now';
   const since = known(link.good) ? ` for ${span((now - link.good) / 1000)}` : '';
   if (link.paused) return { state: 'paused', pill: 'Paused', text: 'Paused: nothing is asked' };
   if (failure?.kind === 'http') return { state: 'down', pill: failure.status ? `HTTP ${failure.status}` : 'Error', text: `The agent answers with an error: ${failure.message}${next}` };

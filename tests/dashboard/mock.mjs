@@ -102,10 +102,10 @@ export class Mock {
       });
       response.end(bytes);
     };
-    if (this.state.hung) return;
     if (url.pathname === '/') {
       return send(200, 'text/html; charset=utf-8', this.page.html, { 'content-security-policy': this.page.csp });
     }
+    if (this.state.hung) return;
     if (this.state.error) return send(this.state.error, 'text/plain', 'the mock was told to fail\n');
     const data = {
       '/json': () => this.json(url.searchParams.getAll('collect[]')),

@@ -1,0 +1,719 @@
+// The dashboard's tests. Run by run.sh.
+
+import { readFileSync } from 'node:fs';
+import { Agent, axeSource, launch, pageOf, sleep } from './browser.mjs';
+import { Mock } from './mock.mjs';
+import { assemble } from './page.mjs';
+
+const CARDS = ['cpu', 'memory', 'thermal', 'pressure', 'diskio', 'network', 'processes', 'filesystems'];
+const SIZES = [[1440, 900], [1024, 768], [800, 480], [390, 844]];
+const AT_ONCE = 3;
+const LIMIT = 180000;
+
+const tests = [];
+const test = (name, run) => tests.push({ name, run });
+
+function check(fact, words) {
+  if (!fact) throw new Error(words);
+}
+
+function equal(found, wanted, words) {
+  const [a, b] = [JSON.stringify(found), JSON.stringify(wanted)];
+  check(a === b, `${words}: ${a} instead of ${b}`);
+}
+
+/** Waits until `fact()` gives something true. */
+async function until(fact, words, seconds = 10) {
+  const end = Date.now() + seconds * 1000;
+  for (;;) {
+    const found = await fact();
+    if (found) return found;
+    check(Date.now() < end, `not within ${seconds} s: ${words}`);
+    await sleep(100);
+  }
+}
+
+let browser, agent, served;
+
+/** A page in its own context, together with what went wrong in it. */
+async function open(url, { size = [1440, 900], touch = false, hash = '', init, wait = true, ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: size[0], height: size[1] }, hasTouch: touch, isMobile: touch, ...options });
+  const page = await context.newPage();
+  page.errors = [];
+  page.asked = [];
+  page.on('console', (message) => message.type() === 'error' && page.errors.push(message.text()));
+  page.on('pageerror', (error) => page.errors.push(String(error)));
+  page.on('request', (request) => page.asked.push(request.url()));
+  if (init) await page.addInitScript(init);
+  await page.goto(url + hash);
+  if (wait) await until(() => state(page).then((it) => it === 'live'), 'live');
+  return page;
+}
+
+const state = (page) => page.evaluate(() => document.documentElement.dataset.state);
+const pill = (page) => page.textContent('#status');
+const text = (page, selector) => page.evaluate((it) => document.querySelector(it)?.innerText ?? '', selector);
+const opened = (page) => page.evaluate(() => (document.querySelector('#dialog').open ? location.hash : ''));
+
+async function show(page, id) {
+  await page.evaluate((it) => document.querySelector(`#open-${it}`).click(), id);
+  await until(async () => (await opened(page)) === `#${id}`, `dialog ${id}`);
+}
+
+/** How many pixels of a canvas have a colour (within 40 of each channel), by column if asked for. */
+const pixels = (page, selector, colour) => page.evaluate(([it, hex]) => {
+  const canvas = document.querySelector(it);
+  const { data, width } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const want = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  let count = 0, first = Infinity, last = -1;
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i + 3] < 40 || want.some((value, j) => Math.abs(value - data[i + j]) > 40)) continue;
+    count++;
+    first = Math.min(first, (i / 4) % width);
+    last = Math.max(last, (i / 4) % width);
+  }
+  return { count, first: first / width, last: last / width };
+}, [selector, colour]);
+/** How many pixels of the upper canvas of each chart on the page are drawn. */
+const crosshairs = (page) => page.evaluate(() => [...document.querySelectorAll('#cards .chart')].map((chart) => {
+  const over = chart.lastChild;
+  return over.getContext('2d').getImageData(0, 0, over.width, over.height).data.filter((value, i) => i % 4 === 3 && value > 0).length;
+}));
+
+async function axe(page, words, options = {}) {
+  await page.evaluate(readFileSync(axeSource, 'utf8'));
+  const { violations } = await page.evaluate((it) => window.axe.run(document, it), { resultTypes: ['violations'], ...options });
+  equal(violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.target).join(' ')}`), [], `axe, ${words}`);
+}
+
+async function clean(page, url) {
+  equal(page.errors, [], 'console errors');
+  const foreign = page.asked.filter((it) => !it.startsWith(url) && !it.startsWith('data:'));
+  equal(foreign, [], 'requests that leave the agent');
+}
+
+/** Runs with a mock agent that serves the agent's page. */
+async function mocked(options, run) {
+  const mock = await Mock.start({ page: served, ...options });
+  try {
+    await run(mock);
+  } finally {
+    await mock.stop();
+  }
+}
+
+// The page as built
+
+test('the page is the one that page.mjs assembles, small, and its policy names its hashes', async () => {
+  const built = assemble();
+  check(served.html === built.html, 'build.rs and page.mjs assemble different pages');
+  equal(served.csp, built.csp, 'policy');
+  check(served.csp.startsWith("default-src 'none'; script-src 'sha256-") && !served.csp.includes('unsafe'), served.csp);
+  const answer = await fetch(agent.url, { headers: { 'accept-encoding': 'gzip' } });
+  const length = Number(answer.headers.get('content-length'));
+  check(length <= 22000 && served.html.length <= 64000, `${served.html.length} bytes, ${length} in gzip`);
+  const again = await fetch(agent.url, { headers: { 'if-none-match': answer.headers.get('etag') } });
+  equal(again.status, 304, 'status with If-None-Match');
+});
+
+test('what is not in the page cannot run in it', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  const got = await page.evaluate(async () => {
+    const script = document.createElement('script');
+    script.textContent = 'window.foreign = true';
+    document.body.append(script);
+    const fetched = await fetch('http://127.0.0.1:1/').then(() => 'went out', () => 'stopped');
+    return [window.foreign ?? null, fetched];
+  });
+  equal(got, [null, 'stopped'], 'foreign script and foreign address');
+  check(page.errors.some((it) => it.includes('Content Security Policy')), 'the policy reported nothing');
+}));
+
+// Reaching everything
+
+for (const size of SIZES) {
+  const name = size.join('x');
+  test(`${name}: nothing is cut off, and every dialog opens by mouse and by keyboard`, () => mocked({}, async (mock) => {
+    const page = await open(mock.url, { size });
+    const box = await page.evaluate(() => [document.documentElement.scrollWidth - innerWidth, document.documentElement.scrollHeight - innerHeight]);
+    equal(box[0], 0, 'sideways scrolling');
+    if (size[0] === 1440) equal(box[1], 0, 'scrolling with 4 cores');
+    const outside = await page.evaluate(() => [...document.querySelectorAll('body *')].filter((node) => {
+      const { left, right, width } = node.getBoundingClientRect();
+      return width > 1 && (left < -1 || right > innerWidth + 1) && !node.closest('dialog, .hidden, .where');
+    }).map((node) => node.outerHTML.slice(0, 80)));
+    equal(outside, [], 'elements outside of the page');
+    for (const id of CARDS) {
+      const button = page.locator(`#open-${id}`);
+      const card = page.locator(`#card-${id}`);
+      // The card itself, at its upper right where nothing else is.
+      await card.scrollIntoViewIfNeeded();
+      const { width } = await card.boundingBox();
+      await card.click({ position: { x: width - 30, y: 6 } });
+      equal(await opened(page), `#${id}`, 'dialog by mouse');
+      const inside = await page.evaluate(() => {
+        const dialog = document.querySelector('#dialog').getBoundingClientRect(), close = document.querySelector('#close').getBoundingClientRect();
+        return dialog.left >= 0 && dialog.right <= innerWidth && dialog.top >= 0 && dialog.bottom <= innerHeight && close.right <= innerWidth && close.top >= 0;
+      });
+      check(inside, `the dialog ${id} does not fit`);
+      const last = page.locator('#dialog-body > :last-child');
+      await last.scrollIntoViewIfNeeded();
+      await page.click('#close');
+      await until(async () => (await opened(page)) === '', `dialog ${id} closed`);
+      check(await button.evaluate((node) => node === document.activeElement), `focus did not return to ${id}`);
+      await page.keyboard.press('Enter');
+      equal(await opened(page), `#${id}`, 'dialog by keyboard');
+      await page.keyboard.press('Escape');
+      await until(async () => (await opened(page)) === '', `dialog ${id} closed by Escape`);
+      check(await button.evaluate((node) => node === document.activeElement), `focus did not return to ${id}`);
+    }
+    await clean(page, mock.url);
+  }));
+}
+
+for (const size of [[390, 844], [800, 480]]) {
+  test(`${size.join('x')}: every dialog opens by touch, and what is touched is large enough`, () => mocked({}, async (mock) => {
+    const page = await open(mock.url, { size, touch: true });
+    const small = () => page.evaluate(() => [...document.querySelectorAll('button')].filter((node) => {
+      const { width, height } = node.getBoundingClientRect();
+      return node.checkVisibility() && width && (width < 40 || height < 40);
+    }).map((node) => `${node.textContent} ${node.getBoundingClientRect().width}x${node.getBoundingClientRect().height}`));
+    equal(await small(), [], 'small targets');
+    for (const id of CARDS) {
+      await page.locator(`#open-${id}`).tap();
+      equal(await opened(page), `#${id}`, 'dialog by touch');
+      equal(await small(), [], `small targets in ${id}`);
+      if (size[0] === 390) {
+        const box = await page.locator('#dialog').boundingBox();
+        equal([Math.round(box.width), Math.round(box.height)], size, 'the dialog fills the phone');
+      }
+      await page.locator('#close').tap();
+      await until(async () => (await opened(page)) === '', `dialog ${id} closed`);
+    }
+    await clean(page, mock.url);
+  }));
+}
+
+test('Tab alone reaches every control and every card', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  const seen = new Set();
+  for (let i = 0; i < 60; i++) {
+    await page.keyboard.press('Tab');
+    seen.add(await page.evaluate(() => document.activeElement.id || document.activeElement.dataset.range || document.activeElement.textContent));
+  }
+  for (const want of ['2m', '7d', 'pause', 'Memory', 'I/O', ...CARDS.map((id) => `open-${id}`)]) check(seen.has(want), `Tab does not reach ${want}`);
+}));
+
+// For everyone
+
+for (const [name, options] of Object.entries({ 'at 1440x900': {}, 'on a phone': { size: [390, 844], touch: true }, 'with forced colours': { forcedColors: 'active' } })) {
+  test(`axe finds nothing on the page and in every dialog, ${name}`, () => mocked({}, async (mock) => {
+    const page = await open(mock.url, options);
+    // With forced colours, axe reads colours that the browser does not paint: the system's pairs are used instead.
+    const rules = options.forcedColors ? { rules: { 'color-contrast': { enabled: false } } } : {};
+    await axe(page, 'the page', rules);
+    for (const id of CARDS) {
+      await show(page, id);
+      await axe(page, id, rules);
+      await page.click('#close');
+      await until(async () => (await opened(page)) === '', 'closed');
+    }
+  }));
+}
+
+test('axe finds nothing while loading, paused, stale, down and with an error', () => mocked({}, async (mock) => {
+  mock.state.hung = true;
+  const page = await open(mock.url, { wait: false });
+  await axe(page, 'loading');
+  mock.state.hung = false;
+  await until(async () => (await state(page)) === 'live', 'live', 15);
+  await page.click('#pause');
+  await axe(page, 'paused');
+  await page.click('#pause');
+  mock.state.error = 500;
+  await until(async () => (await state(page)) === 'down', 'error');
+  await axe(page, 'error');
+  mock.state.error = 0;
+  await until(async () => (await state(page)) === 'live', 'live again', 20);
+  mock.state.hung = true;
+  await until(async () => (await state(page)) === 'stale', 'stale', 12);
+  await axe(page, 'stale');
+}));
+
+test('only the verdicts are spoken, and only when they change', () => mocked({ trouble: false }, async (mock) => {
+  const page = await open(mock.url);
+  equal(await page.evaluate(() => [...document.querySelectorAll('[aria-live], [role=status], [role=alert]')].map((node) => node.id)), ['spoken'], 'live regions');
+  equal(await page.textContent('#spoken'), 'All clear', 'spoken');
+  check((await text(page, '#verdicts')).includes('for 3 h 12 m'), 'how long all has been clear');
+  await page.evaluate(() => {
+    window.spoken = [];
+    new MutationObserver(() => window.spoken.push(document.querySelector('#spoken').textContent)).observe(document.querySelector('#spoken'), { childList: true, characterData: true, subtree: true });
+  });
+  mock.verdicts = [{ rule: 'cpu', severity: 'critical', title: 'CPU saturated', detail: '97 %', card: 'cpu', since_seconds: 12 }];
+  await until(async () => (await text(page, '#verdicts')).includes('CPU saturated'), 'verdict', 15);
+  const box = await page.locator('#verdicts').boundingBox();
+  check(box.height < 60, `the strip of verdicts grew to ${box.height}`);
+  mock.verdicts = [{ ...mock.verdicts[0], detail: '99 %', since_seconds: 18 }];
+  await until(async () => (await text(page, '#verdicts')).includes('99 %'), 'new number', 15);
+  equal(await page.evaluate(() => window.spoken), ['CPU saturated'], 'spoken');
+  await page.click('#verdicts button');
+  equal(await opened(page), '#cpu', "the verdict's dialog");
+}));
+
+test('verdicts that do not fit are behind a button, and the page stays where it is until it is pressed', () => mocked({}, async (mock) => {
+  const page = await open(mock.url, { size: [390, 844], touch: true });
+  const top = await page.evaluate(() => document.querySelector('#cards').getBoundingClientRect().top);
+  equal(await text(page, '#verdicts .more'), '+3 more', 'button');
+  check((await text(page, '#verdicts')).includes('Throttled: under-voltage'), 'the worst verdict is first');
+  await page.locator('#verdicts .more').tap();
+  equal(await page.locator('#verdicts .chip').count(), 5, 'all verdicts and the button');
+  await page.locator('#verdicts .more').tap();
+  equal(await page.evaluate(() => document.querySelector('#cards').getBoundingClientRect().top), top, 'the cards are back');
+}));
+
+test('nothing moves by itself, and reduced motion is respected', () => mocked({}, async (mock) => {
+  const page = await open(mock.url, { reducedMotion: 'reduce' });
+  equal(await page.evaluate(() => document.getAnimations().length), 0, 'animations');
+  const rules = await page.evaluate(() => [...document.querySelectorAll('body *')].filter((node) => getComputedStyle(node).animationName !== 'none' || getComputedStyle(node).backdropFilter !== 'none').length);
+  equal(rules, 0, 'animations or backdrop filters in the style');
+}));
+
+// The past, and the crosshair
+
+test('charts are full when the page opens, together with the first number', () => mocked({}, async (mock) => {
+  const page = await open(mock.url, {
+    wait: false,
+    init: () => {
+      window.moments = {};
+      const look = () => {
+        const { moments } = window, now = performance.now();
+        const canvases = [...document.querySelectorAll('#cards .chart canvas:first-child')];
+        if (!moments.number && /\d/.test(document.querySelector('#card-cpu .big')?.textContent ?? '')) moments.number = now;
+        if (!moments.charts && canvases.length === 6 && canvases.every((it) => /\d/.test(it.getAttribute('aria-label')))) moments.charts = now;
+        if (!moments.number || !moments.charts) requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    },
+  });
+  const moments = await until(() => page.evaluate(() => window.moments.number && window.moments.charts && window.moments), 'first number and charts');
+  equal(moments.number, moments.charts, 'number and charts in the same frame');
+  for (const [id, colour] of [['cpu', '#40e0d0'], ['memory', '#40e0d0'], ['thermal', '#ffc24b'], ['pressure', '#40e0d0'], ['diskio', '#ffb000'], ['network', '#40e0d0']]) {
+    const { count, first, last } = await pixels(page, `#card-${id} canvas`, colour);
+    check(count > 100 && first < 0.3 && last > 0.95, `the chart of ${id} is not filled: ${count} pixels from ${first} to ${last}`);
+  }
+}));
+
+test('one crosshair goes through all charts, and only the upper canvases are drawn', () => mocked({}, async (mock) => {
+  const page = await open(mock.url, { init: () => { window.dashboardTiming = { draw: [], hover: [], render: [] }; } });
+  await page.click('#pause');
+  const drawn = await page.evaluate(() => window.dashboardTiming.draw.length);
+  equal((await crosshairs(page)).filter(Boolean).length, 0, 'crosshairs before hovering');
+  await page.hover('#card-cpu .chart', { position: { x: 260, y: 60 } });
+  await until(async () => (await crosshairs(page)).every((count) => count > 100), 'a crosshair in every chart');
+  equal((await crosshairs(page)).length, 6, 'charts');
+  await page.hover('#host');
+  await until(async () => (await crosshairs(page)).every((count) => count === 0), 'no crosshair');
+  await page.keyboard.press('ArrowLeft');
+  await page.keyboard.press('ArrowLeft');
+  await until(async () => (await crosshairs(page)).every((count) => count > 100), 'a crosshair by keyboard');
+  const before = await pixels(page, '#card-cpu canvas + canvas', '#ffc24b');
+  for (let i = 0; i < 8; i++) await page.keyboard.press('Shift+ArrowLeft');
+  await until(async () => (await pixels(page, '#card-cpu canvas + canvas', '#ffc24b')).first < before.first, 'it moves to the left');
+  await page.keyboard.press('Escape');
+  await until(async () => (await crosshairs(page)).every((count) => count === 0), 'no crosshair after Escape');
+  equal(await page.evaluate(() => window.dashboardTiming.draw.length), drawn, 'drawings of the lower canvases');
+}));
+
+test('a tap pins the crosshair and opens no dialog, another takes it away', () => mocked({}, async (mock) => {
+  const page = await open(mock.url, { size: [390, 844], touch: true });
+  const chart = page.locator('#card-cpu .chart');
+  await chart.tap({ position: { x: 200, y: 60 } });
+  await until(async () => (await crosshairs(page)).every((count) => count > 100), 'a crosshair in every chart');
+  equal(await opened(page), '', 'dialog');
+  await chart.tap({ position: { x: 200, y: 60 } });
+  await until(async () => (await crosshairs(page)).every((count) => count === 0), 'no crosshair');
+}));
+
+test('each range shows its span, asks only for itself, and is remembered', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  for (const [range, words] of [['2m', '1 m 58 s'], ['1h', '59 m'], ['24h', '23 h'], ['7d', '6 d']]) {
+    mock.requests.length = 0;
+    await page.click(`header [data-range="${range}"]`);
+    await until(async () => (await page.getAttribute('#card-cpu canvas', 'aria-label')).includes(words), `${range} in the chart`);
+    const asked = new Set(mock.requests.filter((it) => it.startsWith('/history')).map((it) => it.match(/range=(\w+)/)[1]));
+    asked.delete('2m');
+    equal([...asked], range === '2m' ? [] : [range], 'ranges asked for');
+    const { count, first, last } = await pixels(page, '#card-cpu canvas', '#40e0d0');
+    check(count > 100 && first < 0.3 && last > 0.9, `${range} is not filled: ${first} to ${last}`);
+    equal(await page.getAttribute(`header [data-range="${range}"]`, 'aria-pressed'), 'true', 'pressed');
+  }
+  await page.reload();
+  await until(async () => (await state(page)) === 'live', 'live');
+  equal(await page.getAttribute('header [data-range="7d"]', 'aria-pressed'), 'true', 'remembered');
+  await clean(page, mock.url);
+}));
+
+test('gaps break the line and are shaded', () => mocked({ trouble: false }, async (mock) => {
+  const page = await open(mock.url);
+  const shaded = await page.evaluate(() => {
+    const canvas = document.querySelector('#card-cpu canvas');
+    const row = canvas.getContext('2d').getImageData(0, 20, canvas.width, 1).data;
+    let from = -1, to = -1;
+    for (let x = 0; x < canvas.width; x++) if (row[x * 4] === 0x10 && row[x * 4 + 1] === 0x22) [from, to] = [from < 0 ? x : from, x];
+    return { wide: (to - from) / canvas.width, middle: (to + from) / 2 / canvas.width };
+  });
+  check(shaded.wide > 0.03 && shaded.wide < 0.09 && shaded.middle > 0.2 && shaded.middle < 0.6, `shade ${JSON.stringify(shaded)}`);
+}));
+
+// Dialogs
+
+test('an address opens its dialog, back and forward close and open it, an unknown one does nothing', () => mocked({}, async (mock) => {
+  const page = await open(mock.url, { hash: '#memory' });
+  equal(await opened(page), '#memory', 'dialog by address');
+  await page.click('#close');
+  await until(async () => (await opened(page)) === '', 'closed');
+  await page.click('#open-network');
+  equal(await opened(page), '#network', 'dialog');
+  await page.goBack();
+  await until(async () => (await opened(page)) === '', 'closed by going back');
+  await page.goForward();
+  await until(async () => (await opened(page)) === '#network', 'opened by going forward');
+  await page.click('#close');
+  const other = await open(mock.url, { hash: '#nothing' });
+  equal(await opened(other), '', 'dialog');
+  await clean(other, mock.url);
+}));
+
+test('a dialog stays live, with its statistics, its raw values and its own status', () => mocked({}, async (mock) => {
+  const page = await open(mock.url, { hash: '#cpu' });
+  const body = await text(page, '#dialog-body');
+  for (const word of ['now', 'min', 'avg', 'max', 'p95', 'user', 'iowait', 'cpu0', 'cpu3', 'usage percent user', 'seconds idle']) check(body.includes(word), `no ${word} in the dialog`);
+  const values = () => text(page, '#dialog-body .figure table');
+  const first = await values();
+  await until(async () => (await values()) !== first, 'new values');
+  check((await text(page, '#dialog-status')).includes('Live'), 'status in the dialog');
+  await until(async () => (await pixels(page, '#dialog-body .figure:nth-of-type(2) canvas', '#40e0d0')).count > 10, 'a line per core', 25);
+  mock.state.hung = true;
+  await until(async () => (await text(page, '#dialog-status')).includes('No answer for'), 'stale in the dialog', 12);
+}));
+
+test('processes are sorted by what is pressed', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  const first = () => text(page, '#card-processes tbody tr td:nth-child(2)');
+  await until(async () => (await first()) === 'ffmpeg', 'by CPU');
+  await page.click('#card-processes th button:text("I/O")');
+  equal(await opened(page), '', 'no dialog');
+  equal(await page.getAttribute('#card-processes th:last-child', 'aria-sort'), 'descending', 'sorted');
+  const io = await page.locator('#card-processes tbody td:last-child').allTextContents();
+  equal(io.slice(0, 3).map((it) => it.split(' ')[1]), ['MiB/s', 'KiB/s', 'KiB/s'], 'by I/O');
+}));
+
+// What the kernel can come up with
+
+test('names made of markup are text', () => mocked({ hostile: true, mounts: 5 }, async (mock) => {
+  const page = await open(mock.url);
+  await until(async () => (await text(page, '#card-processes')).includes('<script>alert(1)</script>'), 'the process');
+  check((await page.textContent('#card-filesystems')).includes('/mnt/<img src=x onerror=document.title="owned">'), 'the mount point');
+  check((await text(page, '#card-filesystems')).includes('does not answer'), 'the mount that does not answer');
+  check((await page.textContent('#card-network')).includes('<img src=x'), 'the interface');
+  equal(await text(page, '#host'), '<b>pi</b>', 'the host name');
+  for (const id of ['network', 'filesystems', 'processes']) {
+    await show(page, id);
+    await sleep(300);
+    await page.click('#close');
+    await until(async () => (await opened(page)) === '', 'closed');
+  }
+  equal(await page.evaluate(() => document.querySelectorAll('img, b b, script').length), 1, 'elements out of names (the one script is the page)');
+  check(!(await page.title()).includes('owned'), 'the title');
+  await clean(page, mock.url);
+}));
+
+for (const size of SIZES) {
+  test(`${size.join('x')}: 64 cores, 40 interfaces and 30 mounts do not break it`, () => mocked({ cores: 64, interfaces: 40, mounts: 30 }, async (mock) => {
+    const page = await open(mock.url, { size });
+    equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0, 'sideways scrolling');
+    equal(await page.locator('#card-cpu .tiles > *').count(), 64, 'cores');
+    check((await text(page, '#card-filesystems')).includes('+26 more'), 'mounts behind +n');
+    check(/\+38 more/.test(await text(page, '#card-network')), 'interfaces behind +n');
+    if (size[0] === 1440) check(await page.evaluate(() => document.documentElement.scrollHeight <= innerHeight), 'scrolling');
+    for (const [id, rows] of [['cpu', 64], ['network', 40], ['filesystems', 30]]) {
+      await show(page, id);
+      await until(async () => (await page.evaluate(() => Math.max(...[...document.querySelectorAll('#dialog-body tbody, #dialog-body ul')].map((node) => node.children.length)))) >= rows, `${rows} rows in ${id}`);
+      equal(await page.evaluate(() => document.querySelector('#dialog').scrollWidth - document.querySelector('#dialog').clientWidth), 0, `sideways scrolling of ${id}`);
+      await page.click('#close');
+      await until(async () => (await opened(page)) === '', 'closed');
+    }
+    await clean(page, mock.url);
+  }));
+}
+
+test('a section that is missing or empty says so, and the others go on', () => mocked({ without: ['pressure', 'diskio', 'thermal', 'power', 'cpufreq', 'network', 'disk', 'processes', 'board'] }, async (mock) => {
+  const page = await open(mock.url);
+  for (const [id, words] of [['pressure', 'No pressure figures'], ['diskio', 'no physical disk'], ['thermal', 'offers no temperature'], ['network', 'no network interface'], ['filesystems', 'no filesystems'], ['processes', 'Switched off']]) {
+    await until(async () => (await text(page, `#card-${id}`)).includes(words), `${id} says “${words}”`);
+    await show(page, id);
+    await sleep(200);
+    await page.click('#close');
+    await until(async () => (await opened(page)) === '', 'closed');
+  }
+  check(/\d/.test(await text(page, '#card-cpu .big')) && /\d/.test(await text(page, '#card-memory .big')), 'CPU and memory');
+  equal(page.errors.filter((it) => !it.includes('404')), [], 'console errors');
+  equal(page.errors.length, 1, 'the processes that are switched off are asked for once');
+}));
+
+test('empty sections say what they are', () => mocked({}, async (mock) => {
+  for (const name of ['network', 'disk', 'diskio', 'processes', 'cpu']) mock.state.empty.add(name);
+  const page = await open(mock.url);
+  await until(async () => (await text(page, '#card-filesystems')).includes('No filesystem is mounted'), 'no filesystem');
+  await until(async () => (await text(page, '#card-processes')).includes('sees no process'), 'no process');
+  await clean(page, mock.url);
+}));
+
+// States
+
+test('a hung agent is stale after 6 s and down after 15 s; requests time out, do not overlap and back off', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  await page.evaluate(() => document.fonts.ready);
+  const times = [];
+  const push = mock.requests.push.bind(mock.requests);
+  mock.requests.push = (path) => {
+    times.push(Date.now() / 1000);
+    return push(path);
+  };
+  mock.state.hung = true;
+  const began = Date.now();
+  await until(async () => (await state(page)) === 'stale', 'stale', 12);
+  const stale = (Date.now() - began) / 1000;
+  check(stale > 4 && stale < 9.5, `stale after ${stale} s`);
+  check(/▲ Stale \d+ s/.test(await pill(page)), await pill(page));
+  await until(async () => (await state(page)) === 'down', 'down', 14);
+  const down = (Date.now() - began) / 1000;
+  check(down > 13 && down < 19, `down after ${down} s`);
+  check((await page.title()).startsWith('■ Down'), await page.title());
+  await until(async () => /No answer for \d+ s, next try in \d+ s/.test(await text(page, '#verdicts')), 'age and countdown', 5);
+  check(await page.evaluate(() => getComputedStyle(document.querySelector('#cards')).filter.includes('grayscale')), 'greyed');
+  equal(await page.textContent('#spoken'), 'No answer from the agent', 'spoken');
+  await sleep(18000);
+  const pauses = times.slice(1).map((time, i) => time - times[i]);
+  // 4 s until the time is out, then 2, 4, 8, 15 s.
+  check(pauses.length >= 3 && pauses.every((it) => it > 5.5) && pauses[1] > pauses[0] + 1 && pauses[2] > pauses[1] + 2, `pauses ${pauses.map((it) => it.toFixed(1))}`);
+  mock.state.hung = false;
+  await until(async () => (await state(page)) === 'live', 'live again', 22);
+  check(!(await page.title()).includes('Down'), await page.title());
+}));
+
+test('a killed agent is down at once; when it is back the gap is filled from the history', () => mocked({ trouble: false }, async (mock) => {
+  mock.state.hole = [0, 0];
+  const page = await open(mock.url);
+  const { port } = mock;
+  await mock.stop();
+  await until(async () => (await state(page)) === 'down', 'down', 5);
+  check((await pill(page)).includes('Down'), await pill(page));
+  await sleep(9000);
+  check(/Down for \d+ s: connection refused or lost, next try in \d+ s/.test(await text(page, '#verdicts')), await text(page, '#verdicts'));
+  await mock.listen(port);
+  await until(async () => (await state(page)) === 'live', 'live again', 17);
+  const shade = await page.evaluate(() => {
+    const canvas = document.querySelector('#card-cpu canvas');
+    const { data } = canvas.getContext('2d').getImageData(0, 20, canvas.width, 1);
+    return data.filter((value, i) => i % 4 === 0 && value === 0x10 && data[i + 1] === 0x22).length;
+  });
+  equal(shade, 0, 'shaded pixels after the gap was filled');
+}));
+
+test('an agent whose sampler stands still is stale although it answers', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  Object.assign(mock.state, { samples: false, frozenAt: Date.now() / 1000 });
+  await until(async () => (await state(page)) === 'stale', 'stale', 15);
+  check((await text(page, '#verdicts')).includes('newest sample'), await text(page, '#verdicts'));
+  mock.state.samples = true;
+  await until(async () => (await state(page)) === 'live', 'live again');
+}));
+
+test('after a reboot the old points stay and a mark stands between', () => mocked({ trouble: false }, async (mock) => {
+  mock.state.hole = [0, 0];
+  const page = await open(mock.url);
+  const before = (await pixels(page, '#card-cpu canvas', '#ffc24b')).count;
+  await mock.stop();
+  mock.reboot(12);
+  await mock.listen(mock.port);
+  await until(async () => (await pixels(page, '#card-cpu canvas', '#ffc24b')).count > before + 30, 'the mark', 20);
+  const line = await pixels(page, '#card-cpu canvas', '#40e0d0');
+  check(line.first < 0.3, `the old points are gone: ${line.first}`);
+  check((await text(page, '#about')).includes('up 1'), await text(page, '#about'));
+  await until(async () => (await state(page)) === 'live', 'live');
+}));
+
+test('an HTTP error says which one', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  mock.state.error = 503;
+  await until(async () => (await pill(page)) === '■ HTTP 503', 'the status');
+  check(/HTTP 503 from \/\w+, next try in/.test(await text(page, '#verdicts')), await text(page, '#verdicts'));
+  mock.state.error = 0;
+  await until(async () => (await state(page)) === 'live', 'live again', 17);
+}));
+
+test('the page says that it is loading and jumps nowhere when the data come', () => mocked({}, async (mock) => {
+  mock.state.hung = true;
+  const page = await open(mock.url, { wait: false, init: () => {
+    window.shift = 0;
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => { window.shift += entry.value; })).observe({ type: 'layout-shift', buffered: true });
+  } });
+  check((await pill(page)).includes('Loading'), await pill(page));
+  const before = await page.evaluate(() => [...document.querySelectorAll('.card')].map((card) => card.getBoundingClientRect().top));
+  mock.state.hung = false;
+  await until(async () => (await state(page)) === 'live', 'live', 15);
+  await sleep(3000);
+  const after = await page.evaluate(() => [...document.querySelectorAll('.card')].map((card) => card.getBoundingClientRect().top));
+  after.forEach((top, i) => check(Math.abs(top - before[i]) <= 4, `card ${CARDS[i]} moved by ${top - before[i]}`));
+  const shift = await page.evaluate(() => window.shift);
+  check(shift <= 0.05, `layout shift ${shift}`);
+}));
+
+test('Pause asks nothing and Resume fills the gap', () => mocked({ trouble: false }, async (mock) => {
+  mock.state.hole = [0, 0];
+  const page = await open(mock.url);
+  await page.click('#pause');
+  await sleep(300);
+  mock.requests.length = 0;
+  await sleep(9000);
+  equal(mock.requests.length, 0, 'requests while paused');
+  equal(await pill(page), '‖ Paused', 'status');
+  await page.click('#pause');
+  await until(async () => (await state(page)) === 'live', 'live');
+  await until(() => mock.requests.some((it) => it.includes('since=')), 'the gap is asked for');
+}));
+
+test('a hidden tab asks nothing and is current at once when it is seen again', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  const hide = (hidden) => page.evaluate((it) => {
+    Object.defineProperty(document, 'hidden', { configurable: true, get: () => it });
+    Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => (it ? 'hidden' : 'visible') });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, hidden);
+  await hide(true);
+  await sleep(300);
+  mock.requests.length = 0;
+  await sleep(17000);
+  equal(mock.requests.length, 0, 'requests while hidden');
+  const began = Date.now();
+  await hide(false);
+  await until(() => mock.requests.length > 0, 'a request', 2);
+  await until(async () => (await state(page)) === 'live', 'live', 2);
+  check(Date.now() - began < 2500, 'current at once');
+}));
+
+test('a slow agent is never asked twice at the same time', () => mocked({}, async (mock) => {
+  let running = 0, most = 0;
+  const answer = mock.answer.bind(mock);
+  mock.server.removeAllListeners('request');
+  mock.server.on('request', async (request, response) => {
+    most = Math.max(most, ++running);
+    response.once('close', () => running--);
+    await sleep(request.url === '/' ? 0 : 1300);
+    if (!response.destroyed) answer(request, response);
+  });
+  const page = await open(mock.url);
+  await page.click('header [data-range="2m"]');
+  await sleep(9000);
+  equal(most, 1, 'requests at the same time');
+}));
+
+// The agent itself
+
+test('the agent: its page works with its own answers, without an error and without a foreign request', async () => {
+  const page = await open(agent.url);
+  await until(async () => /^\d/.test(await text(page, '#card-cpu .big')), 'CPU');
+  check(/\d/.test(await text(page, '#card-memory .big')), 'memory');
+  await until(async () => (await page.locator('#card-processes tbody tr').count()) > 1, 'processes', 15);
+  check((await text(page, '#card-filesystems')).includes('free'), 'filesystems');
+  for (const id of CARDS) {
+    await show(page, id);
+    await sleep(400);
+    check((await text(page, '#dialog-body')).length > 20, `the dialog ${id} is empty`);
+    await axe(page, id);
+    await page.click('#close');
+    await until(async () => (await opened(page)) === '', 'closed');
+  }
+  for (const range of ['1h', '24h', '7d', '2m']) {
+    await page.click(`header [data-range="${range}"]`);
+    await sleep(700);
+    equal(await state(page), 'live', `state with ${range}`);
+  }
+  await clean(page, agent.url);
+});
+
+test('the agent: stopped by SIGSTOP it is stale and then down, continued it is live', async () => {
+  const own = await Agent.start();
+  try {
+    const page = await open(own.url);
+    own.signal('SIGSTOP');
+    await until(async () => (await state(page)) === 'stale', 'stale', 12);
+    await until(async () => (await state(page)) === 'down', 'down', 14);
+    own.signal('SIGCONT');
+    await until(async () => (await state(page)) === 'live', 'live again', 22);
+    check((await text(page, '#dialog-status')).includes('Live'), 'live');
+  } finally {
+    await own.stop();
+  }
+});
+
+test('the agent: killed it is down at once, restarted it is live and its old points stay', async () => {
+  const own = await Agent.start();
+  try {
+    const page = await open(own.url);
+    await sleep(8000);
+    await own.stop();
+    await until(async () => (await state(page)) === 'down', 'down', 6);
+    await sleep(8000);
+    await own.up();
+    await until(async () => (await state(page)) === 'live', 'live again', 17);
+    await page.click('header [data-range="10m"]');
+    await sleep(2500);
+    // Two stretches of samples with a shaded gap between them.
+    const parts = await page.evaluate(() => {
+      const canvas = document.querySelector('#card-memory canvas');
+      const { data } = canvas.getContext('2d').getImageData(0, 20, canvas.width, 1);
+      let runs = 0, was = false;
+      for (let x = 0; x < canvas.width; x++) {
+        const shaded = data[x * 4] === 0x10 && data[x * 4 + 1] === 0x22;
+        if (shaded && !was) runs++;
+        was = shaded;
+      }
+      return runs;
+    });
+    check(parts >= 2, `${parts} shaded spans instead of the time before the first start and the time between`);
+  } finally {
+    await own.stop();
+  }
+});
+
+// Running them
+
+const pattern = new RegExp(process.argv[2] || '.');
+let passed = 0, failed = 0, skipped = 0;
+browser = await launch();
+agent = await Agent.start();
+served = await pageOf(agent);
+const queue = tests.filter(({ name }) => pattern.test(name) || (skipped++, false));
+async function worker() {
+  for (let one = queue.shift(); one; one = queue.shift()) {
+    const began = Date.now();
+    let timer;
+    const late = new Promise((resolve, reject) => { timer = setTimeout(() => reject(new Error(`not done within ${LIMIT / 1000} s`)), LIMIT); });
+    try {
+      await Promise.race([one.run(), late]);
+      passed++;
+      console.log(`ok    ${one.name} (${((Date.now() - began) / 1000).toFixed(1)} s)`);
+    } catch (error) {
+      failed++;
+      console.log(`FAIL  ${one.name}\n      ${error.message.split('\n').slice(0, 6).join('\n      ')}`);
+    }
+    clearTimeout(timer);
+  }
+}
+await Promise.all(Array.from({ length: AT_ONCE }, worker));
+await browser.close();
+await agent.stop();
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+process.exit(failed || !passed ? 1 : 0);
