@@ -162,9 +162,15 @@ grafana_url=http://127.0.0.1:$GRAFANA_PORT
 
 # --- what it has started ----------------------------------------------------
 
-# A pid file holds the number and the time of the start as ps prints it: a number
-# alone may belong to another process by now.
-started_at() { LC_ALL=C TZ=UTC ps -o lstart= -p "$1" 2>/dev/null | sed 's/^ *//; s/ *$//'; }
+# A pid file holds the number of the process and when it started: a number alone may
+# belong to another process by now. On Linux the start is in ticks since boot, macOS has ps.
+started_at() {
+    if [ -r "/proc/$1/stat" ]; then
+        printf '%s %s\n' "$(cat /proc/sys/kernel/random/boot_id)" "$(sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f20)"
+    elif [ ! -d /proc/self ]; then
+        LC_ALL=C TZ=UTC ps -o lstart= -p "$1" 2>/dev/null | sed 's/^ *//; s/ *$//'
+    fi
+}
 own_pid() { # NAME: prints the number of the running process that this script has started
     local file=$DIR/run/$1.pid pid start
     [ -f "$file" ] || return 1
