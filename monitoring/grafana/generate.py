@@ -65,7 +65,8 @@ def override(matcher, value, *properties):
 
 def hue(regex, color, *more):
     """Series whose name fits get shades of one colour: the kind shows as the hue, the Pi as the shade."""
-    return override("byRegexp", regex, ("color", {"mode": "shades", "fixedColor": color}), *more)
+    # Without the slashes Grafana would want the whole name to fit.
+    return override("byRegexp", "/%s/" % regex, ("color", {"mode": "shades", "fixedColor": color}), *more)
 
 
 def dashed(regex, color):

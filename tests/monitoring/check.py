@@ -327,6 +327,13 @@ def live(base, files):
                         faults.append("%s has no columns %s" % (title, sorted(wanted - columns)))
             else:
                 double = [text for text, times in legends.items() if times > 1 or not text]
+                for rule in panel["fieldConfig"]["overrides"]:
+                    if rule["matcher"]["id"] == "byRegexp":
+                        pattern = rule["matcher"]["options"]
+                        if not re.match(r"/.+/$", pattern):
+                            faults.append("%s: the expression %s needs slashes" % (title, pattern))
+                        elif not blank and not any(re.search(pattern[1:-1], text) for text in legends):
+                            faults.append("%s: no series for the looks of %s" % (title, pattern))
                 if double:
                     faults.append("%s: legends that several series share: %s" % (title, double[:3]))
         verdict("%s: %d queries run, %d of them empty and listed" % (name, count, silent), faults)

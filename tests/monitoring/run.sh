@@ -180,6 +180,7 @@ if [ $PROMETHEUS = yes ]; then
     for name in victoriametrics mimir thanos; do check "promtool check config: scaling/$name" promtool check config "monitoring/scaling/$name.yml"; done
     check "promtool check config: scaling/agent" promtool check config --agent monitoring/scaling/agent.yml
     check "promtool check rules" promtool check rules monitoring/rules/recording.yml monitoring/rules/alerts.yml
+    if [ $VICTORIA = yes ] && have vmalert; then check "vmalert (VictoriaMetrics) accepts the rules" vmalert -dryRun -rule=monitoring/rules/recording.yml -rule=monitoring/rules/alerts.yml; fi
     check "promtool test rules: every alert fires, and stays silent" promtool test rules monitoring/rules/tests/alerts.yml
     # The test of the tests: a rule with another limit must not pass.
     cp -r monitoring/rules "$TMP/rules"
