@@ -39,11 +39,15 @@ fmt         |fast |  120|git:git rustfmt                                      |r
 clippy      |fast |  900|clippy                                               |no warning of the compiler or of clippy
 doc         |fast |  600|                                                     |the documentation has no broken link
 unit        |fast | 1500|?promtool=prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl|cargo test: units, laws, goldens, the built binary
+collector   |fast |  600|git:git                                              |what CONTRIBUTING.md says about the first collector is true
 shellcheck  |fast |  300|git:git shellcheck:shellcheck                        |no finding in any script
 vagrantfile |fast |   60|ruby:ruby                                            |the syntax of Vagrantfile
+dashboard   |full | 1200|chromium:chromium node:nodejs npm:npm                |the page in a real Chromium, with a real agent and a mock one
+monitoring  |full |  480|python3:python3 curl:curl ?node:nodejs ?npm:npm       |configuration, rules and dashboards with the real Prometheus
 build       |full | 1800|                                                     |static binaries for all targets, verified, within the budget
 smoke       |full |  600|curl:curl qemu-aarch64-static:qemu-user-static ?promtool=prometheus|each of them serves on an emulated CPU of its kind
 pi3a        |full | 1500|qemu-system-aarch64:qemu-system-arm curl:curl jq:jq cpio:cpio depmod:kmod dtc:device-tree-compiler sfdisk:fdisk mke2fs:e2fsprogs ssh:openssh-client openssl:openssl|the binary and scripts/deploy.sh on an emulated Pi 3A+
+packaging   |full | 1200|?debootstrap:debootstrap ?systemd-nspawn:systemd-container curl:curl jq:jq|unit, Debian package and deployment, with real init systems in containers
 bare        |named| 3600|debootstrap:debootstrap curl:curl git:git             |scripts/run.sh and scripts/test.sh in a bare Debian root
 '
 
@@ -65,6 +69,17 @@ step_unit() {
         if unshare --mount true 2>/dev/null; then export PI_MONITOR_TEST_ALL=1; else note "without the tests that need root"; fi
     fi
     "$CARGO" test --locked
+}
+step_collector() { tests/first-collector.sh; }
+step_dashboard() {
+    # playwright-core wants no older one; Debian 12 has 18.
+    [ "$(node -p 'parseInt(process.versions.node)')" -ge 18 ] || skip "Node 18 or newer is needed, here is $(node --version)"
+    "$CARGO" build --release --locked
+    tests/dashboard/run.sh
+}
+step_monitoring() {
+    "$CARGO" build --release --locked
+    tests/monitoring/run.sh
 }
 step_shellcheck() {
     local file files=()
@@ -99,6 +114,11 @@ step_pi3a() {
     have_apt || skip "needs Debian's apt for the emulated Pi's kernel"
     [ -x dist/pi-monitor-aarch64 ] || skip "no dist/pi-monitor-aarch64: run step build first"
     tests/pi3a/run.sh
+}
+step_packaging() {
+    [ "$(id -u)" = 0 ] || skip "needs root, for the containers"
+    [ -x "dist/pi-monitor-$(uname -m)" ] || skip "no dist/pi-monitor-$(uname -m): run step build first"
+    packaging/test.sh
 }
 step_bare() { scripts/test-bare.sh; }
 
