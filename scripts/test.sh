@@ -72,8 +72,8 @@ step_unit() {
 }
 step_collector() { tests/first-collector.sh; }
 step_dashboard() {
-    # playwright-core wants no older one; Debian 12 has 18.
-    [ "$(node -p 'parseInt(process.versions.node)')" -ge 18 ] || skip "Node 18 or newer is needed, here is $(node --version)"
+    # playwright-core wants no older one; Debian 12 has 18, Debian 13 has 20.
+    [ "$(node -p 'parseInt(process.versions.node)')" -ge 20 ] || skip "Node 20 or newer is needed, here is $(node --version)"
     "$CARGO" build --release --locked
     tests/dashboard/run.sh
 }
