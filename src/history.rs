@@ -683,7 +683,7 @@ mod tests {
             snapshot.row(&THINGS, [b"a"], values);
             history.sample(&snapshot);
         }
-        let expected = r#""step":10,"end":98,"count":5,"series":[{"name":"share","unit":"percent","kind":"avg","scale":0.01,"v":[200,200,null,null,200],"lo":[0,0,null,null,0],"hi":[400,400,null,null,400]},{"name":"state","unit":"count","kind":"max","scale":0.01,"v":[0,100,null,null,0]}]}"#;
+        let expected = r#""step":10,"end":98,"count":5,"series":[{"name":"share","unit":"percent","kind":"avg","scale":0.02,"v":[100,100,null,null,100],"lo":[0,0,null,null,0],"hi":[200,200,null,null,200]},{"name":"state","unit":"count","kind":"max","scale":0.01,"v":[0,100,null,null,0]}]}"#;
         let got = text(&mut history, 2, None);
         assert!(got.contains(expected), "{got}");
     }
