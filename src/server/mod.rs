@@ -16,6 +16,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
+use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Notify};
 
@@ -66,7 +67,8 @@ pub async fn run(options: &Options, agent: Agent) -> Result<(), String> {
         crate::info!("listening on http://{address}/");
         tasks.spawn_local(accept(listener, shared.clone()));
     }
-    tasks.spawn_local(sample(options.sample_interval, shared.clone()));
+    let timer = sys::timer(options.sample_interval).and_then(sys::watch).map_err(|error| format!("timer: {error}"))?;
+    tasks.spawn_local(sample(timer, shared.clone()));
     tasks.run_until(wait_for_signal(signals)).await.map_err(|error| format!("signals: {error}"))?;
     shared.ending.set(true);
     shared.end.notify_waiters();
@@ -100,13 +102,13 @@ async fn wait_for_signal(descriptor: OwnedFd) -> std::io::Result<()> {
 }
 
 /// Ends a sample interval again and again.
-async fn sample(interval: Duration, shared: Rc<Shared>) {
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
-    // History counts time in ticks, so those that were missed are left out and the others stay where they are.
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
-        ticks.tick().await;
-        shared.agent.lock().await.tick();
+///
+/// History counts time in ticks, so those that were missed are left out and the others stay where they are.
+async fn sample(timer: AsyncFd<OwnedFd>, shared: Rc<Shared>) {
+    while let Ok(mut ready) = timer.readable().await {
+        if ready.try_io(|timer| sys::expirations(timer.get_ref())).is_ok() {
+            shared.agent.lock().await.tick();
+        }
     }
 }
 
