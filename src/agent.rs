@@ -285,14 +285,25 @@ impl Agent {
 
     /// Makes a collection of the collectors whose places are set as bits.
     async fn collect(&mut self, places: u64) {
-        let wanted = |index: usize| places >> index & 1 == 1;
+        self.prepare(places);
+        self.remote.settle().await;
+        self.fill(places);
+    }
+
+    /// Asks for what may block. Like [`Agent::fill`] it is there once, not in every place that waits in between.
+    #[inline(never)]
+    fn prepare(&mut self, places: u64) {
         self.filled = 0;
         self.remote.begin();
         let mut context = Context { moment: self.next_moment(), remote: &mut self.remote };
-        for (_, slot) in self.slots.iter_mut().enumerate().filter(|(index, _)| wanted(*index)) {
+        for (_, slot) in self.slots.iter_mut().enumerate().filter(|(index, _)| places >> index & 1 == 1) {
             slot.collector.prepare(&mut context);
         }
-        self.remote.settle().await;
+    }
+
+    #[inline(never)]
+    fn fill(&mut self, places: u64) {
+        let wanted = |index: usize| places >> index & 1 == 1;
         // What took long to answer must not make everything else look old.
         let moment = self.next_moment();
         let Agent { machine, slots, remote, snapshot, verdicts, .. } = self;

@@ -152,11 +152,12 @@ impl Processes {
             // A list that breaks off tells of fewer processes, which is still more than none.
             let _ = directory.list(|name, _| {
                 if let Some(pid) = uint(name) {
-                    all.push(Process { pid, ..Process::default() });
+                    // procfs lists them in order, so this is nearly always the end.
+                    let place = all.partition_point(|process| process.pid < pid);
+                    all.insert(place, Process { pid, ..Process::default() });
                 }
             });
         }
-        all.sort_unstable_by_key(|process| process.pid);
         let mut old = before.all.iter().peekable();
         all.retain_mut(|process| {
             if open(path, process.pid, "stat", buffer).is_none() || process.read(buffer, names).is_none() {
@@ -185,10 +186,16 @@ impl Processes {
                 push_label(name, &names[all[first].name.clone()]);
             }
         }
-        shown.sort_unstable_by_key(|&place| {
-            let process = &all[place];
-            std::cmp::Reverse((process.cpu_used, process.resident_pages, process.pid))
-        });
+        // Sorted by insertion: they are few, and the library's sort would take 5 kB.
+        let rank = |place: usize| (all[place].cpu_used, all[place].resident_pages);
+        for end in 1..shown.len() {
+            for at in (1..=end).rev() {
+                if rank(shown[at]) <= rank(shown[at - 1]) {
+                    break;
+                }
+                shown.swap(at, at - 1);
+            }
+        }
         *cost = clock().saturating_sub(now);
     }
 
