@@ -278,9 +278,11 @@ impl Agent {
     /// Like [`Agent::page`], but with the collectors of a set alone; only they read the kernel for it.
     pub async fn page_of(&mut self, places: u64, format: Format, gzip: bool, max_age: Duration) -> Page {
         let id = self.snapshot_of(places, max_age).await.moment.id;
+        // An open page asks for JSON every few seconds, perhaps over a slow line.
+        let level = if format == Format::Json { Gzip::SMALL } else { Gzip::FAST };
         let Agent { snapshot, pages, gzip: compressor, .. } = self;
         pages[format as usize]
-            .get((id, places), gzip.then(|| compressor.level(Gzip::FAST)), |out| format::render(format, snapshot, out))
+            .get((id, places), gzip.then(|| compressor.level(level)), |out| format::render(format, snapshot, out))
     }
 
     /// Makes a collection of the collectors whose places are set as bits.
