@@ -9,7 +9,7 @@ const line = (key, label, color) => ({ key, label, color });
 const level = (value, warning, critical) => (value >= critical ? 'critical' : value >= warning ? 'warning' : '');
 /** A chart of what is seen per core, device or interface since the page opened. */
 const perThing = (name, prefix, kind) => ({
-  name, kind, data: () => link.live,
+  name, kind, thin: true, data: () => link.live,
   series: () => [...link.live.series.keys()].filter((key) => key.startsWith(prefix)).sort(natural)
     .map((key, i) => line(key, key.slice(prefix.length), SPECTRUM[i % SPECTRUM.length])),
 });
@@ -216,7 +216,7 @@ const CARDS = [
   {
     id: 'cpu', title: 'CPU', collectors: ['cpu', 'cpufreq'],
     charts: [shown('CPU use', 'percent', CPU_LINES, { stack: true }), perThing('Busy per core, since this page opened', 'core:', 'percent')],
-    absent: () => !link.fine.has('cpu_user') && !link.json.cpu && 'The agent reports no CPU use: /proc/stat could not be read.',
+    absent: () => !link.fine.has('cpu_user') && !link.json.cpu && 'No CPU use: /proc/stat could not be read.',
     value() {
       const value = ['cpu_user', 'cpu_system', 'cpu_irq', 'cpu_steal'].reduce((sum, name) => sum + (now(name) || 0), 0 * now('cpu_user'));
       return [show('percent', value), level(value, 80, 92)];
@@ -231,7 +231,7 @@ const CARDS = [
       shown('Swap in use', 'bytes', [line('swap_used', 'swap', VIOLET)], { top: () => link.json.memory?.swap_total_bytes }),
       shown('Swapping, in and out', 'rate', [line('swap_rate', 'swapping', WAIT)]),
     ],
-    absent: () => !link.fine.has('memory_used') && !link.json.memory && 'The agent reports no memory: /proc/meminfo could not be read.',
+    absent: () => !link.fine.has('memory_used') && !link.json.memory && 'No memory: /proc/meminfo could not be read.',
     value() {
       const share = now('memory_used') / link.json.memory?.total_bytes;
       return [show('percent', share * 100), level(share, 0.85, 0.92)];
@@ -244,7 +244,7 @@ const CARDS = [
         const rate = now('swap_rate');
         say(note, join(
           `available ${show('bytes', total - now('memory_used'))}`,
-          swap > 0 ? `swap ${show('bytes', now('swap_used'))} of ${show('bytes', swap)}` : 'no swap',
+          swap > 0 ? `swap ${show('bytes', now('swap_used'))}` : 'no swap',
           rate > 0 && `swapping ${format.rate(rate)}`,
         ));
       };
@@ -255,8 +255,8 @@ const CARDS = [
   {
     id: 'thermal', title: 'Thermal & power', collectors: ['thermal', 'power', 'cpufreq'],
     charts: [
-      { ...shown('Temperature', 'celsius', [line('temperature', 'SoC', WARN)], { flag: 'throttled' }), only: () => link.fine.has('temperature') },
-      { ...shown('Clock', 'hertz', [line('frequency', 'clock', BLUE)], { top: topClock, flag: 'throttled' }), only: () => link.fine.has('frequency') },
+      shown('Temperature', 'celsius', [line('temperature', 'SoC', WARN)], { flag: 'throttled' }),
+      shown('Clock', 'hertz', [line('frequency', 'clock', BLUE)], { top: topClock, flag: 'throttled' }),
     ],
     absent: () => !link.fine.has('temperature') && !link.fine.has('frequency') && !link.json.power && 'This kernel offers no temperature, clock or power report.',
     value: () => (link.fine.has('temperature') ? [show('celsius', now('temperature')), level(now('temperature'), 70, 80)] : ['', '']),
@@ -270,7 +270,7 @@ const CARDS = [
       current.fill = () => {
         const flags = link.json.power?.throttled;
         const active = reasons(flags);
-        say(current, !flags ? 'The firmware reports no throttling on this machine.' : active ? `▲ Now: ${active}` : 'throttled' in flags ? 'Not throttled now' : 'No under-voltage now');
+        say(current, !flags ? 'No throttling report on this machine.' : active ? `▲ Now: ${active}` : 'throttled' in flags ? 'Not throttled now' : 'No under-voltage now');
         mark(current, 'class', active ? 'note critical' : 'note');
       };
       past.fill = () => {
@@ -286,7 +286,7 @@ const CARDS = [
       { name: 'Pressure or load', data: () => link.shown, get kind() { return stalls() ? 'pressure' : 'load'; }, series: () => (stalls() ? PRESSURE_LINES : LOAD_LINES) },
       { ...loadLine(), only: stalls },
     ],
-    absent: () => !link.fine.has('load') && !stalls() && !link.json.system && 'The agent reports neither pressure nor load.',
+    absent: () => !link.fine.has('load') && !stalls() && !link.json.system && 'Neither pressure nor load could be read.',
     value() {
       const value = now('load');
       return [show('load', value), level(value / cores(), 1.5, 2)];
@@ -308,7 +308,7 @@ const CARDS = [
       shown('Busiest disk', 'percent', [line('disk_busy', 'busy', CRITICAL)]),
       perThing('Read and written per device, since this page opened', 'disk:', 'rate'),
     ],
-    absent: () => !link.fine.has('disk_read') && !link.json.diskio?.disks?.length && 'This kernel reports no physical disk in /proc/diskstats.',
+    absent: () => !link.fine.has('disk_read') && !link.json.diskio?.disks?.length && 'The kernel reports no physical disk.',
     value: () => [show('rate', now('disk_read') + now('disk_write')), level(now('disk_busy'), 70, 90)],
     sub: () => (known(now('disk_busy')) ? `${show('percent', now('disk_busy'))} busy` : ''),
     extra() {
@@ -349,7 +349,7 @@ const CARDS = [
     id: 'processes', title: 'Top processes', collectors: ['system'], charts: [],
     absent() {
       const { processes: answer } = link;
-      if (answer?.error) return answer.error.status === 404 ? 'Switched off: the agent was started with --no-collector.processes.' : `No processes: ${answer.error.message}.`;
+      if (answer?.error) return answer.error.status === 404 ? 'Switched off with --no-collector.processes.' : `No processes: ${answer.error.message}.`;
       return answer && !answer.processes?.length && 'The agent sees no process.';
     },
     value: () => ['', ''],
@@ -362,7 +362,7 @@ const CARDS = [
   },
   {
     id: 'filesystems', title: 'Filesystems', collectors: ['disk'], charts: [],
-    absent: () => (!link.json.disk ? 'The agent reports no filesystems.' : !mounts().length && 'No filesystem is mounted.'),
+    absent: () => (!link.json.disk ? 'No filesystems were reported.' : !mounts().length && 'No filesystem is mounted.'),
     value: () => ['', ''],
     sub: () => (link.json.disk ? `${mounts().length} mounted` : ''),
     extra: () => [mountList(5)],
@@ -387,7 +387,7 @@ function makeCard(card) {
   const sub = el('p', 'sub'), big = el('p', 'big');
   const absent = el('p', { class: 'absent', hidden: '' });
   const body = el('div', 'body');
-  const main = card.charts.find((spec) => spec.only === undefined) ?? card.charts[0];
+  const [main] = card.charts;
   const chart = main && new Chart(main);
   const beside = card.beside?.();
   const extra = card.extra();
@@ -414,7 +414,10 @@ function makeCard(card) {
     if (reason) return;
     for (const part of extra) part.fill();
     if (beside) card.fillBeside(beside);
-    chart?.draw();
+    if (chart) {
+      chart.host.parentNode.hidden = !main.series().some((one) => main.data().has(one.key));
+      chart.draw();
+    }
   };
   return node;
 }

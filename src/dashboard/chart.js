@@ -11,7 +11,13 @@ let family = 'monospace', letter = 6.6;
 /** Times in milliseconds go here when a benchmark has put a list there. */
 const timing = window.dashboardTiming;
 
-const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => target.chart.draw()));
+// The observer tells the sizes, so that drawing never has to ask for them, which would make the browser lay out the page.
+const sizes = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) {
+    target.chart.size = contentRect;
+    target.chart.draw();
+  }
+});
 
 /** The smallest of `steps` that is at least `value`. */
 const atLeast = (value, steps) => steps.find((step) => step >= value) ?? steps[steps.length - 1];
@@ -57,9 +63,9 @@ class Chart {
 
   /** Follows the box's size and the screen's pixel ratio. Returns whether there is anything to draw on. */
   fit() {
-    const { clientWidth: width, clientHeight: height } = this.host;
+    const { width, height } = this.size ?? {};
     const ratio = devicePixelRatio;
-    if (!width || !height) return false;
+    if (!width) return false;
     if (width !== this.width || height !== this.height || ratio !== this.ratio) {
       Object.assign(this, { width, height, ratio });
       for (const canvas of [this.base, this.over]) {
@@ -120,7 +126,7 @@ class Chart {
   draw() {
     const started = timing && performance.now();
     const data = this.spec.data();
-    if (!this.fit() || !data || !(data.count > 0)) return;
+    if (!link.loaded || !(data.count > 0) || !this.fit()) return;
     const { spec, width, height } = this;
     this.gather(data, width);
     let low = Infinity, high = -Infinity;
@@ -137,8 +143,11 @@ class Chart {
     const left = Math.ceil(Math.max(...labels.map((label) => label.length)) * letter) + 6;
     const box = { x: left, y: 8, w: width - left - 2, h: height - 26 };
     Object.assign(this, { box, bottom, top });
-    const x = (i) => box.x + (this.first + i * this.seconds - data.start) / (data.end - data.start || 1) * box.w;
-    const y = (value) => box.y + box.h - Math.min(1, Math.max(0, (value - bottom) / (top - bottom))) * box.h;
+    const length = data.end - data.start || 1;
+    const across = this.seconds / length * box.w, zero = box.x + (this.first - data.start) / length * box.w;
+    const up = box.h / (top - bottom), floor = box.y + box.h + bottom * up;
+    const x = (i) => zero + i * across;
+    const y = (value) => floor - value * up;
     Object.assign(this, { x, y });
     const pen = this.begin(this.base);
 
@@ -162,7 +171,7 @@ class Chart {
       if (i > 0 || part[0] * this.seconds > this.reach) shade(edge, from);
       edge = x(part[part.length - 1]);
     });
-    if (guide && box.x + box.w - edge > (x(1) - x(0)) * GAP) shade(edge, box.x + box.w);
+    if (guide && box.x + box.w - edge > across * GAP) shade(edge, box.x + box.w);
 
     // Ticks.
     pen.fillStyle = INK;
@@ -179,7 +188,6 @@ class Chart {
     });
     pen.textAlign = 'center';
     pen.textBaseline = 'alphabetic';
-    const length = data.end - data.start;
     const grain = length / box.w;
     const step = atLeast(grain * 76 < 60 ? grain * 76 : grain * 52, [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800]);
     const zone = new Date((data.end + data.offset) * 1000).getTimezoneOffset() * 60;
@@ -198,7 +206,7 @@ class Chart {
     pen.beginPath();
     pen.rect(box.x, box.y - 1, box.w, box.h + 2);
     pen.clip();
-    const many = this.lines.length > 6;
+    const many = spec.thin;
     for (const line of spec.stack ? this.lines.toReversed() : this.lines) {
       const { v, lo, hi, from } = line;
       pen.fillStyle = pen.strokeStyle = line.color;

@@ -40,18 +40,18 @@ function openDialog(id, deep) {
   dialog.showModal();
   view.charts = [];
   card.charts.forEach((spec, i) => {
-    if (spec.only && !spec.only()) return;
     const chart = new Chart({ ...spec, large: true, size: i === 0 ? 'large' : 'middle' });
     const part = el('section', 'figure', el('h3', '', spec.name), chart.host);
     const stats = table(`${spec.name} over the shown range`, [['Series', 'w'], ['now', 'n'], ['min', 'n'], ['avg', 'n'], ['max', 'n'], ['p95', 'n']]);
     part.append(wide(`${spec.name}, statistics`, stats));
     part.fill = () => {
       const lines = spec.series().filter((one) => spec.data().has(one.key));
-      part.hidden = lines.length === 0;
+      part.hidden = !lines.length || spec.only?.() === false;
       stats.fill(lines.map((one) => {
         const summary = spec.data().summary(one.key) ?? {};
         return [one.label, ...['now', 'min', 'avg', 'max', 'p95'].map((key) => show(spec.kind, summary[key]))];
       }));
+      lines.forEach((one, i) => { stats.tBodies[0].rows[i].cells[0].style.borderColor = one.color; });
       chart.draw();
     };
     view.charts.push(chart);

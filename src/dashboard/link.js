@@ -1,8 +1,11 @@
 // The line to the agent: what is asked when, and what is known about how fresh the page is.
 
 const PACE = 2000, PATIENCE = 4000, BACKOFF = 15000, STALE = 6, DOWN = 15;
-/** How often each thing is asked for, in rounds of PACE. */
-const EVERY = { json: 3, all: 15, processes: 4 };
+/**
+ * A cycle of four rounds: in the first, what is now (all of it in every fourth cycle); in the others, the newest points,
+ * and in the third, the processes too. On coarse ranges the finest points are asked for in every other round.
+ */
+const CYCLE = 4, WHOLE = 16;
 const BRISK = ['cpu', 'network', 'diskio', 'power', 'system'];
 /** The ranges and their seconds. */
 const RANGES = { '2m': 120, '10m': 600, '1h': 3600, '24h': 86400, '7d': 604800 };
@@ -36,7 +39,7 @@ async function ask(path) {
   const stop = link.stop = new AbortController();
   const timer = setTimeout(() => stop.abort('late'), PATIENCE);
   try {
-    const answer = await fetch(path, { signal: stop.signal, cache: 'no-store' });
+    const answer = await fetch(path, { signal: stop.signal });
     if (!answer.ok) throw new Failure('http', `HTTP ${answer.status} from /${path.split('?')[0]}`, answer.status);
     return await answer.json();
   } catch (error) {
@@ -70,23 +73,27 @@ async function exchange() {
   // A new range comes into a new history, which takes the old one's place when it is full.
   const finest = short ? range : '2m';
   const fine = link.fine.range === finest ? link.fine : new History();
-  const answer = await pull(fine, finest);
-  link.lag = answer.boot - answer.end - answer.step;
+  const first = turn === 0, part = turn % CYCLE;
+  if (part % 2 || (short && part) || first || fine !== link.fine) {
+    const answer = await pull(fine, finest);
+    link.lag = answer.boot - answer.end - answer.step;
+    link.boot = answer.boot;
+  }
   if (short) link.shown = fine;
-  else if (link.shown.range !== range || !(answer.boot - link.shown.end < link.shown.step)) {
+  else if (link.shown.range !== range || !(link.boot - link.shown.end < 2 * link.shown.step)) {
     const shown = link.shown.range === range ? link.shown : new History();
     await pull(shown, range);
     link.shown = shown;
   }
   link.fine = fine;
-  const all = turn % EVERY.all === 0 || !link.json.system;
-  if (all || turn === 1 || turn % EVERY.json === 0 || (dialog && turn % 2 === 0)) {
+  const all = turn % WHOLE === 0 || !link.json.time;
+  if (all || turn === 1 || part === 0 || (dialog && part === 2)) {
     const asked = all ? null : [...new Set([...BRISK, ...(dialog?.collectors ?? [])])].filter((name) => link.sections.has(name));
     adopt(await ask(`json${asked ? '?' + asked.map((name) => `collect[]=${name}`).join('&') : ''}`), asked);
   }
   link.loaded = true;
-  if (turn % EVERY.processes === 0 && (turn === 0 || link.processes?.error?.status !== 404)) {
-    if (turn === 0) {
+  if (first || (part === 2 && link.processes?.error?.status !== 404)) {
+    if (first) {
       link.good = performance.now();
       refresh();
     }
@@ -198,12 +205,12 @@ function health() {
   const next = !failure ? '' : link.next > now ? `, next try in ${Math.ceil((link.next - now) / 1000)} s` : ', trying now';
   const since = known(link.good) ? ` for ${span((now - link.good) / 1000)}` : '';
   if (link.paused) return { state: 'paused', pill: 'Paused', text: 'Paused: nothing is asked' };
-  if (failure?.kind === 'http') return { state: 'down', pill: failure.status ? `HTTP ${failure.status}` : 'Error', text: `The agent answers with an error: ${failure.message}${next}` };
+  if (failure?.kind === 'http') return { state: 'down', pill: failure.status ? `HTTP ${failure.status}` : 'Error', text: `The agent says ${failure.message}${next}` };
   if (failure?.kind === 'refused') return { state: 'down', pill: 'Down', text: `Down${since}: ${failure.message}${next}` };
   if (failure && !link.loaded && age < DOWN) return { state: 'stale', pill: 'No answer', text: `The agent has not answered yet${next}` };
   if (age >= DOWN || (failure && !link.loaded)) return { state: 'down', pill: `Down ${span(age)}`, text: `No answer${since}${next}` };
   if (!link.loaded) return { state: 'loading', pill: 'Loading', text: 'Loading' };
   if (age >= STALE) return { state: 'stale', pill: `Stale ${span(age)}`, text: `No answer${since}${next}` };
-  if (link.lag >= STALE) return { state: 'stale', pill: `Stale ${span(link.lag)}`, text: `The agent answers, but its newest sample is ${span(link.lag)} old` };
+  if (link.lag >= STALE) return { state: 'stale', pill: `Stale ${span(link.lag)}`, text: `The newest sample is ${span(link.lag)} old, though the agent answers` };
   return { state: 'live', pill: 'Live', text: `Live, a sample every ${link.fine.step} s` };
 }

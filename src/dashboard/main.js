@@ -4,6 +4,7 @@ const NAMES = { live: '◆', paused: '‖', loading: '◇', stale: '▲', down: 
 const SIGNS = { critical: '■', warning: '▲' };
 let spoken = '';
 let unfolded = false;
+let width = innerWidth;
 
 byId('cards').append(...CARDS.map(makeCard));
 family = getComputedStyle(document.body).fontFamily;
@@ -55,22 +56,24 @@ function verdicts(state, text) {
   const strip = byId('verdicts');
   const { items = [], clear_seconds: clear } = link.json.verdicts ?? {};
   const list = [];
-  if (state === 'down' || state === 'stale') list.push({ severity: state === 'down' ? 'critical' : 'warning', title: text, link: true });
+  if (state === 'down' || state === 'stale') {
+    const [title, detail] = text.split(', ');
+    list.push({ severity: state === 'down' ? 'critical' : 'warning', title, detail });
+  }
   if (link.loaded) {
     list.push(...items);
     if (!list.length) list.push({ severity: 'clear', title: 'All clear', detail: known(clear) ? `for ${span(clear)}` : '' });
   }
-  const width = strip.clientWidth;
   const fit = Math.max(1, Math.floor(width / 330));
   const cut = !unfolded && list.length > fit ? fit : list.length;
   const rest = list.length - cut;
-  const shape = JSON.stringify([list.map((one) => [one.severity, one.title, one.card]), cut, unfolded]);
+  const shape = JSON.stringify([list.map((one) => [one.severity, one.rule ? one.title : '', one.card]), cut, unfolded]);
   if (strip.shape !== shape) {
     strip.shape = shape;
     strip.className = unfolded ? 'all' : '';
     const active = document.activeElement?.closest('#verdicts') && document.activeElement.key;
     strip.replaceChildren(...list.slice(0, cut).map((one) => {
-      const words = [el('i', { 'aria-hidden': 'true' }, SIGNS[one.severity] ?? '◆'), el('b', '', one.title), ' ', el('span')];
+      const words = [el('i', { 'aria-hidden': 'true' }, SIGNS[one.severity] ?? '◆'), el('b'), ' ', el('span')];
       const chip = one.card ? el('button', { type: 'button', class: `chip ${one.severity}`, 'aria-haspopup': 'dialog' }, ...words) : el('p', `chip ${one.severity}`, ...words);
       chip.key = one.card && one.rule + one.title;
       if (one.card) chip.addEventListener('click', () => openDialog(one.card));
@@ -91,6 +94,7 @@ function verdicts(state, text) {
     const chip = strip.children[i];
     const since = one.since_seconds > 0 ? `for ${span(one.since_seconds)}` : '';
     const detail = join(one.detail, since);
+    say(chip.children[1], one.title);
     say(chip.lastChild, detail);
     mark(chip, 'title', join(one.title, detail));
   });
@@ -161,6 +165,7 @@ addEventListener('pointerdown', (event) => {
   if (cursor.pinned && !event.target.closest('.chart')) place(null, false);
 });
 addEventListener('resize', () => {
+  width = innerWidth;
   status();
   for (const chart of charts) if (chart.ratio && chart.ratio !== devicePixelRatio) chart.draw();
 });

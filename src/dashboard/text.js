@@ -18,8 +18,11 @@ function say(node, text) {
 
 /** Sets an attribute, or takes it away when `value` is null. */
 function mark(node, name, value) {
+  const marks = node.marks ??= {};
+  if (marks[name] === value) return;
+  marks[name] = value;
   if (value == null) node.removeAttribute(name);
-  else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+  else node.setAttribute(name, value);
 }
 
 const known = (value) => typeof value === 'number' && Number.isFinite(value);
