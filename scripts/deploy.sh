@@ -82,7 +82,8 @@ case $PI_PORT in '' | *[!0-9]*) die 2 "PI_PORT is not a number: '$PI_PORT'" ;; e
 case ${PI_TIMEOUT:-30} in '' | *[!0-9]*) die 2 "PI_TIMEOUT is not a number: '$PI_TIMEOUT'" ;; esac
 [ -z "$BINARY" ] || [ -f "$BINARY" ] || die 2 "--binary: no such file: $BINARY"
 case ${PI_FLAGS:-} in
-    *\'* | *$'\n'*) die 2 "PI_FLAGS cannot hold a single quote or a newline" ;;
+    # systemd and shells do not agree on backslashes.
+    *\'* | *\\* | *$'\n'*) die 2 "PI_FLAGS cannot hold a single quote, a backslash or a newline (in a regex, [.] does what a backslash and a dot do)" ;;
 esac
 for f in "$REMOTE_SCRIPT" "$PACKAGING/systemd/pi-monitor.service" "$PACKAGING/openrc/pi-monitor" \
     "$PACKAGING/busybox/pi-monitor-service" "$PACKAGING/default/pi-monitor"; do

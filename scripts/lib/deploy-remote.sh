@@ -366,7 +366,13 @@ stop_agent() {
 
 last_words() { # what the agent said, for a failure's message
     case $KIND in
-        systemd) journalctl -q -u pi-monitor.service -n 6 -o cat --no-pager 2>/dev/null ;;
+        systemd)
+            words=$(journalctl -q -t pi-monitor -n 4 -o cat --no-pager 2>/dev/null)
+            if [ -z "$words" ]; then words=$(journalctl -q -u pi-monitor.service -n 4 -o cat --no-pager 2>/dev/null); fi
+            printf '%s\n' "$words"
+            ;;
+        # supervise-daemon hands it to syslog, where one runs.
+        openrc) cat /var/log/messages /var/log/syslog 2>/dev/null | grep pi-monitor | tail -n 4 ;;
         # The kernel's log, where pi-monitor-service sends what the agent says.
         *) dmesg 2>/dev/null | tail -n 4 ;;
     esac | sed 's/^/    | /' >&2
@@ -624,8 +630,8 @@ put_back() {
 
 cmd_install() {
     if [ ! -x "$STAGE/pi-monitor" ]; then die 1 "nothing is staged in $STAGE"; fi
-    case $flags in *\'* | *'
-'*) die 1 "the flags hold a single quote or a newline, which $CONF cannot" ;; esac
+    case $flags in *\'* | *\\* | *'
+'*) die 1 "the flags hold a single quote, a backslash or a newline, which $CONF cannot" ;; esac
     go_through
     version=$("$STAGE/pi-monitor" --version | sed -n '1s/^pi-monitor \([^ ]*\).*/\1/p')
     load_entry
@@ -825,4 +831,5 @@ main() {
     esac
 }
 
-main "$@"
+# Sourced by a test of its parts, nothing runs.
+if [ -z "${DEPLOY_REMOTE_SOURCED:-}" ]; then main "$@"; fi
