@@ -26,6 +26,9 @@ group_systemd() {
         return 0
     fi
     sandbox_checks
+    mailbox_check
+    see_more_check
+    hanging_mount_check
 
     pid=$(agent_pids)
     inside_sh "kill -9 $pid"
@@ -153,6 +156,90 @@ sandbox_checks() {
         seen=$(metrics_inside | grep 'mountpoint="/mnt/later"' || true)
         if [ -z "$seen" ]; then pass "deb: a later mount" "seen, unmounted, gone"; else fail "deb: a later mount" "still there after umount: $seen"; fi
     fi
+}
+
+# The VideoCore's mailbox, played by a device that any kernel has: the unit shows
+# it, and lets group video open it.
+mailbox_check() {
+    local words
+    inside_sh 'mknod /dev/vcio c 1 5 && chgrp video /dev/vcio && chmod 660 /dev/vcio && mknod /dev/other c 1 5 && mkdir -p /run/systemd/system/pi-monitor.service.d &&
+        printf "[Service]\nExecStartPre=/usr/bin/dd if=/dev/vcio of=/dev/null bs=1 count=1\nExecStartPre=/usr/bin/test ! -e /dev/other\n" >/run/systemd/system/pi-monitor.service.d/mailbox.conf &&
+        systemctl daemon-reload'
+    if words=$(inside systemctl restart pi-monitor 2>&1) && wait_answering "$FIRST_VERSION" 10; then
+        pass "deb: the mailbox in the sandbox" "can be opened; other devices are not there"
+    else
+        fail "deb: the mailbox in the sandbox" "$words $(inside journalctl -u pi-monitor -n 4 -o cat | tr '\n' '|')"
+    fi
+    inside_sh 'rm -r /run/systemd/system/pi-monitor.service.d; rm /dev/vcio /dev/other; systemctl daemon-reload; systemctl restart pi-monitor'
+    wait_answering "$FIRST_VERSION" 10
+}
+
+# What the unit does not see, and the drop-in that changes that.
+see_more_check() {
+    local without with
+    inside_sh 'mkdir -p /media/pi/stick && chmod 750 /media/pi && mount -t tmpfs -o size=3m stick /media/pi/stick'
+    sleep 0.5
+    without=$(stick_state)
+    inside mkdir -p /etc/systemd/system/pi-monitor.service.d
+    inside_sh 'cat >/etc/systemd/system/pi-monitor.service.d/see-more.conf' <"$HERE/systemd/see-more.conf"
+    inside_sh 'systemctl daemon-reload; systemctl restart pi-monitor'
+    wait_answering "$FIRST_VERSION" 10
+    with=$(stick_state)
+    if [ "$without" = 'error=1 ' ] && [ "$with" = 'error=0 total=3145728' ]; then
+        pass "deb: drop-in see-more.conf" "a stick in a closed directory: without it '$without', with it '$with'"
+    else
+        fail "deb: drop-in see-more.conf" "a stick in a closed directory: without it '$without', with it '$with'"
+    fi
+    inside_sh 'rm -r /etc/systemd/system/pi-monitor.service.d; umount /media/pi/stick; rmdir /media/pi/stick /media/pi; systemctl daemon-reload; systemctl restart pi-monitor'
+    wait_answering "$FIRST_VERSION" 10
+}
+
+stick_state() {
+    metrics_inside | awk '/mountpoint="\/media\/pi\/stick"/ {
+        if (/^pi_disk_device_error/) error = $NF
+        if (/^pi_disk_total_bytes/) total = $NF }
+        END { printf "error=%s %s", error, total ? "total=" total : "" }'
+}
+
+# A FUSE mount whose program never answers: the agent's helper process hangs in
+# it, within the sandbox; everything else answers, and the service can be stopped.
+hanging_mount_check() {
+    local started words took=0 helper
+    if [ ! -c /dev/fuse ]; then
+        skip "deb: a mount that hangs" "this host has no /dev/fuse"
+        return
+    fi
+    exec 5<>/dev/fuse
+    inside mkdir -p /mnt/hang
+    if ! words=$(nsenter -t "$LEADER" -m -- mount -i -t fuse -o fd=5,rootmode=40000,user_id=0,group_id=0,allow_other hang /mnt/hang 2>&1); then
+        exec 5<&-
+        inside rmdir /mnt/hang
+        skip "deb: a mount that hangs" "cannot be made here: $words"
+        return
+    fi
+    for _ in 1 2 3 4 5 6; do
+        words=$(metrics_inside | grep '^pi_disk_device_error{.*mountpoint="/mnt/hang"' || true)
+        case $words in *' 1') break ;; esac
+        sleep 0.5
+    done
+    helper=$(inside journalctl -q -t pi-monitor -o cat | grep -c '/mnt/hang: does not answer' || true)
+    started=$(date +%s%N)
+    inside systemctl stop pi-monitor || true
+    took=$((($(date +%s%N) - started) / 1000000))
+    # Without its program the mount is dead; whoever hangs in it is let go.
+    exec 5<&-
+    inside_sh 'umount -l /mnt/hang; rmdir /mnt/hang'
+    inside systemctl start pi-monitor || true
+    case $words in
+        *' 1')
+            if [ "$helper" -ge 1 ] && [ $took -le 8000 ] && wait_answering "$FIRST_VERSION" 10; then
+                pass "deb: a mount that hangs" "told as an error after its helper did not answer; stopped in $took ms, started again"
+            else
+                fail "deb: a mount that hangs" "the journal speaks of it $helper times, stopping took $took ms, '$(answering)' answers"
+            fi
+            ;;
+        *) fail "deb: a mount that hangs" "not told as an error: '$words', stopping took $took ms" ;;
+    esac
 }
 
 # Flags with characters that shells and systemd treat as their own.
