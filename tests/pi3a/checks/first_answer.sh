@@ -2,15 +2,19 @@
 # The first answer comes right after the start, and is complete: no refused
 # connections for a sampling interval, no CPU figures missing or made up.
 
-FIRST_ANSWER_MS=1500 # an emulated CPU on a busy machine; a wget alone takes 40 ms there
+# On an idle host the first answer takes 300 ms, of which a wget alone is 50. On
+# a busy host all is slower: then ten times what a second answer takes.
+FIRST_ANSWER_MS=1500
 
 check_first_answer() {
-    local ms text
+    local ms again text limit=$FIRST_ANSWER_MS
     ms=$(guest 'cat /run/first.ms') || ms=
-    if between 0 "$ms" $FIRST_ANSWER_MS && [ -n "$ms" ]; then
-        pass "first answer" "/metrics $ms ms after the start"
+    again=$(guest 'cat /run/again.ms') || again=0
+    if [ $((again * 10)) -gt $limit ]; then limit=$((again * 10)); fi
+    if between 0 "$ms" $limit && [ -n "$ms" ]; then
+        pass "first answer" "/metrics $ms ms after the start, a second one takes $again ms"
     else
-        fail "first answer" "/metrics after ${ms:-no} ms, limit $FIRST_ANSWER_MS"
+        fail "first answer" "/metrics after ${ms:-no} ms, a second one takes $again ms, limit $limit ms"
         return
     fi
     text=$METRICS

@@ -4,6 +4,7 @@
 #
 # Leaves in /run:  agent.pid  agent.status (once it has ended)
 #                  first.ms   milliseconds from the start to the first answer
+#                  again.ms   milliseconds that a second answer took
 #                  first.txt  that answer: the first /metrics that was served
 #                  agent.log  what the agent wrote
 now_ms() { # the uptime, in milliseconds
@@ -24,4 +25,6 @@ while [ $tries -lt 500 ]; do
     timeout 5 wget -q -O /run/first.txt http://127.0.0.1:9100/metrics 2>/dev/null && break
 done
 [ -s /run/first.txt ] && echo $(($(now_ms) - start)) >/run/first.ms
+start=$(now_ms)
+timeout 5 wget -q -O /dev/null http://127.0.0.1:9100/metrics 2>/dev/null && echo $(($(now_ms) - start)) >/run/again.ms
 exec /bin/sh /console.sh
