@@ -338,7 +338,7 @@ build_all() {
 print_map() {
     compile "$1/mapped" "rust=-C symbol-mangling-version=v0" 'profile=strip="none"' "dir=$1/target" || return 1
     echo "Bytes by section of the file:"
-    perl scripts/lib/elf.pl --sections "$1/mapped" | grep -v -E 'memory only| \.(symtab|strtab|shstrtab|comment)$'
+    perl scripts/lib/elf.pl --sections "$1/mapped" | grep -v -E 'memory only| \.(symtab|strtab|shstrtab|comment|debug_.*)$'
     echo
     echo "Bytes by crate (a generic function counts for the crate that defines it):"
     perl scripts/lib/elf.pl --crates "$1/mapped"
