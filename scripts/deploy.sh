@@ -15,15 +15,16 @@
 #
 # Environment
 #   PI_HOST       the Pi: name, address, USER@NAME, or a Host of your ~/.ssh/config; required
-#   PI_USER       user for SSH, default root. Raspberry Pi OS has no root login: use
-#                 the name you chose there. Other users than root need sudo or doas.
-#   PI_PORT       port of SSH, default 22
+#   PI_USER       user for SSH, default: what ~/.ssh/config says for PI_HOST, else root.
+#                 Raspberry Pi OS has no root login: use the name you chose there.
+#                 Other users than root need sudo or doas.
+#   PI_PORT       port of SSH, default: ~/.ssh/config's, else 22
 #   PI_KEY        identity file for SSH, default: what ssh finds by itself
 #   PI_PASSWORD   password for SSH (and sudo), instead of a key; without either,
 #                 ssh asks for it on the terminal
 #   PI_FLAGS      flags for the agent, kept on the Pi in /etc/default/pi-monitor;
 #                 unset: what is there stays
-#   PI_URL        where this computer reaches the agent, default http://PI_HOST:PORT
+#   PI_URL        where this computer reaches the agent, default http://ADDRESS:PORT
 #   PI_TIMEOUT    seconds that the new version has for its first answers, default 30
 #   PI_SSH_OPTIONS  more options for ssh, split at blanks
 #
@@ -75,9 +76,8 @@ done
 case $PI_HOST in
     *@*) PI_USER=${PI_HOST%%@*} PI_HOST=${PI_HOST#*@} ;;
 esac
-PI_USER=${PI_USER:-root} PI_PORT=${PI_PORT:-22}
-case $PI_HOST$PI_USER in *[[:space:]]* | -*) die 2 "not a host or user name: '$PI_USER@$PI_HOST'" ;; esac
-case $PI_PORT in '' | *[!0-9]*) die 2 "PI_PORT is not a number: '$PI_PORT'" ;; esac
+case $PI_HOST${PI_USER:-} in *[[:space:]]* | -*) die 2 "not a host or user name: '${PI_USER:-}@$PI_HOST'" ;; esac
+case ${PI_PORT:-22} in *[!0-9]*) die 2 "PI_PORT is not a number: '$PI_PORT'" ;; esac
 [ -z "${PI_KEY:-}" ] || [ -f "$PI_KEY" ] || die 2 "PI_KEY: no such file: $PI_KEY"
 case ${PI_TIMEOUT:-30} in '' | *[!0-9]*) die 2 "PI_TIMEOUT is not a number: '$PI_TIMEOUT'" ;; esac
 [ -z "$BINARY" ] || [ -f "$BINARY" ] || die 2 "--binary: no such file: $BINARY"
@@ -108,14 +108,26 @@ trap 'exit 143' TERM
 
 # --- one connection -----------------------------------------------------------
 
-TARGET=$PI_USER@$PI_HOST
 # shellcheck disable=SC2206  # split at blanks, as --help says
-SSH=(${PI_SSH_OPTIONS:-} -p "$PI_PORT" ${PI_KEY:+-i "$PI_KEY"})
+SSH=(${PI_SSH_OPTIONS:-} ${PI_PORT:+-p "$PI_PORT"} ${PI_KEY:+-i "$PI_KEY"})
+# What ssh makes of the name, from its configuration. It says the local user
+# where nothing is configured: then it is root.
+ADDRESS=$PI_HOST
+case $(ssh -V 2>&1 </dev/null) in OpenSSH*) CLIENT=openssh ;; *) CLIENT=other ;; esac
+if [ $CLIENT = openssh ] && config=$(ssh -G ${SSH[@]+"${SSH[@]}"} "$PI_HOST" 2>/dev/null); then
+    name=$(printf '%s\n' "$config" | sed -n 's/^user //p')
+    if [ -z "${PI_USER:-}" ] && [ "$name" != "$(id -un)" ]; then PI_USER=$name; fi
+    name=$(printf '%s\n' "$config" | sed -n 's/^hostname //p')
+    ADDRESS=${name:-$PI_HOST}
+fi
+PI_USER=${PI_USER:-root}
+TARGET=$PI_USER@$PI_HOST
+case $ADDRESS in *:*) ADDRESS="[$ADDRESS]" ;; esac
 
 connect() {
     local hint='' status=0
-    case $(ssh -V 2>&1) in
-        OpenSSH*)
+    case $CLIENT in
+        openssh)
             # A first contact is trusted, a changed host key is not. A Pi that
             # falls silent is given up after 20 s.
             SSH+=(-o StrictHostKeyChecking=accept-new -o ConnectTimeout=15
@@ -127,7 +139,7 @@ connect() {
                 elif command -v sshpass >/dev/null; then
                     by_sshpass || status=$?
                 else
-                    die 4 "PI_PASSWORD needs OpenSSH 8.4 or later, or the program sshpass: install that, or use a key (ssh-copy-id -p $PI_PORT $TARGET)"
+                    die 4 "PI_PASSWORD needs OpenSSH 8.4 or later, or the program sshpass: install that, or use a key (ssh-copy-id $TARGET)"
                 fi
             else
                 [ -t 0 ] || SSH+=(-o BatchMode=yes)
@@ -140,7 +152,7 @@ connect() {
             ;;
         *)
             # Dropbear's client: one connection for each step.
-            SSH+=(-y)
+            SSH+=(-y -K 5)
             if [ -n "${PI_PASSWORD:-}" ]; then export DROPBEAR_PASSWORD=$PI_PASSWORD; fi
             ssh "${SSH[@]}" "$TARGET" true </dev/null || status=$?
             [ $status != 0 ] || return 0
@@ -149,7 +161,7 @@ connect() {
     if [ "$PI_USER" = root ]; then
         hint="; Raspberry Pi OS lets nobody in as root: set PI_USER"
     fi
-    die 4 "cannot log in by SSH as $TARGET, port $PI_PORT$hint"
+    die 4 "cannot log in by SSH as $TARGET${PI_PORT:+, port $PI_PORT}$hint"
 }
 
 # OpenSSH from 8.4 asks a program for the password instead of the terminal.
@@ -340,7 +352,7 @@ case $status:$(value result "$installed") in
 esac
 
 port=$(value port "$installed")
-url=${PI_URL:-http://$PI_HOST:${port:-9100}}
+url=${PI_URL:-http://$ADDRESS:${port:-9100}}
 here=''
 for _ in 1 2 3 4 5; do
     here=$(version_here "$url")

@@ -62,6 +62,16 @@ group_deploy() {
         fail "deploy.sh, systemd: broken" "status $status, '$(answering)' answers: $(deploy_words)"
     fi
 
+    # A name from ssh's configuration, with user and key there.
+    printf 'Host kitchen-pi\n  HostName 127.0.0.1\n  User pi\n  Port 22\n  IdentityFile %s\n' "$RUN/id" >"$RUN/ssh_config"
+    status=0
+    ALIAS=kitchen-pi PI_SSH_OPTIONS="-F $RUN/ssh_config -o UserKnownHostsFile=$RUN/known_hosts -o IdentityAgent=none" deploy_ssh --binary "$NATIVE" || status=$?
+    if [ $status = 0 ] && grep -q "^Done: version $FIRST_VERSION answers at http://127.0.0.1:9100" "$RUN/deploy.txt"; then
+        pass "deploy.sh, systemd: a name from ~/.ssh/config" "$(grep ^Done "$RUN/deploy.txt")"
+    else
+        fail "deploy.sh, systemd: a name from ~/.ssh/config" "status $status: $(deploy_words)"
+    fi
+
     # The port is taken by somebody else.
     status=0
     PI_KEY=$RUN/id deploy_ssh --uninstall || true
@@ -124,7 +134,9 @@ deploy_ssh() {
         ! nsenter -t "$LEADER" -n bash -c 'exec 3<>/dev/tcp/127.0.0.1/22' 2>/dev/null || break
         sleep 0.2
     done
-    PI_HOST=127.0.0.1 PI_USER=pi PI_KEY=${PI_KEY-} PI_TIMEOUT=15 \
+    local user=pi
+    [ -z "${ALIAS:-}" ] || user=''
+    PI_HOST=${ALIAS:-127.0.0.1} PI_USER=$user PI_KEY=${PI_KEY-} PI_TIMEOUT=15 \
         PI_SSH_OPTIONS=${PI_SSH_OPTIONS--F none -o UserKnownHostsFile=$RUN/known_hosts -o IdentityAgent=none} \
         timeout -k 5 200 nsenter -t "$LEADER" -n "$REPOSITORY/scripts/deploy.sh" "$@" >"$RUN/deploy.txt" 2>&1 </dev/null || status=$?
     { echo "deploy.sh $*"; cat "$RUN/deploy.txt"; } >>"$RUN/deploy-all.log"
