@@ -2,11 +2,12 @@
 
 const PACE = 2000, PATIENCE = 4000, BACKOFF = 15000, STALE = 6, DOWN = 15;
 /**
- * A cycle of four rounds: in the first, what is now (all of it in every fourth cycle); in the others, the newest points,
- * and in the third, the processes too. On coarse ranges the finest points are asked for in every other round.
+ * A cycle of four rounds: in the first, what is now; in the others, the newest points, and in the third, the processes
+ * too. On coarse ranges the finest points are asked for in every other round. What changes slowly is asked for in every
+ * fourth cycle, and all that the agent has every few minutes.
  */
-const CYCLE = 4, WHOLE = 16;
-const BRISK = ['cpu', 'network', 'diskio', 'power', 'system'];
+const CYCLE = 4, SLOWLY = 16, WHOLE = 128;
+const BRISK = ['cpu', 'network', 'diskio', 'power', 'system'], SLOW = ['memory', 'disk', 'cpufreq', 'wifi'];
 /** The ranges and their seconds. */
 const RANGES = { '2m': 120, '10m': 600, '1h': 3600, '24h': 86400, '7d': 604800 };
 
@@ -57,7 +58,10 @@ async function pull(history, range) {
   const path = `history?range=${range}`;
   const since = known(history.end);
   let answer = await ask(since ? `${path}&since=${history.end}` : path);
-  if (since && answer.boot_id !== history.id) answer = await ask(path);
+  if (since && answer.boot_id !== history.id) {
+    answer = await ask(path);
+    link.turn = 0;
+  }
   history.count ||= Math.round(RANGES[range] / answer.step);
   history.absorb(answer);
   history.range = range;
@@ -88,7 +92,7 @@ async function exchange() {
   link.fine = fine;
   const all = turn % WHOLE === 0 || !link.json.time;
   if (all || turn === 1 || part === 0 || (dialog && part === 2)) {
-    const asked = all ? null : [...new Set([...BRISK, ...(dialog?.collectors ?? [])])].filter((name) => link.sections.has(name));
+    const asked = all ? null : [...new Set([...BRISK, ...(turn % SLOWLY ? [] : SLOW), ...(dialog?.collectors ?? [])])].filter((name) => link.sections.has(name));
     adopt(await ask(`json${asked ? '?' + asked.map((name) => `collect[]=${name}`).join('&') : ''}`), asked);
   }
   link.loaded = true;

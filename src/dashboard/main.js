@@ -6,6 +6,12 @@ let spoken = '';
 let unfolded = false;
 let width = innerWidth;
 
+try {
+  const kept = localStorage.getItem('range');
+  if (RANGES[kept]) link.range = kept;
+} catch { /* private windows may refuse */ }
+round(); // the answer is on its way while the page is put together
+
 byId('cards').append(...CARDS.map(makeCard));
 family = getComputedStyle(document.body).fontFamily;
 {
@@ -126,11 +132,7 @@ for (const group of document.querySelectorAll('.ranges')) {
     return button;
   }));
 }
-let kept = null;
-try {
-  kept = localStorage.getItem('range');
-} catch { /* as above */ }
-choose(RANGES[kept] ? kept : '10m');
+choose(link.range);
 
 byId('pause').addEventListener('click', () => {
   link.paused = !link.paused;
@@ -174,5 +176,4 @@ setInterval(() => {
   if (!document.hidden) status();
 }, 1000);
 status();
-round();
 follow();

@@ -6,9 +6,12 @@
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, connect } from 'node:net';
+import { availableParallelism, loadavg } from 'node:os';
 import { Agent, launch, pageOf, sleep } from './browser.mjs';
 import { Mock } from './mock.mjs';
 
+const load = loadavg()[0], cpus = availableParallelism();
+if (load > cpus / 2) console.log(`note: other programs keep this machine busy (load ${load.toFixed(1)} on ${cpus} CPUs); times are too long`);
 const minutes = Number(process.argv[2] ?? 5);
 const rows = [];
 let failed = 0;
