@@ -77,7 +77,7 @@ describe() {
 # ---------------------------------------------------------------------------
 # The two ways.  Both end in the same link: LLD, called directly with the C
 # library's own start file, so that one recipe decides what the binary is like.
-# A way sets LINKER, CRT (a folder with rcrt1.o, crt1.o, libc.a, libunwind.a),
+# A way sets LINKER, CRT (a folder with rcrt1.o, libc.a, libunwind.a),
 # CRT_LIBS and STD_NOW; WAY_ERROR says why it does not work.
 # ---------------------------------------------------------------------------
 WAY_ERROR=
@@ -147,38 +147,51 @@ zig_installed() {
     LINKER=$env/ld.lld
 }
 
-# zig brings musl as source code and compiles it at the first link for a CPU.  Link
-# an empty program and keep what zig then links with: start files and libraries.
+# zig brings musl as source code and compiles it at the first link for a CPU.
+# zig_link DIR -pie|-no-pie: links an empty program there and keeps what zig links it with.
+zig_link() {
+    local f
+    printf 'int main(void) { return 0; }\n' >"$1/empty.c"
+    if ! (cd "$1" && ZIG_GLOBAL_CACHE_DIR=$PI_CACHE/zig-cache ZIG_LOCAL_CACHE_DIR=$PI_CACHE/zig-cache ZIG_VERBOSE_LINK=1 \
+        bounded 900 "$ZIG" cc -target "$ZIG_TRIPLE" ${ZIG_CPU:+-mcpu=$ZIG_CPU} -Os -static "$2" -o empty empty.c -lunwind 2>link.log </dev/null); then
+        tail -n 5 "$1/link.log" | cut -c1-300 >&2
+        return 1
+    fi
+    for f in $(tail -n 1 "$1/link.log" | tr ' ' '\n' | grep -E '/(r?crt1\.o|libc\.a|libzigc\.a|libcompiler_rt\.a|libunwind\.a)$'); do
+        cp "$f" "$1/"
+    done
+    rm "$1/empty" "$1/empty.c" "$1/link.log"
+}
+
 zig_musl() {
-    local kind f tmp
+    local f tmp
     CRT=$PI_CACHE/musl/$ZIGLANG-$TRIPLE
     CRT_LIBS="-lc -lzigc -lcompiler_rt"
     [ ! -d "$CRT" ] || return 0
     say "compiling musl for $TRIPLE (zig)"
     mkdir -p "$PI_CACHE/musl" && tmp=$(mktemp -d "$PI_CACHE/musl/.new.XXXXXX")
-    printf 'int main(void) { return 0; }\n' >"$tmp/empty.c"
-    # The libraries must be the position-independent ones: they come last.
-    for kind in -no-pie -pie; do
-        if ! (cd "$tmp" && ZIG_GLOBAL_CACHE_DIR=$PI_CACHE/zig-cache ZIG_LOCAL_CACHE_DIR=$PI_CACHE/zig-cache ZIG_VERBOSE_LINK=1 \
-            bounded 900 "$ZIG" cc -target "$ZIG_TRIPLE" ${ZIG_CPU:+-mcpu=$ZIG_CPU} -Os -static $kind -o empty empty.c -lunwind 2>link.log </dev/null); then
-            tail -n 5 "$tmp/link.log" | cut -c1-300 >&2
-            rm -rf "$tmp"
-            WAY_ERROR="zig could not link for $ZIG_TRIPLE"
-            return 1
-        fi
-        for f in $(tail -n 1 "$tmp/link.log" | tr ' ' '\n' | grep -E '/(r?crt1\.o|libc\.a|libzigc\.a|libcompiler_rt\.a|libunwind\.a)$'); do
-            cp "$f" "$tmp/"
+    WAY_ERROR=''
+    if zig_link "$tmp" -pie; then
+        for f in rcrt1.o libc.a libzigc.a libcompiler_rt.a libunwind.a; do
+            [ -f "$tmp/$f" ] || WAY_ERROR="zig did not link with a file $f"
         done
-    done
-    rm "$tmp/empty" "$tmp/empty.c" "$tmp/link.log"
-    for f in rcrt1.o crt1.o libc.a libzigc.a libcompiler_rt.a libunwind.a; do
-        if [ ! -f "$tmp/$f" ]; then
-            rm -rf "$tmp"
-            WAY_ERROR="zig did not link with a file $f"
-            return 1
-        fi
-    done
-    mv "$tmp" "$CRT" 2>/dev/null || rm -rf "$tmp"   # another run was faster
+    else
+        WAY_ERROR="zig could not link for $ZIG_TRIPLE"
+    fi
+    if [ -n "$WAY_ERROR" ]; then
+        rm -rf "$tmp"
+        return 1
+    fi
+    if [ -d "$CRT" ]; then rm -rf "$tmp"; else mv "$tmp" "$CRT"; fi     # another run may have been faster
+}
+
+# The start file of a program at a fixed address, for --measure.
+fixed_crt1() {
+    local tmp
+    [ ! -f "$CRT/crt1.o" ] || return 0
+    tmp=$(mktemp -d)
+    zig_link "$tmp" -no-pie && cp "$tmp/crt1.o" "$CRT/"
+    rm -rf "$tmp"
 }
 
 # choose_way TARGET: sets WAY_NOW.  auto prefers what makes small binaries: rustup with
@@ -244,6 +257,7 @@ compile() {
     if [ "$pie" = yes ]; then
         flags+=(-C relocation-model=pic -C link-arg=-pie -C link-arg=--no-dynamic-linker -C "link-arg=$CRT/rcrt1.o")
     else
+        fixed_crt1
         flags+=(-C relocation-model=static -C "link-arg=$CRT/crt1.o")
     fi
     # Relative relocations packed into bitmaps; musl's start file knows them since 1.2.4.
