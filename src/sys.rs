@@ -383,7 +383,7 @@ pub fn timer(interval: Duration) -> io::Result<OwnedFd> {
         }
         let timer = OwnedFd::from_raw_fd(timer);
         let mut every: libc::itimerspec = std::mem::zeroed();
-        every.it_interval.tv_sec = interval.as_secs() as libc::time_t;
+        every.it_interval.tv_sec = interval.as_secs() as _;
         every.it_interval.tv_nsec = interval.subsec_nanos() as _;
         every.it_value = every.it_interval;
         if libc::timerfd_settime(timer.as_raw_fd(), 0, &every, std::ptr::null_mut()) != 0 {
