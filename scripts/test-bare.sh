@@ -127,6 +127,8 @@ inside() {
     # shellcheck disable=SC2016  # the inner shell expands
     exec timeout -k 10 "$limit" unshare --mount --pid --fork --kill-child --propagation private sh -c '
         root=$1; shift
+        # A mount point of its own, as the root of a real system is: mount namespaces want that.
+        mount --bind "$root" "$root" || exit 1
         mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" && mount --rbind /dev "$root/dev" || exit 1
         exec chroot "$root" env -i "$@"' sh "$ROOT" "${ENVIRONMENT[@]}" "$@"
 }
