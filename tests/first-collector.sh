@@ -41,14 +41,14 @@ BLESS=1 cargo test --quiet --locked --test laws >laws.log 2>&1 || { cat laws.log
 cargo test --quiet --locked --lib collect::pty >unit.log 2>&1 || { cat unit.log >&2; fail "its own tests fail"; }
 agent=$CARGO_TARGET_DIR/debug/pi-monitor
 cargo build --quiet --locked
-"$agent" print --format prometheus --sample.interval 100ms >metrics
-"$agent" print --format json --sample.interval 100ms >json
-"$agent" print --collector.disable-defaults --collector.pty --sample.interval 100ms >table
+"$agent" print --format prometheus --sample.interval 100ms >metrics.out
+"$agent" print --format json --sample.interval 100ms >json.out
+"$agent" print --collector.disable-defaults --collector.pty --sample.interval 100ms >table.out
 open=$(cat /proc/sys/kernel/pty/nr)
-grep -q "^pi_pty_open $open\$" metrics || fail "it is not in /metrics"
-grep -q '^pi_collector_up{collector="pty"} 1$' metrics || fail "its health is not in /metrics"
-grep -q "\"pty\":{\"open\":$open}" json || fail "it is not in /json"
-grep -q "^pty" table || fail "it is not in the table"
+grep -q "^pi_pty_open $open\$" metrics.out || fail "it is not in /metrics"
+grep -q '^pi_collector_up{collector="pty"} 1$' metrics.out || fail "its health is not in /metrics"
+grep -q "\"pty\":{\"open\":$open}" json.out || fail "it is not in /json"
+grep -q "^pty" table.out || fail "it is not in the table"
 # shellcheck disable=SC2016  # the backquotes are Markdown's
 grep -q '| `pi_pty_open` |' docs/metrics.md || fail "it is not in docs/metrics.md"
 # shellcheck disable=SC2016
