@@ -62,7 +62,7 @@ cd "$REPO"
 # describe TARGET: what a target is called, and what its ELF file must say.
 # ARM_ARCH is Tag_CPU_arch of the ARM attributes: 10 is v7; 6 and 7 are v6 and v6KZ.
 describe() {
-    ARM_ARCH=0 ARM_FLOAT=- ZIG_CPU= FEATURES=''
+    ARM_ARCH=0 ARM_FLOAT=- ZIG_CPU='' FEATURES=''
     case $1 in
     aarch64) TRIPLE=aarch64-unknown-linux-musl ZIG_TRIPLE=aarch64-linux-musl CLASS=64 MACHINE=183 ;;
     armv7) TRIPLE=armv7-unknown-linux-musleabihf ZIG_TRIPLE=arm-linux-musleabihf ZIG_CPU=generic+v7a+vfp3d16

@@ -58,8 +58,10 @@ get() { curl -fsS --noproxy '*' --max-time 20 "$url$1"; }
 get /metrics >"$DIR/metrics" || die "/metrics does not answer"
 grep -q '^pi_monitor_build_info{' "$DIR/metrics" || die "/metrics has no pi_monitor_build_info"
 grep -q '^pi_collector_up{collector="cpu"} 1' "$DIR/metrics" || die "collector cpu is not up"
-get /json | grep -q '"memory"' || die "/json has no memory"
-get / | grep -qi '<html\|<!doctype' || die "/ is no page"
+get /json >"$DIR/json" || die "/json does not answer"
+grep -q '"memory"' "$DIR/json" || die "/json has no memory"
+get / >"$DIR/page" || die "/ does not answer"
+grep -qi '<!doctype' "$DIR/page" || die "/ is no page"
 if command -v promtool >/dev/null; then
     said=$(promtool check metrics <"$DIR/metrics" 2>&1) || die "promtool: $said"
     [ -z "$said" ] || die "promtool: $said"
