@@ -85,9 +85,13 @@ const init = () => {
     const canvases = [...document.querySelectorAll('#cards .chart canvas:first-child')];
     if (!moments.number && /\d/.test(document.querySelector('#card-cpu .big')?.textContent ?? '')) moments.number = now;
     if (!moments.charts && canvases.length && canvases.every((it) => /\d/.test(it.getAttribute('aria-label')) || !it.clientWidth)) moments.charts = now;
-    if (!moments.number || !moments.charts) requestAnimationFrame(look);
+    if (!moments.number || !moments.charts) next();
   };
-  requestAnimationFrame(look);
+  // Looks at what each frame has shown: a task that follows the frame.
+  const channel = new MessageChannel();
+  channel.port1.onmessage = look;
+  const next = () => requestAnimationFrame(() => channel.port2.postMessage(0));
+  next();
   new PerformanceObserver((list) => list.getEntries().forEach((entry) => { window.moments.shift += entry.value; })).observe({ type: 'layout-shift', buffered: true });
 };
 
@@ -165,18 +169,27 @@ row('/json, gzip', 1500, await gzipLength(`${agent.url}json`), kB, 'agent, this 
     await session.send('HeapProfiler.collectGarbage');
     return (await session.send('Runtime.getHeapUsage')).usedSize;
   };
-  await heap();
-  await sleep(5000);
-  const before = await heap();
+  // The lowest of three, since what the engine keeps of compiled code comes and goes.
+  const least = async () => {
+    const found = [];
+    for (let i = 0; i < 3; i++) {
+      await sleep(15000);
+      found.push(await heap());
+    }
+    return Math.min(...found);
+  };
+  // The engine still compiles in the first minutes.
+  await sleep(minutes * 36000);
+  const before = await least();
   const bytes = wire.bytes, cpu = cpuSeconds(root), began = Date.now();
   await sleep(minutes * 60000);
   const passed = (Date.now() - began) / 60000;
   const perMinute = (wire.bytes - bytes) / passed, seconds = (cpuSeconds(root) - cpu) / passed;
-  const after = await heap();
+  const after = await least();
   row('all traffic of an open page per minute, both ways', 45000, perMinute, kB, 'agent, counted on the socket');
   row('browser CPU of an open page per minute', 3, seconds, (value) => `${value.toFixed(2)} s`, 'agent, all processes of the browser');
   row('heap after garbage collection', 3e6, after, kB, 'agent');
-  row(`growth of the heap in ${minutes} min`, 50e3 * Math.max(1, minutes / 5), Math.max(0, after - before), kB, 'agent');
+  row(`growth of the heap in ${minutes} min, warmed up`, 50e3 * Math.max(1, minutes / 5), Math.max(0, after - before), kB, 'agent');
   await page.close();
   wire.stop();
 }
