@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_pi-monitor");
 
-/// A running agent; killed when dropped.
+/// The most memory that an agent may have had resident when it ends, whatever was done to it.
+const MOST_MEMORY: u64 = 16_000_000;
+
+/// A running agent; killed when dropped, after a look at how much memory it had at its worst.
 pub struct Agent {
     pub child: Child,
     pub address: String,
@@ -80,6 +83,13 @@ impl Agent {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
+    /// The most memory that was ever resident, in bytes; `None` if the agent has ended.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024)
+    }
+
     /// Waits for the end, at most `limit`.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let end = Instant::now() + limit;
@@ -95,8 +105,13 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        let peak = self.peak_memory();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(peak) = peak {
+            println!("peak memory {} kB", peak / 1000);
+            assert!(std::thread::panicking() || peak < MOST_MEMORY, "{peak} bytes of memory");
+        }
     }
 }
 

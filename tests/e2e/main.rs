@@ -9,22 +9,8 @@ mod first_answer;
 mod http;
 mod logs;
 mod mounts;
+mod needs;
 mod node_exporter;
 mod prometheus;
 
-/// Whether a test may go on: `present`, or else a word on standard error.
-fn needs(what: &str, present: bool) -> bool {
-    assert!(present || std::env::var_os("PI_MONITOR_TEST_ALL").is_none(), "{what} is missing");
-    if !present {
-        eprintln!("skipped: {what} is missing");
-    }
-    present
-}
-
-/// Whether a program can be started.
-fn has_program(name: &str) -> bool {
-    std::process::Command::new("sh")
-        .args(["-c", "command -v \"$0\" >/dev/null", name])
-        .status()
-        .is_ok_and(|it| it.success())
-}
+use needs::{has_program, needs};

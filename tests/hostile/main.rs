@@ -1,0 +1,14 @@
+//! Hostile networks, kernels and users: what must not bring the agent down, nor let anybody in.
+//!
+//! Each case is a test against the built binary, bounded in time, in network and mount namespaces of its own where it needs them. What
+//! needs root says so and passes where this user is not root, unless `PI_MONITOR_TEST_ALL` is set. `mutations/` shows for each case
+//! that it fails without the defence that it is about. Every agent is also held to 16 MB at its worst (`Agent` in `tests/e2e/agent.rs`).
+
+#[path = "../e2e/agent.rs"]
+#[allow(dead_code, reason = "shared with tests/e2e")]
+mod agent;
+mod namespaces;
+#[path = "../e2e/needs.rs"]
+#[allow(dead_code, reason = "shared with tests/e2e")]
+mod needs;
+mod network;
