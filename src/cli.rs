@@ -91,6 +91,16 @@ fn switches() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 const DISABLE_DEFAULTS: &str = "collector.disable-defaults";
+const REQUIRE_SANDBOX: &str = "--require-sandbox";
+
+/// Flags without a value that switch no collector: spelling and meaning.
+pub const BARE: [(&str, &str); 2] = [
+    ("--collector.disable-defaults", "Run only the collectors that are switched on by name."),
+    (
+        REQUIRE_SANDBOX,
+        "Do not run without self-confinement: end if a layer of it fails (Landlock only where the kernel has it).",
+    ),
+];
 
 /// Every flag that takes a value.
 pub fn flags() -> impl Iterator<Item = &'static Flag> {
@@ -112,6 +122,8 @@ pub struct Options {
     pub command: Command,
     pub roots: Roots,
     pub sample_interval: Duration,
+    /// Whether to end rather than run without self-confinement.
+    pub require_sandbox: bool,
     /// What was given, in order; the last one counts where one is wanted.
     given: Vec<(&'static str, String)>,
     /// `--collector.NAME` and `--no-collector.NAME`, in order.
@@ -129,6 +141,7 @@ impl Options {
             command: Command::Serve,
             roots: Roots::default(),
             sample_interval: Duration::ZERO,
+            require_sandbox: false,
             given: Vec::new(),
             switches: Vec::new(),
             defaults_disabled: false,
@@ -152,6 +165,7 @@ impl Options {
     fn take(&mut self, argument: &str, rest: &mut impl Iterator<Item = String>) -> Result<(), String> {
         match argument {
             "print" if self.command == Command::Serve => self.command = Command::Print,
+            REQUIRE_SANDBOX => self.require_sandbox = true,
             "--help" | "-h" => self.command = Command::Help,
             "--version" if self.command != Command::Help => self.command = Command::Version,
             "--version" => {}
@@ -237,8 +251,8 @@ impl Settings for Options {
 fn unknown(word: &str) -> String {
     let switches = switches().flat_map(|(name, _)| [format!("--collector.{name}"), format!("--no-collector.{name}")]);
     let words = flags().map(|flag| format!("--{}", flag.name));
-    let others = ["--help", "--version", "print"].map(str::to_owned).into_iter();
-    let all = words.chain(switches).chain(others).chain([format!("--{DISABLE_DEFAULTS}")]);
+    let others = ["--help", "--version", "print"].into_iter().chain(BARE.map(|(flag, _)| flag)).map(str::to_owned);
+    let all = words.chain(switches).chain(others);
     let nearest = all.map(|known| (distance(word, &known), known)).min_by_key(|(distance, _)| *distance);
     let hint = match nearest {
         Some((distance, known)) if distance <= word.len() / 2 => format!("; did you mean {known}?"),
@@ -321,7 +335,9 @@ pub fn help() -> String {
         let default = if flag.default.is_empty() { String::new() } else { format!(" (default {})", flag.default) };
         line(&format!("--{}={}", flag.name, flag.value), &format!("{}{default}", flag.help));
     }
-    line(&format!("--{DISABLE_DEFAULTS}"), "Run only the collectors that are switched on by name.");
+    for (flag, help) in BARE {
+        line(flag, help);
+    }
     line("-h, --help", "This text.");
     line("--version", "The version and what it was built for.");
     text.push_str("\nCollectors, each switched on by --collector.NAME and off by --no-collector.NAME (default: on):\n");

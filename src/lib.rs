@@ -17,6 +17,7 @@ pub mod log;
 pub mod metric;
 pub mod pattern;
 pub mod processes;
+pub mod sandbox;
 pub mod server;
 pub mod snapshot;
 pub mod source;

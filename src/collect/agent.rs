@@ -6,6 +6,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::fault::{Bad, Fault, First};
 use crate::metric::{Family, Place, Table, Unit, Value};
+use crate::sandbox;
 use crate::snapshot::Snapshot;
 use crate::source::{Shared, Source};
 use crate::sys::{self, Directory};
@@ -29,6 +30,12 @@ static BUILD: Table<2, 1> = Table::new(
     &[Family::gauge("pi_monitor_build_info", "The agent's version and the processor it was built for.", Unit::Info)],
 );
 
+static SANDBOX: Table<1, 1> = Table::new(
+    Place::List("confinement"),
+    &["layer"],
+    &[Family::gauge("pi_sandbox", "Whether this layer of the agent's self-confinement holds.", Unit::Count)],
+);
+
 static PROCESS: Table<0, 7> = Table::new(
     Place::Inline,
     &[],
@@ -47,7 +54,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "agent",
     summary: "the agent's own state and cost",
     source: "/proc/self/stat, /proc/self/limits, /proc/self/fd",
-    tables: &[VERDICTS.head(), COLLECTORS.head(), BUILD.head(), PROCESS.head()],
+    tables: &[VERDICTS.head(), COLLECTORS.head(), BUILD.head(), SANDBOX.head(), PROCESS.head()],
     flags: &[],
     new: |setup| Box::new(Agent::new(setup)),
 };
@@ -78,6 +85,9 @@ impl Collect for Agent {
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
         let Agent { own, boot, limits, descriptors, directory, page_size } = self;
         out.row(&BUILD, [crate::VERSION.as_bytes(), std::env::consts::ARCH.as_bytes()], [true.into()]);
+        for (layer, holds) in sandbox::layers() {
+            out.row(&SANDBOX, [layer.as_bytes()], [holds.into()]);
+        }
         let mut first = First::new();
         let process = first.keep(own.parse(parse)).unwrap_or_default();
         let max_fds = first.keep(limits.read()).and_then(parse_max_files);

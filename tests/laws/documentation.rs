@@ -65,7 +65,12 @@ fn flags() {
             if flag.default.is_empty() { String::new() } else { format!("`{}`", flag.default.replace('|', "\\|")) };
         let _ = writeln!(text, "| `--{}={}` | {default} | {} |", flag.name, flag.value, flag.help);
     }
-    text.push_str("| `--collector.disable-defaults` | | Run only the collectors that are switched on by name. |\n| `--help`, `-h` | | This table, as text. |\n| `--version` | | The version and what it was built for. |\n");
+    for (flag, help) in cli::BARE {
+        let _ = writeln!(text, "| `{flag}` | | {help} |");
+    }
+    text.push_str(
+        "| `--help`, `-h` | | This table, as text. |\n| `--version` | | The version and what it was built for. |\n",
+    );
     text.push_str("\n## Collectors\n\nAll are on by default. `--no-collector.NAME` switches one off, `--collector.NAME` on.\n\n| name | tells | reads |\n|---|---|---|\n");
     for registration in collect::ALL {
         let _ = writeln!(text, "| `{}` | {} | {} |", registration.name, registration.summary, registration.source);
