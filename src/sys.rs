@@ -488,7 +488,7 @@ pub fn read_only_below(paths: &[std::path::PathBuf]) -> io::Result<()> {
     check(version as libc::c_int)?;
     let ruleset = Ruleset {
         // 13 rights in the first version; refer, truncate and ioctl came later.
-        files: (1 << (12 + version.clamp(1, 3))) - 1 | if version >= 5 { IOCTL_DEV } else { 0 },
+        files: ((1 << (12 + version.clamp(1, 3))) - 1) | if version >= 5 { IOCTL_DEV } else { 0 },
         // To connect; listening is left as it is.
         network: if version >= 4 { 2 } else { 0 },
         scopes: if version >= 6 { 3 } else { 0 },
