@@ -11,12 +11,30 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
         if rest.is_empty() {
             return None;
         }
-        let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        let end = find(b'\n', rest).unwrap_or(rest.len());
         let line = &rest[..end];
         rest = rest.get(end + 1..).unwrap_or_default();
         number += 1;
         Some((number, line))
     })
+}
+
+/// Where `byte` first is in `text`; looks at eight bytes at a time.
+pub fn find(byte: u8, text: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let wanted = ONES * u64::from(byte);
+    let mut at = 0;
+    while let Some(&eight) = text[at..].first_chunk() {
+        // What is wanted becomes zero. Taking one from each byte reaches into the top bit of zeros first, and of none below them.
+        let zeros = u64::from_le_bytes(eight) ^ wanted;
+        let hits = zeros.wrapping_sub(ONES) & !zeros & TOPS;
+        if hits != 0 {
+            return Some(at + hits.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    text[at..].iter().position(|&it| it == byte).map(|rest| at + rest)
 }
 
 /// The words of a line, separated by any number of spaces or tabs.
@@ -54,6 +72,38 @@ pub fn uint(word: &[u8]) -> Option<u64> {
         }
         number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
     }
+    Some(number)
+}
+
+/// Takes the next word from the front of `rest` as [`uint`] would read it, in one go; leaves `rest` alone if it is no number.
+pub fn take_uint(rest: &mut &[u8]) -> Option<u64> {
+    /// As many digits as always fit.
+    const SAFE: usize = 19;
+    let mut text = *rest;
+    while let [byte, tail @ ..] = text {
+        if !is_blank(*byte) {
+            break;
+        }
+        text = tail;
+    }
+    let word = text;
+    let mut number = 0_u64;
+    while let [byte, tail @ ..] = text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            if !is_blank(*byte) {
+                return None;
+            }
+            break;
+        }
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+        text = tail;
+    }
+    let length = word.len() - text.len();
+    if length == 0 || length > SAFE {
+        number = uint(&word[..length])?;
+    }
+    *rest = text;
     Some(number)
 }
 
@@ -128,6 +178,34 @@ mod tests {
         assert_eq!(decimal(b"12"), Some(Value::decimal(12, 0)));
         for bad in ["", ".", "1.", ".5", "1.2.3", "-1.0", "nan", "0.1234567890"] {
             assert_eq!(decimal(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_found_wherever_they_are() {
+        for length in 0..40 {
+            for place in 0..length {
+                // Neighbours that differ in one bit, above and below.
+                for other in [b'\n' - 1, b'\n' + 1, b'\n' ^ 0x80, 0, 0xff] {
+                    let mut text = vec![other; length];
+                    assert_eq!(find(b'\n', &text), None);
+                    text[place] = b'\n';
+                    assert_eq!(find(b'\n', &text), Some(place));
+                    text[length - 1] = b'\n';
+                    assert_eq!(find(b'\n', &text), Some(place));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_taken_one_after_the_other() {
+        let mut rest = &b"  0 12\t 00000000000000000000007 18446744073709551615 18446744073709551616"[..];
+        let taken: Vec<_> = std::iter::from_fn(|| take_uint(&mut rest)).collect();
+        assert_eq!(taken, [0, 12, 7, u64::MAX]);
+        for bad in ["", " ", "-1", "1x", "x", "1.0", "99999999999999999999"] {
+            let mut rest = bad.as_bytes();
+            assert_eq!((take_uint(&mut rest), rest), (None, bad.as_bytes()), "{bad:?}");
         }
     }
 

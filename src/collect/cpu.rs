@@ -6,7 +6,7 @@ use crate::fault::{Bad, Fault, First};
 use crate::metric::{Chart, Family, Place, Table, Unit, Value};
 use crate::snapshot::{Section, Snapshot};
 use crate::source::Shared;
-use crate::text::{lines, uint, words};
+use crate::text::{lines, take_uint};
 
 /// How many of the kernel's modes are told. Two more columns, guest and guest_nice, are parts of user and nice.
 const MODES: usize = 8;
@@ -219,22 +219,25 @@ struct Line<'a> {
 /// is left alone here.
 fn parse(text: &[u8]) -> impl Iterator<Item = Result<Line<'_>, Bad>> {
     lines(text).map_while(|(number, line)| {
-        let mut words = words(line);
-        let name = words.next().filter(|name| name.starts_with(b"cpu"))?;
-        Some(parse_line(name, words).ok_or_else(|| Bad::new(number, "cpu, its number and 4 or more counters", line)))
+        let after = line.strip_prefix(b"cpu")?;
+        Some(parse_line(line, after).ok_or_else(|| Bad::new(number, "cpu, its number and 4 or more counters", line)))
     })
 }
 
-fn parse_line<'a>(name: &'a [u8], mut words: impl Iterator<Item = &'a [u8]>) -> Option<Line<'a>> {
-    let id = match &name[3..] {
-        b"" => Id::Total,
-        digits => Id::Core(uint(digits)?),
+fn parse_line<'a>(line: &'a [u8], after: &'a [u8]) -> Option<Line<'a>> {
+    let (id, mut rest) = match after {
+        [b' ', ..] | [] => (Id::Total, after),
+        _ => {
+            let mut rest = after;
+            (Id::Core(take_uint(&mut rest)?), rest)
+        }
     };
+    let name = &line[..line.len() - rest.len()];
     let mut ticks = [0; MODES];
     for (mode, counter) in ticks.iter_mut().enumerate() {
-        match words.next() {
-            Some(word) => *counter = uint(word)?,
-            None if mode > IDLE => break,
+        match take_uint(&mut rest) {
+            Some(ticks) => *counter = ticks,
+            None if mode > IDLE && rest.trim_ascii().is_empty() => break,
             None => return None,
         }
     }

@@ -6,7 +6,7 @@ use crate::fault::{Bad, Fault};
 use crate::metric::{Chart, Family, Place, Table, Unit, Value};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
-use crate::text::{lines, uint, words};
+use crate::text::{find, lines, take_uint};
 
 /// A gauge in bytes.
 const fn bytes(name: &'static str, help: &'static str) -> Family {
@@ -170,8 +170,9 @@ fn parse(text: &[u8]) -> (Info, Option<Bad>) {
     let mut info = Info::default();
     let mut first = None;
     for (number, line) in lines(text) {
-        let mut words = words(line);
-        let field = match words.next().unwrap_or_default() {
+        let Some(colon) = find(b':', line) else { continue };
+        let (name, mut rest) = line.split_at(colon + 1);
+        let field = match name {
             b"MemTotal:" => &mut info.total,
             b"MemFree:" => &mut info.free,
             b"MemAvailable:" => &mut info.available,
@@ -197,14 +198,11 @@ fn parse(text: &[u8]) -> (Info, Option<Bad>) {
             b"CmaFree:" => &mut info.cma_free,
             _ => continue,
         };
-        let kib = words.next().and_then(uint);
-        *field = match (kib.and_then(|kib| kib.checked_mul(1024)), words.next(), words.next()) {
-            (Some(bytes), Some(b"kB"), None) => Some(bytes),
-            _ => {
-                first.get_or_insert(Bad::new(number, "a name, a number and kB", line));
-                None
-            }
-        };
+        let bytes = take_uint(&mut rest).and_then(|kib| kib.checked_mul(1024));
+        *field = bytes.filter(|_| rest.trim_ascii() == b"kB");
+        if field.is_none() {
+            first.get_or_insert(Bad::new(number, "a name, a number and kB", line));
+        }
     }
     if info.total.is_none() {
         first.get_or_insert(Bad::missing("MemTotal"));

@@ -8,7 +8,7 @@ use crate::metric::{Chart, Family, Place, Table, Unit, Value};
 use crate::pattern::Pattern;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
-use crate::text::{lines, trim, uint, words};
+use crate::text::{find, lines, take_uint, trim};
 
 static INTERFACES: Table<1, 8> = Table::new(
     Place::List("interfaces"),
@@ -94,16 +94,18 @@ fn parse(text: &[u8]) -> impl Iterator<Item = Result<Row<'_>, Bad>> {
 }
 
 fn parse_line(line: &[u8]) -> Option<Row<'_>> {
-    let colon = line.iter().rposition(|&byte| byte == b':')?;
-    let interface = trim(&line[..colon]);
+    let mut rest = &line[find(b':', line)? + 1..];
+    while let Some(colon) = find(b':', rest) {
+        rest = &rest[colon + 1..];
+    }
+    let interface = trim(&line[..line.len() - rest.len() - 1]);
     let mut columns = [0; 16];
-    let mut words = words(&line[colon + 1..]);
     for column in &mut columns {
-        *column = uint(words.next()?)?;
+        *column = take_uint(&mut rest)?;
     }
     let [rx_bytes, rx_packets, rx_errors, rx_dropped, _, _, _, _, tx_bytes, tx_packets, tx_errors, tx_dropped, ..] =
         columns;
-    (words.next().is_none() && !interface.is_empty()).then_some(Row {
+    (trim(rest).is_empty() && !interface.is_empty()).then_some(Row {
         interface,
         receive: [rx_bytes, rx_packets, rx_errors, rx_dropped],
         transmit: [tx_bytes, tx_packets, tx_errors, tx_dropped],
