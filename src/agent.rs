@@ -3,7 +3,7 @@
 use crate::background::RemoteStat;
 use crate::cli::{self, Command, Options};
 use crate::collect::{self, Collect, Context, Registration, Setup, StatFs, agent::COLLECTORS};
-use crate::format::{self, Format, Gzip};
+use crate::format::{Format, Gzip, Renderer};
 use crate::history::{History, Request, Times};
 use crate::metric::Value;
 use crate::processes::{Processes, Progress};
@@ -47,6 +47,7 @@ pub struct Agent {
     filled: u64,
     moments: u64,
     pages: [Rendered; Format::COUNT],
+    renderer: Renderer,
     /// What the last tick saw: only the collectors that history keeps something of.
     sampled: Snapshot,
     history: History,
@@ -155,6 +156,7 @@ impl Agent {
             filled: 0,
             moments: 0,
             pages: Default::default(),
+            renderer: Renderer::new(),
             sampled,
             history,
             verdicts,
@@ -280,9 +282,9 @@ impl Agent {
         let id = self.snapshot_of(places, max_age).await.moment.id;
         // An open page asks for JSON every few seconds, perhaps over a slow line.
         let level = if format == Format::Json { Gzip::SMALL } else { Gzip::FAST };
-        let Agent { snapshot, pages, gzip: compressor, .. } = self;
+        let Agent { snapshot, pages, renderer, gzip: compressor, .. } = self;
         pages[format as usize]
-            .get((id, places), gzip.then(|| compressor.level(level)), |out| format::render(format, snapshot, out))
+            .get((id, places), gzip.then(|| compressor.level(level)), |out| renderer.render(format, snapshot, out))
     }
 
     /// Makes a collection of the collectors whose places are set as bits.

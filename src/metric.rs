@@ -292,27 +292,42 @@ impl Value {
             digits /= 10;
             places -= 1;
         }
-        let places = usize::from(places);
         // The longest u64 has 20 digits; a fraction may need leading zeros and the point.
         let mut text = [b'0'; 40];
         let mut at = text.len();
-        let mut written = 0;
-        loop {
-            if written == places && places > 0 {
+        if places > 0 {
+            for _ in 0..places {
                 at -= 1;
-                text[at] = b'.';
+                text[at] = b'0' + (digits % 10) as u8;
+                digits /= 10;
             }
             at -= 1;
-            text[at] = b'0' + (digits % 10) as u8;
-            digits /= 10;
-            written += 1;
-            if digits == 0 && written > places {
-                break;
-            }
+            text[at] = b'.';
+        }
+        while digits >= 10 {
+            at -= 2;
+            text[at..at + 2].copy_from_slice(&PAIRS[(digits % 100) as usize]);
+            digits /= 100;
+        }
+        // An odd number of digits has one left; zero is told if there is nothing else in front of the point.
+        if digits > 0 || at == text.len() || text[at] == b'.' {
+            at -= 1;
+            text[at] = b'0' + digits as u8;
         }
         out.extend_from_slice(&text[at..]);
     }
 }
+
+/// The numbers from 0 to 99 as text.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+        number += 1;
+    }
+    pairs
+};
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -359,6 +374,10 @@ mod tests {
             (Value::decimal(50, 2), "0.5"),
             (Value::decimal(100, 2), "1"),
             (Value::decimal(12_345, 3), "12.345"),
+            (Value::decimal(10, 0), "10"),
+            (Value::decimal(100, 0), "100"),
+            (Value::decimal(1_002_003, 2), "10020.03"),
+            (Value::decimal(1_000_000, 0), "1000000"),
             (Value::decimal(1, 9), "0.000000001"),
             (Value::decimal(u64::MAX, 0), "18446744073709551615"),
             (Value::decimal(u64::MAX, 2), "184467440737095516.15"),

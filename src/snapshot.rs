@@ -19,28 +19,71 @@ pub struct Moment {
 }
 
 /// The rows of one table.
+///
+/// Things have the same names in nearly every collection, so labels stay where they are when the section is cleared, and are made
+/// anew from the first row on whose name is another one.
 #[derive(Debug)]
 pub struct Section {
     pub head: &'static Head,
-    /// Label texts of all rows, one behind the other: valid UTF-8, not yet escaped for any output.
+    /// The labels' bytes as they were pushed, one behind the other.
+    names: Vec<u8>,
+    /// The same as text: valid UTF-8, not yet escaped for any output.
     text: String,
-    /// Where each label ends in `text`.
-    ends: Vec<usize>,
+    /// Where each label ends in `names` and in `text`.
+    ends: Vec<(usize, usize)>,
     values: Vec<Value>,
     rows: usize,
+    /// Counts how often labels were made.
+    changes: u64,
 }
 
 impl Section {
     fn new(head: &'static Head) -> Self {
-        Section { head, text: String::new(), ends: Vec::new(), values: Vec::new(), rows: 0 }
+        let (names, text, ends, values) = (Vec::new(), String::new(), Vec::new(), Vec::new());
+        Section { head, names, text, ends, values, rows: 0, changes: 0 }
     }
 
     fn clear(&mut self) {
-        let Section { head: _, text, ends, values, rows } = self;
-        text.clear();
-        ends.clear();
-        values.clear();
-        *rows = 0;
+        self.values.clear();
+        self.rows = 0;
+    }
+
+    /// Adds a row's labels.
+    fn push_labels(&mut self, labels: &[&[u8]]) {
+        let first = self.rows * labels.len();
+        self.rows += 1;
+        let mut start = first.checked_sub(1).map_or(0, |last| self.ends[last].0);
+        let known = self.ends.get(first..first + labels.len()).is_some_and(|ends| {
+            ends.iter().zip(labels).all(|(&(end, _), label)| {
+                let same = self.names[start..end] == **label;
+                start = end;
+                same
+            })
+        });
+        if known {
+            return;
+        }
+        self.changes += 1;
+        self.ends.truncate(first);
+        let (names, text) = self.ends.last().copied().unwrap_or_default();
+        self.names.truncate(names);
+        self.text.truncate(text);
+        for label in labels {
+            self.names.extend_from_slice(label);
+            push_label(&mut self.text, label);
+            self.ends.push((self.names.len(), self.text.len()));
+        }
+    }
+
+    /// The values of all rows, one row behind the other.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// What changes whenever a row's labels are others than in the last collection: as many rows have the same labels
+    /// while this stays the same.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The rows, in the order in which they were pushed.
@@ -72,8 +115,8 @@ impl<'a> Row<'a> {
         let count = self.section.head.labels.len();
         let first = self.index * count;
         (first..first + count).map(move |label| {
-            let start = if label == 0 { 0 } else { self.section.ends[label - 1] };
-            &self.section.text[start..self.section.ends[label]]
+            let start = if label == 0 { 0 } else { self.section.ends[label - 1].1 };
+            &self.section.text[start..self.section.ends[label].1]
         })
     }
 
@@ -156,12 +199,8 @@ impl Snapshot {
             debug_assert!(false, "table {:?} is not registered for this collector", table.head().families[0].name);
             return;
         };
-        for label in labels {
-            push_label(&mut section.text, label);
-            section.ends.push(section.text.len());
-        }
+        section.push_labels(&labels);
         section.values.extend_from_slice(&values);
-        section.rows += 1;
     }
 }
 
@@ -223,6 +262,35 @@ mod tests {
             assert_eq!(rows.len(), section.len());
             assert_eq!(rows[0], (vec!["A 1", ""], &[1.into(), Value::ABSENT, 3.into()][..]));
             assert_eq!(rows[1], (vec!["\\xff", "grün"], &[4.into(), 5.into(), 6.into()][..]));
+        }
+    }
+
+    #[test]
+    fn labels_are_those_of_the_last_collection() {
+        let mut snapshot = Snapshot::new();
+        snapshot.register("car", &[CARS.head()]);
+        let mut changes = 0;
+        // The byte 0xff, and a name that looks like the text that is made of it.
+        let collections: [(&[&[u8]], bool); 8] = [
+            (&[b"a", b"b"], true),
+            (&[b"a", b"b"], false),
+            (&[b"a"], false),
+            (&[b"a", b"b", b"c"], true),
+            (&[b"b", b"c"], true),
+            (&[b"b", b"\xff"], true),
+            (&[b"b", b"\\xff"], true),
+            (&[b"", b""], true),
+        ];
+        for (names, changed) in collections {
+            snapshot.clear(Moment::default());
+            for name in names {
+                snapshot.row(&CARS, [name, b"red"], [1.into(), 2.into(), 3.into()]);
+            }
+            let section = &snapshot.parts()[0].sections[0];
+            let told: Vec<_> = section.rows().map(|row| row.labels().map(decode).collect::<Vec<_>>()).collect();
+            let expected: Vec<_> = names.iter().map(|name| vec![name.to_vec(), b"red".to_vec()]).collect();
+            assert_eq!((told, section.changes() != changes), (expected, changed));
+            changes = section.changes();
         }
     }
 

@@ -33,10 +33,33 @@ impl Format {
 
 /// Appends `snapshot` in `format`.
 pub fn render(format: Format, snapshot: &Snapshot, out: &mut Vec<u8>) {
-    match format {
-        Format::Prometheus => prometheus::write(snapshot, prometheus::Dialect::Text, out),
-        Format::OpenMetrics => prometheus::write(snapshot, prometheus::Dialect::OpenMetrics, out),
-        Format::Json => json::write(snapshot, out),
+    Renderer::new().render(format, snapshot, out);
+}
+
+/// Renders one snapshot after each of its collections, and keeps what does not change between them.
+#[derive(Debug)]
+pub struct Renderer {
+    text: prometheus::Writer,
+    openmetrics: prometheus::Writer,
+}
+
+impl Renderer {
+    /// For one snapshot.
+    #[expect(clippy::new_without_default, reason = "there is nothing like a default snapshot to keep something of")]
+    pub const fn new() -> Self {
+        Renderer {
+            text: prometheus::Writer::new(prometheus::Dialect::Text),
+            openmetrics: prometheus::Writer::new(prometheus::Dialect::OpenMetrics),
+        }
+    }
+
+    /// Appends `snapshot` in `format`.
+    pub fn render(&mut self, format: Format, snapshot: &Snapshot, out: &mut Vec<u8>) {
+        match format {
+            Format::Prometheus => self.text.write(snapshot, out),
+            Format::OpenMetrics => self.openmetrics.write(snapshot, out),
+            Format::Json => json::write(snapshot, out),
+        }
     }
 }
 

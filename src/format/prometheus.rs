@@ -12,46 +12,116 @@ pub enum Dialect {
     OpenMetrics,
 }
 
-/// Appends all samples, family by family.
-pub fn write(snapshot: &Snapshot, dialect: Dialect, out: &mut Vec<u8>) {
-    for section in snapshot.parts().iter().filter(|part| part.shown).flat_map(|part| &part.sections) {
-        let mut column = 0;
-        for family in section.head.families {
-            write_family(section, family, column, dialect, out);
-            column += family.width();
-        }
+/// Writes snapshots of the same collectors again and again.
+///
+/// From one collection to the next little more than the numbers changes, so all the text between them is kept: then a sample
+/// takes one copy and one number. It is made anew when another thing or another value is there.
+#[derive(Debug)]
+pub struct Writer {
+    dialect: Dialect,
+    /// One for each section of the snapshot, in its order.
+    frames: Vec<Frame>,
+}
+
+/// A section's text without its values.
+#[derive(Debug, Default)]
+struct Frame {
+    text: Vec<u8>,
+    /// For each sample, where the text before its value ends, and the value's place among the section's.
+    samples: Vec<(usize, usize)>,
+    /// [`Section::changes`] and the number of rows that it was made for.
+    made_for: Option<(u64, usize)>,
+}
+
+impl Writer {
+    /// For one language, and one snapshot.
+    pub const fn new(dialect: Dialect) -> Self {
+        Writer { dialect, frames: Vec::new() }
     }
-    if dialect == Dialect::OpenMetrics {
-        out.extend_from_slice(b"# EOF\n");
+
+    /// Appends all samples, family by family.
+    pub fn write(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
+        let Writer { dialect, frames } = self;
+        let sections =
+            snapshot.parts().iter().flat_map(|part| part.sections.iter().map(|section| (part.shown, section)));
+        for (place, (shown, section)) in sections.enumerate() {
+            if place == frames.len() {
+                frames.push(Frame::default());
+            }
+            if shown {
+                frames[place].write(section, *dialect, out);
+            }
+        }
+        if *dialect == Dialect::OpenMetrics {
+            out.extend_from_slice(b"# EOF\n");
+        }
     }
 }
 
-fn write_family(section: &Section, family: &Family, column: usize, dialect: Dialect, out: &mut Vec<u8>) {
-    let mut head_written = false;
-    for row in section.rows() {
-        let values = &row.values()[column..column + family.width()];
-        for (place, value) in values.iter().enumerate() {
-            if !value.is_present() {
-                continue;
+/// Appends all samples of one snapshot.
+pub fn write(snapshot: &Snapshot, dialect: Dialect, out: &mut Vec<u8>) {
+    Writer::new(dialect).write(snapshot, out);
+}
+
+impl Frame {
+    fn write(&mut self, section: &Section, dialect: Dialect, out: &mut Vec<u8>) {
+        if !self.fits(section) {
+            self.make(section, dialect);
+        }
+        let values = section.values();
+        let mut start = 0;
+        for &(end, place) in &self.samples {
+            out.extend_from_slice(&self.text[start..end]);
+            values[place].write(out);
+            start = end;
+        }
+        out.extend_from_slice(&self.text[start..]);
+    }
+
+    /// Whether labels are the same, and the same values are present: as many, and each that the frame has a place for.
+    fn fits(&self, section: &Section) -> bool {
+        let values = section.values();
+        self.made_for == Some((section.changes(), section.len()))
+            && values.iter().filter(|value| value.is_present()).count() == self.samples.len()
+            && self.samples.iter().all(|&(_, place)| values[place].is_present())
+    }
+
+    fn make(&mut self, section: &Section, dialect: Dialect) {
+        let Frame { text, samples, made_for } = self;
+        text.clear();
+        samples.clear();
+        *made_for = Some((section.changes(), section.len()));
+        let mut column = 0;
+        for family in section.head.families {
+            let mut head_written = false;
+            for (number, row) in section.rows().enumerate() {
+                for (place, value) in row.values()[column..column + family.width()].iter().enumerate() {
+                    if !value.is_present() {
+                        continue;
+                    }
+                    if !samples.is_empty() {
+                        text.push(b'\n');
+                    }
+                    if !head_written {
+                        write_head(family, dialect, text);
+                        head_written = true;
+                    }
+                    text.extend_from_slice(family.name.as_bytes());
+                    let mut mark = b'{';
+                    for (name, label) in section.head.labels.iter().zip(row.labels()) {
+                        write_label(name, label, &mut mark, text);
+                    }
+                    if let Some(by) = &family.by {
+                        write_label(by.label, by.values[place], &mut mark, text);
+                    }
+                    text.extend_from_slice(if mark == b',' { b"} " } else { b" " });
+                    samples.push((text.len(), number * section.head.width + column + place));
+                }
             }
-            if !head_written {
-                write_head(family, dialect, out);
-                head_written = true;
-            }
-            out.extend_from_slice(family.name.as_bytes());
-            let mut mark = b'{';
-            for (name, text) in section.head.labels.iter().zip(row.labels()) {
-                write_label(name, text, &mut mark, out);
-            }
-            if let Some(by) = &family.by {
-                write_label(by.label, by.values[place], &mut mark, out);
-            }
-            if mark == b',' {
-                out.push(b'}');
-            }
-            out.push(b' ');
-            value.write(out);
-            out.push(b'\n');
+            column += family.width();
+        }
+        if !samples.is_empty() {
+            text.push(b'\n');
         }
     }
 }
@@ -141,6 +211,33 @@ pi_thing_info{name="x"} 1
 pi_thing_info{name="\"\\\n\\xff"} 1
 "#;
         assert_eq!(text(Dialect::Text), expected);
+    }
+
+    #[test]
+    fn a_writer_writes_what_a_new_one_would() {
+        let mut snapshot = Snapshot::new();
+        snapshot.register("thing", &[THINGS.head(), NOTHING.head()]);
+        let mut writer = Writer::new(Dialect::OpenMetrics);
+        let mut state = 1_u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        for _ in 0..2000 {
+            snapshot.clear(Moment::default());
+            for _ in 0..random(3) {
+                let name: &[u8] = [&b"x"[..], b"\xff", b"\\xff", b""][random(4) as usize];
+                let mut value = || Value::from((random(4) > 0).then(|| random(u64::MAX)));
+                snapshot.row(&THINGS, [name], [value(), value(), value(), value()]);
+            }
+            if random(2) == 0 {
+                snapshot.row(&NOTHING, [], [random(9).into()]);
+            }
+            let (mut again, mut anew) = (Vec::new(), Vec::new());
+            writer.write(&snapshot, &mut again);
+            write(&snapshot, Dialect::OpenMetrics, &mut anew);
+            assert_eq!(again, anew);
+        }
     }
 
     #[test]
