@@ -5,7 +5,7 @@
 
 use crate::fault::{Bad, Fault};
 use crate::snapshot::Moment;
-use crate::sys::Directory;
+use crate::sys::{self, Directory};
 use std::cell::{Ref, RefCell};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -39,6 +39,9 @@ const LARGEST: usize = 4 << 20;
 pub struct Source {
     path: PathBuf,
     file: Option<File>,
+    /// Whether the kernel makes the file's text, as opposed to a copy of such a file, or one that a program makes.
+    original: bool,
+    long_lines: bool,
     buffer: Vec<u8>,
     length: usize,
 }
@@ -46,7 +49,12 @@ pub struct Source {
 impl Source {
     /// A source that opens `path` when it is first read.
     pub fn new(path: PathBuf) -> Self {
-        Source { path, file: None, buffer: Vec::new(), length: 0 }
+        Source { path, file: None, original: false, long_lines: false, buffer: Vec::new(), length: 0 }
+    }
+
+    /// The same for a file that may hold lines of more than 2,000 bytes.
+    pub fn with_long_lines(self) -> Self {
+        Source { long_lines: true, ..self }
     }
 
     /// The file's path.
@@ -118,9 +126,16 @@ impl Source {
     }
 
     fn fill(&mut self) -> io::Result<()> {
+        /// The kernel's text comes in portions of at least a page, cut between two lines. One that leaves so much of a page free is
+        /// the last: no line would not have fitted.
+        const ROOM_FOR_A_LINE: usize = 2048;
         let file = match &mut self.file {
             Some(file) => file,
-            closed => closed.insert(File::open(&self.path)?),
+            closed => {
+                let file = closed.insert(File::open(&self.path)?);
+                self.original = sys::is_made_by_kernel(file);
+                file
+            }
         };
         self.length = 0;
         loop {
@@ -134,7 +149,13 @@ impl Source {
             // A short read is not the end: the kernel hands out some files in portions of at most a page.
             match file.read_at(&mut self.buffer[self.length..], self.length as u64) {
                 Ok(0) => return Ok(()),
-                Ok(count) => self.length += count,
+                Ok(count) => {
+                    self.length += count;
+                    let asked = self.buffer.len() - (self.length - count);
+                    if count < asked && count <= 4096 - ROOM_FOR_A_LINE && self.original && !self.long_lines {
+                        return Ok(());
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

@@ -87,6 +87,22 @@ pub fn is_procfs(path: &CStr) -> bool {
     kind == PROC_SUPER_MAGIC
 }
 
+/// Whether a file is in a real procfs or sysfs: not in a copy, and not made by a program, as lxcfs does for containers.
+pub fn is_made_by_kernel(file: &File) -> bool {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    const SYSFS_MAGIC: u64 = 0x6265_6572;
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the descriptor is open, `stat` is as large as fstatfs wants it, and all-zero is a valid statfs if the call fails.
+    let stat = unsafe {
+        libc::fstatfs(file.as_raw_fd(), stat.as_mut_ptr());
+        stat.assume_init()
+    };
+    // The field's type differs between targets, its value does not.
+    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between targets")]
+    let kind = stat.f_type as u64;
+    kind == PROC_SUPER_MAGIC || kind == SYSFS_MAGIC
+}
+
 /// A directory that is kept open and listed again and again without allocations.
 #[derive(Debug)]
 pub struct Directory(File);
