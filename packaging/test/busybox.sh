@@ -4,6 +4,7 @@
 # runs at boot.
 
 group_busybox() {
+    local status
     container_possible "BusyBox" || return 0
 
     # BusyBox init without an inittab runs /etc/init.d/rcS.
@@ -12,6 +13,44 @@ group_busybox() {
     printf '#!/bin/sh\nhostname bb\nexit 0\n' >"$RUN/bb-plain/etc/init.d/rcS"
     chmod 755 "$RUN/bb-plain/etc/init.d/rcS"
     busybox_cases "BusyBox init without inittab" bb-plain 'starts at boot by lines in /etc/init.d/rcS'
+
+    # A file system that is read-only, one that is full.
+    container_boot "$RUN/bb-plain" || { fail "BusyBox: boot" "the container did not come up"; return 0; }
+    listing >"$RUN/before.txt"
+    inside mount -o remount,bind,ro /
+    refused_check "a read-only root" 'cannot make /usr/local/bin/.pi-monitor-deploy: is the file system read-only?'
+    inside mount -o remount,bind,rw /
+    inside dd if=/dev/zero of=/root/ballast bs=1024k 2>/dev/null
+    refused_check "a full file system" 'only [0-9]* kB free'
+    inside rm /root/ballast
+
+    # Another way of starting at boot than at the last installation.
+    deploy_inside --binary "$NATIVE" || true
+    container_stop
+    printf '::sysinit:/etc/init.d/rcS\n' >"$RUN/bb-plain/etc/inittab"
+    container_boot "$RUN/bb-plain" && wait_answering "$FIRST_VERSION" 20
+    status=0
+    PI_FLAGS='--no-such-flag' deploy_inside --binary "$RUN/second" || status=$?
+    if [ $status = 1 ] && [ "$(answering)" = "$FIRST_VERSION" ] && grep -q 'pi-monitor-service start' "$RUN/bb-plain/etc/init.d/rcS" && ! grep -q pi-monitor "$RUN/bb-plain/etc/inittab"; then
+        pass "BusyBox init gets an inittab: broken" "started from rcS as before"
+    else
+        fail "BusyBox init gets an inittab: broken" "status $status, '$(answering)' answers: $(deploy_words)"
+    fi
+    if deploy_inside --binary "$RUN/second" && [ "$(answering)" = "$SECOND_VERSION" ] && ! grep -q pi-monitor "$RUN/bb-plain/etc/init.d/rcS" &&
+        grep -q '^::respawn:.*pi-monitor-service run$' "$RUN/bb-plain/etc/inittab"; then
+        pass "BusyBox init gets an inittab" "the lines moved there from rcS"
+    else
+        fail "BusyBox init gets an inittab" "'$(answering)' answers: $(deploy_words)"
+    fi
+    deploy_inside --uninstall || true
+    rm -f "$RUN/bb-plain/etc/inittab"
+    listing >"$RUN/after.txt"
+    if cmp -s "$RUN/before.txt" "$RUN/after.txt"; then
+        pass "BusyBox init gets an inittab: uninstall" "all as before"
+    else
+        fail "BusyBox init gets an inittab: uninstall" "$(diff "$RUN/before.txt" "$RUN/after.txt" | head -n 5 | tr '\n' '|')"
+    fi
+    container_stop
 
     # Buildroot: rcS runs the scripts S??*.
     tree_busybox "$RUN/bb-sdir"
@@ -56,6 +95,16 @@ group_busybox() {
         fail "login profile: uninstall" "$(deploy_words)"
     fi
     container_stop
+}
+
+refused_check() { # NAME PATTERN
+    local status=0
+    deploy_inside --binary "$NATIVE" || status=$?
+    if [ $status = 1 ] && grep -q "$2" "$RUN/deploy.txt" && ! inside test -e /usr/local; then
+        pass "BusyBox: $1" "$(grep -o "$2" "$RUN/deploy.txt"); nothing is changed"
+    else
+        fail "BusyBox: $1" "status $status: $(deploy_words)"
+    fi
 }
 
 busybox_cases() { # LABEL TREE ENTRY

@@ -42,9 +42,9 @@ debian_mirror() {
 
 # Every root is a file system of its own: boot scripts remount "/", and that
 # must not be the one of this host.
-root_of_its_own() { # DIR
+root_of_its_own() { # DIR SIZE
     mkdir -p "$1"
-    mount -t tmpfs -o size=1500m,mode=755 "pi-monitor-${1##*/}" "$1" || return 1
+    mount -t tmpfs -o "size=$2,mode=755" "pi-monitor-${1##*/}" "$1" || return 1
     ROOTS="$1 $ROOTS"
 }
 
@@ -77,7 +77,7 @@ tree_debian() { # KIND DIR
         rm -rf "$base"/var/cache/apt/archives/*.deb "$base"/var/lib/apt/lists/*
         : >"$base.ready"
     fi
-    root_of_its_own "$2"
+    root_of_its_own "$2" 1500m
     cp -a "$base/." "$2/"
     echo pi-test >"$2/etc/hostname"
     printf '127.0.0.1 localhost\n127.0.1.1 pi-test\n' >"$2/etc/hosts"
@@ -95,7 +95,7 @@ tree_busybox() { # DIR
         }
         cp "$RUN/bb/bin/busybox" "$busybox"
     fi
-    root_of_its_own "$1"
+    root_of_its_own "$1" 32m
     mkdir -p "$1"/{bin,sbin,dev,etc/init.d,proc,sys,run,tmp,root,usr/bin,usr/sbin}
     cp "$busybox" "$1/bin/busybox"
     chroot "$1" /bin/busybox --install -s
@@ -184,7 +184,7 @@ SSH
 deploy_inside() {
     local status=0
     [ -x "$RUN/fake/ssh" ] || fake_ssh
-    PATH="$RUN/fake:$PATH" CONTAINER_LEADER=$LEADER PI_HOST=container PI_URL=http://127.0.0.1:9 PI_TIMEOUT=${PI_TIMEOUT-20} \
+    PATH="$RUN/fake:$PATH" CONTAINER_LEADER=$LEADER PI_HOST=container PI_URL=http://127.0.0.1:9 PI_TIMEOUT=${PI_TIMEOUT-12} \
         timeout -k 5 200 "$REPOSITORY/scripts/deploy.sh" "$@" >"$RUN/deploy.txt" 2>&1 </dev/null || status=$?
     { echo "deploy.sh $*"; cat "$RUN/deploy.txt"; } >>"$RUN/deploy-all.log"
     return $status

@@ -325,6 +325,25 @@ remove_entry() {
     return 0
 }
 
+# Ends the agent for good: nothing is left that would start it again.
+end_with_entry() {
+    case $KIND in
+        inittab | sysvinit)
+            remove_entry
+            # init forgets the line in its own time, and may have started one more.
+            for _ in 1 2 3; do
+                sleep 1
+                end_own_pids
+                if [ -z "$(own_pids)" ]; then break; fi
+            done
+            ;;
+        *)
+            stop_agent
+            remove_entry
+            ;;
+    esac
+}
+
 start_agent() { # ends one that runs, too
     case $KIND in
         systemd)
@@ -544,7 +563,8 @@ cmd_stage() {
 
 # Takes away what stage has made.
 abandon() {
-    made=$(cat "$STAGE/made" 2>/dev/null)
+    # On a full file system the note may be empty.
+    made="$MADE $(cat "$STAGE/made" 2>/dev/null)"
     rm -rf "$STAGE"
     for directory in $made; do rmdir "$directory" 2>/dev/null; done
     return 0
@@ -606,8 +626,10 @@ put_back() {
         say "all is removed again: there was no version before"
         return
     fi
+    if [ -e "$STAGE/other-kind" ]; then end_with_entry; fi
     mv -f "$BIN.old" "$BIN" || bad=1
     restore_kept || bad=1
+    load_entry
     if [ "$was_running" = yes ]; then
         start_agent
         if [ $bad = 0 ] && prove "$old_version"; then
@@ -643,7 +665,9 @@ cmd_install() {
     # A boot entry of another kind, from an earlier install under another init.
     entry=$(boot_entry)
     if [ "${entry%% *}" != "$before" ]; then
-        remove_entry
+        keep "$FILE"
+        end_with_entry
+        : >"$STAGE/other-kind"
         KIND=${entry%% *} FILE=${entry#* }
     fi
 
@@ -748,21 +772,7 @@ cmd_rollback() {
 
 # Ends the agent and removes every file and directory that install has made.
 remove_all() {
-    case $KIND in
-        inittab | sysvinit)
-            remove_entry
-            # init forgets the line in its own time, and may have started one more.
-            for _ in 1 2 3; do
-                sleep 1
-                end_own_pids
-                if [ -z "$(own_pids)" ]; then break; fi
-            done
-            ;;
-        *)
-            stop_agent
-            remove_entry
-            ;;
-    esac
+    end_with_entry
     made="$(cat "$LIB/made" "$STAGE/made" 2>/dev/null)
 $MADE"
     rm -f "$BIN" "$BIN.old" "$CONF" /run/pi-monitor.pid /var/run/pi-monitor.pid /tmp/pi-monitor.pid
