@@ -178,7 +178,8 @@ impl Collect for Disk {
             if answer.is_some_and(|stat| stat.blocks == 0) {
                 continue;
             }
-            let labels = [mounts.bytes(&mount.device), mounts.mountpoint(mount), mounts.bytes(&mount.fstype)];
+            let mountpoint = mounts.mountpoint(mount).unwrap_or_default();
+            let labels = [mounts.bytes(&mount.device), mountpoint, mounts.bytes(&mount.fstype)];
             out.row(&FILESYSTEMS, labels, values(answer, mount.read_only));
         }
         self.fault.take().map_or(Ok(()), Err)
@@ -215,10 +216,10 @@ struct Mount {
     parent: u64,
     /// The device's number, major in the upper half. Each filesystem has its own, also those without a device.
     number: u64,
-    /// Whether all of the filesystem is mounted here, not one of its directories.
-    whole: bool,
+    /// The directory of the filesystem that is mounted here.
+    directory: Range<usize>,
     device: Range<usize>,
-    /// The mount point behind `--path.rootfs`, with a NUL byte at its end.
+    /// `--path.rootfs`, the mount point, and a NUL byte.
     path: Range<usize>,
     fstype: Range<usize>,
     /// Whether the filesystem itself is read-only. A mount can be so while its filesystem is not, as in the agent's own view of
@@ -236,6 +237,9 @@ struct Mounts {
     names: Vec<u8>,
     /// How much of every path is `--path.rootfs`.
     root: usize,
+    /// Whether the mount table itself tells mounts below `--path.rootfs`, as in a container that the machine's files are mounted
+    /// into. They alone are the machine's then. Otherwise the table is another one's, and all of it is behind that path.
+    inside: bool,
     /// Places in `all` by mount number, and in a second use by parent and mount point.
     order: Vec<usize>,
 }
@@ -250,14 +254,15 @@ impl Mounts {
         &self.names[range.clone()]
     }
 
-    /// Where the mount is, behind `--path.rootfs`.
+    /// Where the agent finds the mount.
     fn path(&self, mount: &Mount) -> &CStr {
-        CStr::from_bytes_with_nul(self.bytes(&mount.path)).unwrap_or(c"/")
+        let start = mount.path.start + if self.inside { self.root } else { 0 };
+        CStr::from_bytes_with_nul(&self.names[start..mount.path.end]).unwrap_or(c"/")
     }
 
-    /// Where the mount is for the programs of the machine.
-    fn mountpoint(&self, mount: &Mount) -> &[u8] {
-        mountpoint(&self.names, self.root, mount)
+    /// Where the mount is for the programs of the machine; `None` if it is not the machine's.
+    fn mountpoint(&self, mount: &Mount) -> Option<&[u8]> {
+        machines_mountpoint(&self.names, self.root, self.inside, mount)
     }
 
     /// The mounts that are to be told.
@@ -285,6 +290,9 @@ impl Mounts {
         if self.all.is_empty() {
             first.note(Bad::missing("a mount"));
         }
+        let Mounts { all, names, .. } = self;
+        let below = |mount| machines_mountpoint(names, root.len(), true, mount).is_some();
+        self.inside = !root.is_empty() && all.iter().any(below);
         first.result()
     }
 
@@ -295,7 +303,7 @@ impl Mounts {
         let number = words.next()?;
         let colon = number.iter().position(|&byte| byte == b':')?;
         let number = uint(&number[..colon])? << 32 | uint(&number[colon + 1..])?;
-        let whole = words.next()? == b"/";
+        let directory = words.next()?;
         let mountpoint = words.next()?;
         let _view_options = words.next()?;
         words.by_ref().find(|&word| word == b"-")?;
@@ -317,7 +325,7 @@ impl Mounts {
             id,
             parent,
             number,
-            whole,
+            directory: store(directory, b"", b""),
             device: store(device_text, b"", b""),
             path: store(mountpoint, root, b"\0"),
             fstype: store(fstype_text, b"", b""),
@@ -331,14 +339,14 @@ impl Mounts {
 
     /// Marks what a path cannot reach because another mount lies over it, and what may hang because a parent may.
     fn find_hidden(&mut self) {
-        let Mounts { all, names, root, order } = self;
+        let Mounts { all, names, root, inside: _, order } = self;
         let point = |mount: &Mount| mountpoint(names, *root, mount);
         // Of two mounts in one parent, one at /mnt and one at /mnt/a, the first was mounted later and hides the second, which
         // would otherwise be in the first. Sorted with the slash before all other bytes, what is below a path follows it.
         order.clear();
         order.extend(0..all.len());
         order.sort_unstable_by(|&a, &b| {
-            let key = |place: usize| point(&all[place]).iter().map(|&byte| if byte == b'/' { 0 } else { byte });
+            let key = |place: usize| path_order(point(&all[place]));
             all[a].parent.cmp(&all[b].parent).then_with(|| key(a).cmp(key(b))).then(a.cmp(&b))
         });
         let mut over: Option<usize> = None;
@@ -393,26 +401,59 @@ impl Mounts {
     /// Chooses what is told: what can be reached, has space of its own, `wanted` (mount point, type) agrees to, and is not told
     /// already by another mount of the same filesystem.
     fn select(&mut self, wanted: impl Fn(&[u8], &[u8]) -> bool) {
-        let Mounts { all, names, root, order } = self;
+        let Mounts { all, names, root, inside, order } = self;
+        let machines = |mount: &Mount| machines_mountpoint(names, *root, *inside, mount);
         for mount in all.iter_mut() {
             let fstype = &names[mount.fstype.clone()];
-            mount.selected =
-                !mount.hidden && !PSEUDO.contains(&fstype) && wanted(mountpoint(names, *root, mount), fstype);
+            let mountpoint = machines(mount).filter(|_| !mount.hidden && !PSEUDO.contains(&fstype));
+            mount.selected = mountpoint.is_some_and(|mountpoint| wanted(mountpoint, fstype));
         }
-        // Bind mounts: like `df`, tell a filesystem once where it is mounted as a whole, and leave out its directories.
-        order.sort_unstable_by_key(|&place| (all[place].number, !all[place].selected, !all[place].whole, place));
-        let mut told = None;
+        // Bind mounts: a directory of a filesystem is not told beside a mount that holds it too. Sorted like the mount points
+        // above, what is below a directory follows it.
+        let directory = |mount: &Mount| &names[mount.directory.clone()];
+        order.sort_unstable_by(|&a, &b| {
+            let (one, other) = (&all[a], &all[b]);
+            let key = |mount| path_order(directory(mount));
+            let groups = (one.number, !one.selected).cmp(&(other.number, !other.selected));
+            groups.then_with(|| key(one).cmp(key(other))).then(a.cmp(&b))
+        });
+        let mut told: Option<usize> = None;
         for &place in order.iter() {
-            match told {
-                Some(number) if number == all[place].number => all[place].selected = false,
-                _ => told = (all[place].selected && all[place].whole).then_some(all[place].number),
+            let mount = &all[place];
+            let covered = told.map(|told| &all[told]).is_some_and(|told| {
+                told.number == mount.number
+                    && (directory(told) == directory(mount) || is_below(directory(mount), directory(told)))
+            });
+            if !covered {
+                told = mount.selected.then_some(place);
+            } else if mount.selected && machines(mount) != Some(b"/") {
+                all[place].selected = false;
             }
         }
     }
 }
 
+/// The mount point as the mount table has it.
 fn mountpoint<'a>(names: &'a [u8], root: usize, mount: &Mount) -> &'a [u8] {
     &names[mount.path.start + root..mount.path.end - 1]
+}
+
+/// The mount point as the machine's programs know it; `None` if the table is a container's, and the mount is not below the
+/// `root` bytes of `--path.rootfs` that every path begins with.
+fn machines_mountpoint<'a>(names: &'a [u8], root: usize, inside: bool, mount: &Mount) -> Option<&'a [u8]> {
+    let point = mountpoint(names, root, mount);
+    if !inside {
+        return Some(point);
+    }
+    match point.strip_prefix(&names[mount.path.start..mount.path.start + root])? {
+        b"" => Some(b"/"),
+        below => below.starts_with(b"/").then_some(below),
+    }
+}
+
+/// A path's bytes with the slash before all others, so that what is below a path follows it at once when paths are sorted.
+fn path_order(path: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    path.iter().map(|&byte| if byte == b'/' { 0 } else { byte })
 }
 
 /// The place of mount number `id`, by binary search in `order`.
@@ -440,7 +481,7 @@ mod tests {
         mounts.parse(text, b"/root").unwrap();
         mounts.find_hidden();
         mounts.select(|_, _| true);
-        mounts.selected().map(|mount| (mounts.mountpoint(mount).to_vec(), mount.local)).collect()
+        mounts.selected().map(|mount| (mounts.mountpoint(mount).unwrap().to_vec(), mount.local)).collect()
     }
 
     fn names(text: &[u8]) -> Vec<String> {
@@ -513,6 +554,40 @@ mod tests {
         mounts.find_hidden();
         mounts.select(|mountpoint, _| mountpoint != b"/" && mountpoint != b"/mnt/again");
         assert_eq!(mounts.selected().next().map(|mount| mount.id), Some(2));
+    }
+
+    #[test]
+    fn directories_of_a_told_directory_are_not_told() {
+        // A service manager gives the agent a private /tmp; the root is a subvolume, or a container's directory.
+        let text = b"1 0 0:40 /@ / rw - btrfs /dev/sda2 rw
+2 1 0:40 /@home /home rw - btrfs /dev/sda2 rw
+3 1 0:40 /@/var/tmp/private/tmp /var/tmp rw - btrfs /dev/sda2 rw
+";
+        assert_eq!(names(text), ["/", "/home"]);
+        // The root is told, whatever else holds it.
+        let text = b"1 0 8:1 /deploy/one / rw - ext4 /dev/sda1 rw
+2 1 8:1 / /sysroot ro - ext4 /dev/sda1 rw
+3 1 8:1 /deploy/var /var rw - ext4 /dev/sda1 rw
+";
+        assert_eq!(names(text), ["/", "/sysroot"]);
+    }
+
+    #[test]
+    fn in_a_container_the_machines_mounts_are_those_below_rootfs() {
+        let text = b"1 0 0:50 / / rw - overlay overlay rw
+2 1 0:51 / /etc/hosts rw - ext4 /dev/sda9 rw
+3 1 8:2 / /root ro - ext4 /dev/sda2 rw
+4 3 8:1 / /root/boot/firmware ro - vfat /dev/sda1 rw
+5 1 8:7 / /rootless rw - ext4 /dev/sda7 rw
+";
+        assert_eq!(names(text), ["/", "/boot/firmware"]);
+        let mut mounts = Mounts::default();
+        mounts.parse(text, b"/root").unwrap();
+        assert_eq!((mounts.path(&mounts.all[2]), mounts.path(&mounts.all[3])), (c"/root", c"/root/boot/firmware"));
+        // A table without such mounts is the machine's own, seen from elsewhere.
+        let text = b"1 0 8:2 / / rw - ext4 /dev/sda2 rw\n";
+        mounts.parse(text, b"/root").unwrap();
+        assert_eq!((mounts.path(&mounts.all[0]), mounts.mountpoint(&mounts.all[0])), (c"/root/", Some(&b"/"[..])));
     }
 
     #[test]
