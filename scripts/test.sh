@@ -47,7 +47,7 @@ monitoring  |full |  480|python3:python3 curl:curl ?node:nodejs ?npm:npm       |
 build       |full | 2400|                                                     |static binaries for all targets, verified, within the budget
 smoke       |full |  600|curl:curl qemu-aarch64-static:qemu-user-static ?promtool=prometheus|each of them serves on an emulated CPU of its kind
 pi3a        |full | 1500|qemu-system-aarch64:qemu-system-arm curl:curl jq:jq cpio:cpio depmod:kmod dtc:device-tree-compiler sfdisk:fdisk mke2fs:e2fsprogs ssh:openssh-client openssl:openssl|the binary and scripts/deploy.sh on an emulated Pi 3A+
-packaging   |named| 1200|?debootstrap:debootstrap ?systemd-nspawn:systemd-container curl:curl jq:jq|unit, Debian package and deployment, with real init systems in containers
+packaging   |full | 1200|?debootstrap:debootstrap ?systemd-nspawn:systemd-container curl:curl jq:jq|unit, Debian package and deployment, with real init systems in containers
 bare        |named| 3600|debootstrap:debootstrap curl:curl git:git             |scripts/run.sh and scripts/test.sh in a bare Debian root
 '
 
