@@ -3,7 +3,7 @@
 use pi_monitor::agent::{Agent, Machine};
 use pi_monitor::cli::{self, Command, Options};
 use pi_monitor::format::{self, Format};
-use pi_monitor::{log, sandbox, server};
+use pi_monitor::{log, sandbox, server, sys};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,6 +36,7 @@ fn run(options: &Options) -> Result<(), String> {
         Command::Version => return write(cli::version().as_bytes()),
         Command::Serve | Command::Print => {}
     }
+    sys::log_without_waiting();
     sandbox::enter(options)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
