@@ -120,6 +120,11 @@ impl Source {
         }
     }
 
+    /// Whether a mount table, read before, may have another text now.
+    pub fn has_news(&self) -> bool {
+        self.file.as_ref().is_none_or(|file| !self.original || sys::has_news(file))
+    }
+
     /// The text that the last [`Source::read`] returned; empty if that failed.
     pub fn text(&self) -> &[u8] {
         &self.buffer[..self.length]

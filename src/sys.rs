@@ -25,13 +25,15 @@ pub struct FsStat {
     pub blocks_available: u64,
     pub files: u64,
     pub files_free: u64,
+    /// Whether nothing can be written where it was asked: the filesystem is read-only, or only this mount of it.
+    pub no_writes: bool,
 }
 
 impl FsStat {
-    /// The bytes in which a statistic travels between processes on this machine.
+    /// The bytes in which the numbers travel between processes on this machine.
     pub fn to_bytes(self) -> [u8; 48] {
         let mut bytes = [0; 48];
-        let FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free } = self;
+        let FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free, no_writes: _ } = self;
         let numbers = [block_size, blocks, blocks_free, blocks_available, files, files_free];
         for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_ne_bytes());
@@ -39,14 +41,14 @@ impl FsStat {
         bytes
     }
 
-    /// Takes back [`FsStat::to_bytes`].
+    /// Takes back [`FsStat::to_bytes`]; `no_writes` is not told.
     pub fn from_bytes(bytes: &[u8; 48]) -> Self {
         let mut numbers = [0; 6];
         for (number, place) in numbers.iter_mut().zip(bytes.chunks_exact(8)) {
             *number = u64::from_ne_bytes(place.try_into().unwrap_or_default());
         }
         let [block_size, blocks, blocks_free, blocks_available, files, files_free] = numbers;
-        FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free }
+        FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free, no_writes: false }
     }
 }
 
@@ -70,6 +72,7 @@ pub fn statvfs(path: &CStr) -> io::Result<FsStat> {
         blocks_available: stat.f_bavail as u64,
         files: stat.f_files as u64,
         files_free: stat.f_ffree as u64,
+        no_writes: stat.f_flag as u64 & libc::ST_RDONLY as u64 != 0,
     })
 }
 
@@ -102,6 +105,17 @@ pub fn is_made_by_kernel(file: &File) -> bool {
     #[allow(clippy::unnecessary_cast, reason = "the field's type differs between targets")]
     let kind = stat.f_type as u64;
     kind == PROC_SUPER_MAGIC || kind == SYSFS_MAGIC
+}
+
+/// Whether the mount table behind a descriptor of procfs has changed since this was last asked about that descriptor, or since
+/// it was opened; also if that cannot be told.
+///
+/// `mounts_poll` in `fs/proc_namespace.c` says so with an exceptional condition, once for each descriptor.
+pub fn has_news(mounts: &File) -> bool {
+    let mut asked = libc::pollfd { fd: mounts.as_raw_fd(), events: libc::POLLPRI, revents: 0 };
+    // SAFETY: one pollfd is handed over, and a time of 0 keeps it from waiting.
+    let ready = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    ready != 0
 }
 
 /// A directory that is kept open and listed again and again without allocations.
@@ -581,8 +595,15 @@ mod tests {
 
     #[test]
     fn statistics_travel_as_bytes() {
-        let stat =
-            FsStat { block_size: 1, blocks: 2, blocks_free: 3, blocks_available: 4, files: 5, files_free: u64::MAX };
+        let stat = FsStat {
+            block_size: 1,
+            blocks: 2,
+            blocks_free: 3,
+            blocks_available: 4,
+            files: 5,
+            files_free: u64::MAX,
+            no_writes: false,
+        };
         assert_eq!(FsStat::from_bytes(&stat.to_bytes()), stat);
     }
 

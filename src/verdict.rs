@@ -637,6 +637,7 @@ mod tests {
         blocks_available: 900,
         files: 1000,
         files_free: 900,
+        no_writes: false,
     };
 
     /// A machine whose files tests write, with an agent on it.

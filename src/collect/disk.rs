@@ -5,6 +5,10 @@
 //! that another one hides, and to know which mounts cannot hang. `statvfs()` on a local filesystem whose every parent is
 //! local is answered from memory and asked right here; any other may hang for as long as its server, or the program behind it,
 //! likes and is asked by [`RemoteStat`](crate::background::RemoteStat).
+//!
+//! The kernel says when a mount came, went or got other options, so the table is read again only then. It does not say when a
+//! filesystem turns read-only after an error, or in another mount namespace. `statvfs()` tells in most cases; at the latest
+//! the table is read again after half a minute.
 
 use super::{Collect, Context, Registration, Setup, StatFs, check_pattern};
 use crate::cli::Flag;
@@ -18,6 +22,10 @@ use crate::text::{lines, uint, unescape_octal, words};
 use std::ffi::CStr;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+/// For how long the kernel's word is taken that the mount table has not changed.
+const TRUSTED_FOR: Duration = Duration::from_secs(30);
 
 static FILESYSTEMS: Table<3, 8> = Table::new(
     Place::List("filesystems"),
@@ -129,6 +137,8 @@ struct Disk {
     /// `--path.rootfs`, without a slash at its end.
     root: Vec<u8>,
     mounts: Mounts,
+    /// When the table was read, in time since boot; `None` if that went wrong.
+    read_at: Option<Duration>,
     fault: Option<Fault>,
 }
 
@@ -139,21 +149,19 @@ impl Disk {
             root.pop();
         }
         Disk {
-            mountinfo: setup.proc("self/mountinfo"),
+            mountinfo: setup.proc("self/mountinfo").with_long_lines(),
             statfs: setup.statfs,
             mount_points: setup.pattern(&MOUNT_POINTS_EXCLUDE),
             types: setup.pattern(&FS_TYPES_EXCLUDE),
             root,
             mounts: Mounts::default(),
+            read_at: None,
             fault: None,
         }
     }
-}
 
-impl Collect for Disk {
-    /// Reads the mount table and asks for what may hang.
-    fn prepare(&mut self, context: &mut Context<'_>) {
-        let Disk { mountinfo, statfs: _, mount_points, types, root, mounts, fault } = self;
+    fn read_table(&mut self, now: Duration) {
+        let Disk { mountinfo, statfs: _, mount_points, types, root, mounts, read_at, fault } = self;
         let parsed = mountinfo.read().map(|text| mounts.parse(text, root));
         *fault = match parsed {
             Ok(Ok(())) => None,
@@ -163,18 +171,49 @@ impl Collect for Disk {
                 Some(unread)
             }
         };
+        *read_at = fault.is_none().then_some(now);
         mounts.find_hidden();
         mounts.select(|mountpoint, fstype| !types.matches(fstype) && !mount_points.matches(mountpoint));
+    }
+
+    /// Asks for the size of what cannot hang. Tells whether one can be written to now that could not when the table was read, or
+    /// the other way round.
+    fn ask(&mut self) -> bool {
+        let Mounts { all, names, root, inside, .. } = &mut self.mounts;
+        let mut turned = false;
+        for mount in all.iter_mut().filter(|mount| mount.selected && mount.local) {
+            mount.answer = (self.statfs)(path(names, *root, *inside, mount)).ok();
+            if let Some(stat) = mount.answer {
+                turned |= *mount.no_writes.get_or_insert(stat.no_writes) != stat.no_writes;
+            }
+        }
+        turned
+    }
+}
+
+impl Collect for Disk {
+    /// Reads the mount table and asks for what may hang.
+    fn prepare(&mut self, context: &mut Context<'_>) {
+        let now = context.moment.since_boot;
+        let trusted = self.read_at.is_some_and(|read_at| now.saturating_sub(read_at) < TRUSTED_FOR);
+        // Asked in any case: the answer is about the time since the last question.
+        if self.mountinfo.has_news() || !trusted {
+            self.read_table(now);
+        }
+        let mounts = &self.mounts;
         for mount in mounts.selected().filter(|mount| !mount.local) {
             context.remote.want(mounts.path(mount));
         }
     }
 
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        if self.ask() {
+            self.read_table(context.moment.since_boot);
+            self.ask();
+        }
         let mounts = &self.mounts;
         for mount in mounts.selected() {
-            let path = mounts.path(mount);
-            let answer = if mount.local { (self.statfs)(path).ok() } else { context.remote.answer(path) };
+            let answer = if mount.local { mount.answer } else { context.remote.answer(mounts.path(mount)) };
             if answer.is_some_and(|stat| stat.blocks == 0) {
                 continue;
             }
@@ -188,7 +227,8 @@ impl Collect for Disk {
 
 /// Used, free and available as `df` counts them: free includes root's reserve, available does not.
 fn values(answer: Option<FsStat>, read_only: bool) -> [Value; 8] {
-    let Some(FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free }) = answer else {
+    let Some(FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free, no_writes: _ }) = answer
+    else {
         let mut values = [Value::ABSENT; 8];
         values[6] = read_only.into();
         values[7] = true.into();
@@ -228,6 +268,10 @@ struct Mount {
     local: bool,
     hidden: bool,
     selected: bool,
+    /// What `statvfs()` said first after the table was read.
+    no_writes: Option<bool>,
+    /// What it said last.
+    answer: Option<FsStat>,
 }
 
 /// The mount table; cleared and refilled with its capacity kept.
@@ -256,8 +300,7 @@ impl Mounts {
 
     /// Where the agent finds the mount.
     fn path(&self, mount: &Mount) -> &CStr {
-        let start = mount.path.start + if self.inside { self.root } else { 0 };
-        CStr::from_bytes_with_nul(&self.names[start..mount.path.end]).unwrap_or(c"/")
+        path(&self.names, self.root, self.inside, mount)
     }
 
     /// Where the mount is for the programs of the machine; `None` if it is not the machine's.
@@ -333,6 +376,8 @@ impl Mounts {
             local: LOCAL.contains(&fstype_text) || PSEUDO.contains(&fstype_text),
             hidden: false,
             selected: false,
+            no_writes: None,
+            answer: None,
         });
         Some(())
     }
@@ -433,6 +478,12 @@ impl Mounts {
     }
 }
 
+/// See [`Mounts::path`].
+fn path<'a>(names: &'a [u8], root: usize, inside: bool, mount: &Mount) -> &'a CStr {
+    let start = mount.path.start + if inside { root } else { 0 };
+    CStr::from_bytes_with_nul(&names[start..mount.path.end]).unwrap_or(c"/")
+}
+
 /// The mount point as the mount table has it.
 fn mountpoint<'a>(names: &'a [u8], root: usize, mount: &Mount) -> &'a [u8] {
     &names[mount.path.start + root..mount.path.end - 1]
@@ -466,9 +517,10 @@ fn is_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/") || (directory == b"/" && !rest.is_empty()))
 }
 
-/// Whether a comma-separated list of mount options holds `ro`.
+/// Whether a filesystem's comma-separated options hold `ro`, or the word with which ext4 says, from Linux 6.15 on, that it lets
+/// nobody write after an error.
 fn is_read_only(options: &[u8]) -> bool {
-    options.split(|&byte| byte == b',').any(|option| option == b"ro")
+    options.split(|&byte| byte == b',').any(|option| option == b"ro" || option == b"emergency_ro")
 }
 
 #[cfg(test)]
@@ -605,6 +657,20 @@ mod tests {
     }
 
     #[test]
+    fn read_only_filesystems_are_known_by_their_options() {
+        for (options, expected) in [
+            ("ro", true),
+            ("ro,errors=remount-ro", true),
+            ("rw,errors=remount-ro", false),
+            ("rw,errors=remount-ro,emergency_ro", true),
+            ("rw,rota", false),
+            ("", false),
+        ] {
+            assert_eq!(is_read_only(options.as_bytes()), expected, "{options}");
+        }
+    }
+
+    #[test]
     fn bad_lines_are_named_and_the_others_stay() {
         for bad in ["x 1 8:1 / / rw - ext4 a rw", "1 1 8:1 / / rw", "1 1 8:1 / / rw - ext4", ""] {
             let mut mounts = Mounts::default();
@@ -617,8 +683,15 @@ mod tests {
 
     #[test]
     fn sizes_are_those_of_df() {
-        let stat =
-            FsStat { block_size: 4096, blocks: 1000, blocks_free: 400, blocks_available: 350, files: 0, files_free: 0 };
+        let stat = FsStat {
+            block_size: 4096,
+            blocks: 1000,
+            blocks_free: 400,
+            blocks_available: 350,
+            files: 0,
+            files_free: 0,
+            no_writes: false,
+        };
         let expected = [
             4_096_000.into(),
             2_457_600.into(),

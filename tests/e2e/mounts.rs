@@ -1,6 +1,6 @@
 //! Odd mounts on this machine's kernel, in a mount namespace of their own.
 
-use crate::agent::BINARY;
+use crate::agent::{Agent, BINARY, value};
 use crate::needs;
 use std::process::Command;
 
@@ -51,4 +51,56 @@ fn what_is_mounted_over_is_not_told() {
         mount -t tmpfs -o size=64k one upper; mkdir upper/lower; mount -t tmpfs -o size=64k two upper/lower; mount -t tmpfs -o size=64k three upper";
     let Some(names) = told_after(script) else { return };
     assert_eq!(names, ["twice", "upper"]);
+}
+
+/// The mount table is read again only when something has changed, so each kind of change has to be seen.
+#[test]
+fn what_is_mounted_changed_or_unmounted_is_told_by_the_next_scrape() {
+    let allowed = Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success());
+    if !needs("the right to mount (root)", allowed) {
+        return;
+    }
+    let dir = std::env::temp_dir().join(format!("pi-monitor-changes-{}", std::process::id()));
+    for name in ["one", "two"] {
+        std::fs::create_dir_all(dir.join(name)).unwrap();
+    }
+    let agent = Agent::spawn(Command::new("unshare").args(["--mount", "--propagation", "private", BINARY]).args([
+        "--web.listen-address=127.0.0.1:0",
+        "--collector.disable-defaults",
+        "--collector.disk",
+    ]));
+    let change = |script: &str| {
+        let pid = agent.child.id().to_string();
+        let shell = ["nsenter", "--mount", "--target", &pid, "sh", "-ec", script];
+        let status = Command::new(shell[0]).args(&shell[1..]).current_dir("/").status().unwrap();
+        assert!(status.success(), "{script}");
+        // Longer than requests share a collection.
+        std::thread::sleep(std::time::Duration::from_millis(120));
+        let text = agent.metrics();
+        ["one", "two"].map(|name| {
+            let mountpoint = dir.join(name).display().to_string();
+            let labels = format!("{{device=\"none\",mountpoint=\"{mountpoint}\",fstype=\"tmpfs\"}}");
+            value(&text, &format!("pi_disk_total_bytes{labels}"))
+                .map(|size| (size, value(&text, &format!("pi_disk_read_only{labels}")) == Some(1.0)))
+        })
+    };
+    let (one, two) = (dir.join("one").display().to_string(), dir.join("two").display().to_string());
+    assert_eq!(change("true"), [None, None]);
+    for _ in 0..2 {
+        assert_eq!(change(&format!("mount -t tmpfs -o size=64k none {one}")), [Some((65_536.0, false)), None]);
+        assert_eq!(change("true"), [Some((65_536.0, false)), None]);
+        assert_eq!(change(&format!("mount -o remount,size=128k {one}")), [Some((131_072.0, false)), None]);
+        assert_eq!(change(&format!("mount -o remount,ro {one}")), [Some((131_072.0, true)), None]);
+        assert_eq!(change("true"), [Some((131_072.0, true)), None]);
+        assert_eq!(change(&format!("mount -o remount,rw {one}")), [Some((131_072.0, false)), None]);
+        assert_eq!(change(&format!("mount --move {one} {two}")), [None, Some((131_072.0, false))]);
+        // In another namespace: of this one's mounts none changes, but the filesystem does.
+        let elsewhere =
+            |option: &str| change(&format!("unshare --mount --propagation private mount -o remount,{option} {two}"));
+        assert_eq!(elsewhere("ro"), [None, Some((131_072.0, true))]);
+        assert_eq!(elsewhere("rw"), [None, Some((131_072.0, false))]);
+        assert_eq!(change(&format!("umount {two}")), [None, None]);
+    }
+    drop(agent);
+    std::fs::remove_dir_all(dir).unwrap();
 }

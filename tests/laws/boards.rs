@@ -62,7 +62,7 @@ fn statfs(path: &CStr) -> io::Result<FsStat> {
     let [_bsize, block_size, blocks, blocks_free, blocks_available, files, files_free] = numbers[..] else {
         panic!("{}: {}", Path::new(tree).display(), line.escape_ascii());
     };
-    Ok(FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free })
+    Ok(FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free, no_writes: false })
 }
 
 /// Runs a future to its end.
