@@ -243,16 +243,23 @@ pub struct Value {
 }
 
 impl Value {
+    /// The most bytes that a number takes as text.
+    pub const LONGEST: usize = 24;
+    /// The most places behind the point.
+    const MOST_PLACES: u8 = 20;
+
     /// No value: the sample is left out of every output.
     pub const ABSENT: Value = Value { digits: 0, places: 0, negative: false, present: false };
 
-    /// `digits` divided by 10 to the power of `places`.
+    /// `digits` divided by 10 to the power of `places`, which are 20 at most.
     pub const fn decimal(digits: u64, places: u8) -> Self {
+        debug_assert!(places <= Value::MOST_PLACES);
         Value { digits, places, negative: false, present: true }
     }
 
     /// Like [`Value::decimal`] for numbers that may be below zero.
     pub const fn signed(digits: i64, places: u8) -> Self {
+        debug_assert!(places <= Value::MOST_PLACES);
         Value { digits: digits.unsigned_abs(), places, negative: digits < 0, present: true }
     }
 
@@ -281,20 +288,23 @@ impl Value {
 
     /// Appends the number as decimal text, without trailing zeros behind the point; nothing if absent.
     pub fn write(self, out: &mut Vec<u8>) {
-        if !self.present {
-            return;
+        if self.present {
+            let mut text = [0; Value::LONGEST];
+            let length = self.put(&mut text);
+            out.extend_from_slice(&text[..length]);
         }
-        if self.negative && self.digits != 0 {
-            out.push(b'-');
-        }
+    }
+
+    /// Puts the number's text in front of `out`, and anything behind it. Returns the text's length.
+    pub fn put(self, out: &mut [u8; Value::LONGEST]) -> usize {
         let (mut digits, mut places) = (self.digits, self.places);
         while places > 0 && digits % 10 == 0 {
             digits /= 10;
             places -= 1;
         }
-        // The longest u64 has 20 digits; a fraction may need leading zeros and the point.
-        let mut text = [b'0'; 40];
-        let mut at = text.len();
+        // The text ends in the middle, so that what is copied always has the same length, which takes the fewest instructions.
+        let mut text = [0; 2 * Value::LONGEST];
+        let mut at = Value::LONGEST;
         if places > 0 {
             for _ in 0..places {
                 at -= 1;
@@ -304,17 +314,24 @@ impl Value {
             at -= 1;
             text[at] = b'.';
         }
-        while digits >= 10 {
+        while digits >= 100 {
             at -= 2;
             text[at..at + 2].copy_from_slice(&PAIRS[(digits % 100) as usize]);
             digits /= 100;
         }
-        // An odd number of digits has one left; zero is told if there is nothing else in front of the point.
-        if digits > 0 || at == text.len() || text[at] == b'.' {
+        if digits >= 10 {
+            at -= 2;
+            text[at..at + 2].copy_from_slice(&PAIRS[digits as usize]);
+        } else {
             at -= 1;
             text[at] = b'0' + digits as u8;
         }
-        out.extend_from_slice(&text[at..]);
+        if self.negative && self.digits != 0 {
+            at -= 1;
+            text[at] = b'-';
+        }
+        out.copy_from_slice(&text[at..at + Value::LONGEST]);
+        Value::LONGEST - at
     }
 }
 
@@ -382,6 +399,8 @@ mod tests {
             (Value::decimal(u64::MAX, 0), "18446744073709551615"),
             (Value::decimal(u64::MAX, 2), "184467440737095516.15"),
             (Value::decimal(7, 19), "0.0000000000000000007"),
+            (Value::decimal(u64::MAX, 20), "0.18446744073709551615"),
+            (Value::signed(-7, 20), "-0.00000000000000000007"),
             (Value::signed(-61, 0), "-61"),
             (Value::signed(-5, 1), "-0.5"),
             (Value::signed(0, 1), "0"),

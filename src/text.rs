@@ -25,7 +25,8 @@ pub fn find(byte: u8, text: &[u8]) -> Option<usize> {
     const TOPS: u64 = 0x8080_8080_8080_8080;
     let wanted = ONES * u64::from(byte);
     let mut at = 0;
-    while let Some(&eight) = text[at..].first_chunk() {
+    let mut rest = text;
+    while let Some((&eight, behind)) = rest.split_first_chunk() {
         // What is wanted becomes zero. Taking one from each byte reaches into the top bit of zeros first, and of none below them.
         let zeros = u64::from_le_bytes(eight) ^ wanted;
         let hits = zeros.wrapping_sub(ONES) & !zeros & TOPS;
@@ -33,8 +34,9 @@ pub fn find(byte: u8, text: &[u8]) -> Option<usize> {
             return Some(at + hits.trailing_zeros() as usize / 8);
         }
         at += 8;
+        rest = behind;
     }
-    text[at..].iter().position(|&it| it == byte).map(|rest| at + rest)
+    rest.iter().position(|&it| it == byte).map(|rest| at + rest)
 }
 
 /// The words of a line, separated by any number of spaces or tabs.
@@ -79,31 +81,38 @@ pub fn uint(word: &[u8]) -> Option<u64> {
 pub fn take_uint(rest: &mut &[u8]) -> Option<u64> {
     /// As many digits as always fit.
     const SAFE: usize = 19;
-    let mut text = *rest;
-    while let [byte, tail @ ..] = text {
-        if !is_blank(*byte) {
+    const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
+    let text = *rest;
+    let mut start = 0;
+    // Columns are filled up with spaces: eight at a time, and what is left one by one.
+    while let Some(&eight) = text[start..].first_chunk() {
+        let spaces = (u64::from_le_bytes(eight) ^ SPACES).trailing_zeros() as usize / 8;
+        start += spaces;
+        if spaces < 8 {
             break;
         }
-        text = tail;
     }
-    let word = text;
+    while start < text.len() && is_blank(text[start]) {
+        start += 1;
+    }
+    let mut end = start;
     let mut number = 0_u64;
-    while let [byte, tail @ ..] = text {
-        let digit = byte.wrapping_sub(b'0');
+    while end < text.len() {
+        let digit = text[end].wrapping_sub(b'0');
         if digit > 9 {
-            if !is_blank(*byte) {
+            if !is_blank(text[end]) {
                 return None;
             }
             break;
         }
         number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
-        text = tail;
+        end += 1;
     }
-    let length = word.len() - text.len();
+    let length = end - start;
     if length == 0 || length > SAFE {
-        number = uint(&word[..length])?;
+        number = uint(&text[start..end])?;
     }
-    *rest = text;
+    *rest = &text[end..];
     Some(number)
 }
 

@@ -6,7 +6,7 @@ use crate::fault::{Bad, Fault};
 use crate::metric::{Chart, Family, Place, Table, Unit, Value};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
-use crate::text::{find, lines, take_uint};
+use crate::text::{find, take_uint};
 
 /// A gauge in bytes.
 const fn bytes(name: &'static str, help: &'static str) -> Family {
@@ -169,9 +169,12 @@ struct Info {
 fn parse(text: &[u8]) -> (Info, Option<Bad>) {
     let mut info = Info::default();
     let mut first = None;
-    for (number, line) in lines(text) {
-        let Some(colon) = find(b':', line) else { continue };
-        let (name, mut rest) = line.split_at(colon + 1);
+    let (mut rest, mut number) = (text, 0);
+    while !rest.is_empty() {
+        number += 1;
+        let line = rest;
+        let Some(colon) = find(b':', line) else { break };
+        let (name, mut after) = line.split_at(colon + 1);
         let field = match name {
             b"MemTotal:" => &mut info.total,
             b"MemFree:" => &mut info.free,
@@ -196,18 +199,29 @@ fn parse(text: &[u8]) -> (Info, Option<Bad>) {
             b"CommitLimit:" => &mut info.commit_limit,
             b"CmaTotal:" => &mut info.cma_total,
             b"CmaFree:" => &mut info.cma_free,
-            _ => continue,
+            _ => {
+                rest = behind_line(line);
+                continue;
+            }
         };
-        let bytes = take_uint(&mut rest).and_then(|kib| kib.checked_mul(1024));
-        *field = bytes.filter(|_| rest.trim_ascii() == b"kB");
-        if field.is_none() {
-            first.get_or_insert(Bad::new(number, "a name, a number and kB", line));
+        let bytes = take_uint(&mut after).and_then(|kib| kib.checked_mul(1024));
+        // What a good line ends in is known, so its end need not be looked for.
+        if let (Some(bytes), Some(behind)) = (bytes, after.strip_prefix(b" kB\n")) {
+            (*field, rest) = (Some(bytes), behind);
+            continue;
         }
+        rest = behind_line(line);
+        first.get_or_insert(Bad::new(number, "a name, a number and kB", line[..line.len() - rest.len()].trim_ascii_end()));
     }
     if info.total.is_none() {
         first.get_or_insert(Bad::missing("MemTotal"));
     }
     (info, first)
+}
+
+/// What comes after the first line of `text`.
+fn behind_line(text: &[u8]) -> &[u8] {
+    find(b'\n', text).map_or(b"", |end| &text[end + 1..])
 }
 
 #[cfg(test)]
@@ -237,6 +251,8 @@ mod tests {
             "MemFree: 12 MB",
             "MemFree: 1 kB 2",
             "MemFree: 99999999999999999 kB",
+            "MemFree: 12 kB ",
+            "MemFree: 12\tkB",
         ] {
             let text = format!("MemTotal: 8 kB\n{bad_line}\nDirty: 4 kB\n");
             let (info, bad) = parse(text.as_bytes());

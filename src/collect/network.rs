@@ -85,9 +85,10 @@ struct Row<'a> {
 /// with eight columns for each direction. The name ends at the last colon, since alias names hold colons too; old kernels
 /// put no space behind it.
 fn parse(text: &[u8]) -> impl Iterator<Item = Result<Row<'_>, Bad>> {
-    let headings = lines(text).take(2).filter(|(_, line)| line.contains(&b'|')).count();
+    let mut lines = lines(text);
+    let headings = lines.by_ref().take(2).filter(|(_, line)| line.contains(&b'|')).count();
     let missing = (headings < 2).then(|| Err(Bad::missing("two lines of headings")));
-    let rows = lines(text).skip(2).map(|(number, line)| {
+    let rows = lines.map(|(number, line)| {
         parse_line(line).ok_or_else(|| Bad::new(number, "an interface, a colon and 16 counters", line))
     });
     missing.into_iter().chain(rows)

@@ -7,7 +7,7 @@ use crate::metric::{Chart, Family, Place, Table, Unit, Value};
 use crate::snapshot::Snapshot;
 use crate::source::{Shared, Source};
 use crate::sys::{self, Directory};
-use crate::text::{decimal, lines, uint, words};
+use crate::text::{decimal, find, lines, take_uint, uint, words};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -151,8 +151,11 @@ fn parse_stat(text: &[u8]) -> (Stat, Option<Bad>) {
     let mut stat = Stat::default();
     let mut first = None;
     for (number, line) in lines(text) {
-        let mut words = words(line);
-        let field = match words.next().unwrap_or_default() {
+        // The first two letters tell these from the CPUs' lines, of which there may be many.
+        let ([b'b' | b'p' | b'i' | b's', ..] | [b'c', b't', ..]) = line else { continue };
+        let Some(blank) = find(b' ', line) else { continue };
+        let (name, mut rest) = line.split_at(blank);
+        let field = match name {
             b"btime" => &mut stat.boot_time,
             b"procs_running" => &mut stat.running,
             b"procs_blocked" => &mut stat.blocked,
@@ -162,7 +165,7 @@ fn parse_stat(text: &[u8]) -> (Stat, Option<Bad>) {
             b"softirq" => &mut stat.softirqs,
             _ => continue,
         };
-        *field = words.next().and_then(uint);
+        *field = take_uint(&mut rest);
         if field.is_none() {
             first.get_or_insert(Bad::new(number, "a name and a number", line));
         }

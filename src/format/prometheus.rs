@@ -2,7 +2,7 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
-use crate::metric::{Family, Kind, Unit};
+use crate::metric::{Family, Kind, Unit, Value};
 use crate::snapshot::{Section, Snapshot};
 
 /// Two languages that differ in the heads of families and in the end.
@@ -29,6 +29,8 @@ struct Frame {
     text: Vec<u8>,
     /// For each sample, where the text before its value ends, and the value's place among the section's.
     samples: Vec<(usize, usize)>,
+    /// Which of the section's values are present.
+    present: Vec<bool>,
     /// [`Section::changes`] and the number of rows that it was made for.
     made_for: Option<(u64, usize)>,
 }
@@ -63,33 +65,48 @@ pub fn write(snapshot: &Snapshot, dialect: Dialect, out: &mut Vec<u8>) {
     Writer::new(dialect).write(snapshot, out);
 }
 
+/// Copies `text` to the front of `out`; returns what is behind it.
+fn copy<'a>(text: &[u8], out: &'a mut [u8]) -> &'a mut [u8] {
+    let (front, rest) = out.split_at_mut(text.len());
+    front.copy_from_slice(text);
+    rest
+}
+
 impl Frame {
     fn write(&mut self, section: &Section, dialect: Dialect, out: &mut Vec<u8>) {
         if !self.fits(section) {
             self.make(section, dialect);
         }
         let values = section.values();
+        let begin = out.len();
+        out.resize(begin + self.text.len() + self.samples.len() * Value::LONGEST, 0);
+        let mut rest = &mut out[begin..];
         let mut start = 0;
         for &(end, place) in &self.samples {
-            out.extend_from_slice(&self.text[start..end]);
-            values[place].write(out);
+            rest = copy(&self.text[start..end], rest);
             start = end;
+            // There is room for it, as was made above.
+            if let Some(room) = rest.first_chunk_mut() {
+                let length = values[place].put(room);
+                rest = &mut rest[length..];
+            }
         }
-        out.extend_from_slice(&self.text[start..]);
+        let left = copy(&self.text[start..], rest).len();
+        out.truncate(out.len() - left);
     }
 
-    /// Whether labels are the same, and the same values are present: as many, and each that the frame has a place for.
+    /// Whether labels are the same, and the same values are present.
     fn fits(&self, section: &Section) -> bool {
-        let values = section.values();
         self.made_for == Some((section.changes(), section.len()))
-            && values.iter().filter(|value| value.is_present()).count() == self.samples.len()
-            && self.samples.iter().all(|&(_, place)| values[place].is_present())
+            && section.values().iter().zip(&self.present).all(|(value, present)| value.is_present() == *present)
     }
 
     fn make(&mut self, section: &Section, dialect: Dialect) {
-        let Frame { text, samples, made_for } = self;
+        let Frame { text, samples, present, made_for } = self;
         text.clear();
         samples.clear();
+        present.clear();
+        present.extend(section.values().iter().map(|value| value.is_present()));
         *made_for = Some((section.changes(), section.len()));
         let mut column = 0;
         for family in section.head.families {
@@ -168,7 +185,7 @@ fn write_label(name: &str, text: &str, mark: &mut u8, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::{Place, Table, Value};
+    use crate::metric::{Place, Table};
     use crate::snapshot::Moment;
 
     static THINGS: Table<1, 4> = Table::new(
