@@ -211,7 +211,11 @@ fn parse(text: &[u8]) -> (Info, Option<Bad>) {
             continue;
         }
         rest = behind_line(line);
-        first.get_or_insert(Bad::new(number, "a name, a number and kB", line[..line.len() - rest.len()].trim_ascii_end()));
+        first.get_or_insert(Bad::new(
+            number,
+            "a name, a number and kB",
+            line[..line.len() - rest.len()].trim_ascii_end(),
+        ));
     }
     if info.total.is_none() {
         first.get_or_insert(Bad::missing("MemTotal"));
