@@ -29,6 +29,27 @@ static LISTEN: Flag = Flag {
     help: "Address and port to serve on; without an address, all of IPv6 and IPv4. May be given more than once.",
     check: check_address,
 };
+static ALLOWED_HOSTS: Flag = Flag {
+    name: "web.allowed-hosts",
+    value: "NAMES",
+    default: "",
+    help: "Host names to be asked by, separated by commas; *.NAME for all below one. Addresses and localhost always are. Without it, every name.",
+    check: crate::server::host::check,
+};
+static AUTH_FILE: Flag = Flag {
+    name: "web.auth-file",
+    value: "FILE",
+    default: "",
+    help: "Let in only who has one of the file's credentials, each on a line: bearer TOKEN, or basic NAME:PASSWORD. /health stays open.",
+    check: check_file,
+};
+static CONFIG_FILE: Flag = Flag {
+    name: "web.config.file",
+    value: "FILE",
+    default: "",
+    help: "Let in only the basic_auth_users of a web configuration file of Prometheus exporters. /health stays open.",
+    check: check_file,
+};
 static PROCFS: Flag = Flag {
     name: "path.procfs",
     value: "DIR",
@@ -74,7 +95,8 @@ static FORMAT: Flag = Flag {
 };
 
 /// The flags that belong to no collector.
-static FLAGS: &[&Flag] = &[&LISTEN, &PROCFS, &SYSFS, &ROOTFS, &INTERVAL, &LOG_LEVEL, &FORMAT];
+static FLAGS: &[&Flag] =
+    &[&LISTEN, &ALLOWED_HOSTS, &AUTH_FILE, &CONFIG_FILE, &PROCFS, &SYSFS, &ROOTFS, &INTERVAL, &LOG_LEVEL, &FORMAT];
 
 /// Switches for what is no collector, but just as optional: name, meaning, and whether it is on by default.
 pub static SWITCHES: [(&str, &str, bool); 2] = [
@@ -155,6 +177,11 @@ impl Options {
             sys: options.value(&SYSFS).into(),
             root: options.value(&ROOTFS).into(),
         };
+        // An empty word where a file was meant must not open the door.
+        let files = [AUTH_FILE.name, CONFIG_FILE.name];
+        if let Some((name, _)) = options.given.iter().find(|(name, value)| files.contains(name) && value.is_empty()) {
+            return Err(format!("--{name}=: wanted a file's name"));
+        }
         options.sample_interval = parse_duration(options.value(&INTERVAL))?;
         if options.command != Command::Print && options.given.iter().any(|(name, _)| *name == FORMAT.name) {
             return Err("--format goes with print: pi-monitor print --format json".to_owned());
@@ -227,6 +254,21 @@ impl Options {
         let given = self.given.iter().filter(|(name, _)| *name == LISTEN.name).map(|(_, value)| value.as_str());
         let default = !self.given.iter().any(|(name, _)| *name == LISTEN.name);
         given.chain(default.then_some(LISTEN.default))
+    }
+
+    /// The names that the agent may be asked by, separated by commas; empty for all.
+    pub fn allowed_hosts(&self) -> &str {
+        self.value(&ALLOWED_HOSTS)
+    }
+
+    /// The file of credentials; empty for none.
+    pub fn auth_file(&self) -> &str {
+        self.value(&AUTH_FILE)
+    }
+
+    /// The web configuration file; empty for none.
+    pub fn config_file(&self) -> &str {
+        self.value(&CONFIG_FILE)
     }
 
     /// How much to log.
@@ -319,6 +361,14 @@ fn check_directory(value: &str) -> Result<(), String> {
         Ok(_) => Err("not a directory".to_owned()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// That it can be opened, and the empty default.
+fn check_file(value: &str) -> Result<(), String> {
+    if value.is_empty() {
+        return Ok(());
+    }
+    std::fs::File::open(value).map(drop).map_err(|error| error.to_string())
 }
 
 /// What `--help` prints.

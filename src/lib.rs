@@ -23,6 +23,7 @@ pub mod snapshot;
 pub mod source;
 pub mod sys;
 pub mod text;
+pub mod traffic;
 pub mod verdict;
 
 /// The version that `--version`, `pi_monitor_build_info` and the HTTP proof of a deployment report.

@@ -125,7 +125,7 @@ const ALLOWED: &[u16] = calls! {
     SYS_munmap SYS_mremap SYS_brk SYS_madvise SYS_rt_sigaction SYS_rt_sigprocmask SYS_rt_sigreturn SYS_sigaltstack
     SYS_restart_syscall SYS_nanosleep SYS_clock_nanosleep SYS_clock_getres SYS_gettimeofday SYS_getrandom SYS_wait4 SYS_tgkill SYS_tkill SYS_getpid
     SYS_gettid SYS_getppid SYS_getuid SYS_geteuid SYS_getgid SYS_getegid SYS_exit SYS_exit_group SYS_set_robust_list SYS_set_tid_address SYS_uname SYS_sysinfo
-    SYS_sched_yield SYS_sched_getaffinity SYS_prlimit64 SYS_getrusage SYS_membarrier SYS_faccessat SYS_readlinkat SYS_statfs SYS_fstatfs
+    SYS_sched_yield SYS_setpriority SYS_sched_getaffinity SYS_prlimit64 SYS_getrusage SYS_membarrier SYS_faccessat SYS_readlinkat SYS_statfs SYS_fstatfs
 };
 
 /// What these processors have beside it: calls that later ones do without, and others' names for the same.

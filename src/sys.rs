@@ -222,6 +222,20 @@ pub fn videocore(device: &File, message: &mut [u32]) -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// How many files this process may have open.
+pub fn file_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: getrlimit fills `limit` or leaves it as it is.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
+/// Lets the calling thread run when nobody else wants to, or nearly so.
+pub fn be_nice() {
+    // SAFETY: setpriority only sets a number; 0 is the calling thread, whatever the manual says of processes.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
+}
+
 /// Runs `work` in a thread of its own, which leaves all signals to the others and cannot be waited for.
 ///
 /// The standard library's threads have names and stack guards, which add 20 kB to the binary.

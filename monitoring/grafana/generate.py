@@ -478,6 +478,9 @@ def machine():
               [query("process_open_fds{%s}" % PIS, "{{instance}} open files"), query("process_max_fds{%s}" % PIS, "{{instance}} allowed"),
                query("process_threads{%s}" % PIS, "{{instance}} threads")], "short",
               [dashed(" allowed$", DIM), hue(" threads$", BLUE)], width=8),
+        chart("Agent: clients", "Connections to the agent, and what it dropped or refused per minute, with the reason.",
+              [query("pi_monitor_connections{%s}" % PIS, "{{instance}} connections"),
+               query("60 * " + rate("pi_monitor_refused_total"), "{{instance}} refused: {{reason}}")], "short", [hue(" connections$", BLUE)]),
     )
 
 

@@ -11,6 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::source::{Shared, Source};
 use crate::sys::{self, Directory};
 use crate::text::{lines, uint, words};
+use crate::traffic::{self, REASONS};
 use crate::verdict::VERDICTS;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,20 @@ static SANDBOX: Table<1, 1> = Table::new(
     &[Family::gauge("pi_sandbox", "Whether this layer of the agent's self-confinement holds.", Unit::Count)],
 );
 
+static CONNECTIONS: Table<0, { 1 + REASONS.len() }> = Table::new(
+    Place::Inline,
+    &[],
+    &[
+        Family::gauge("pi_monitor_connections", "Connections that clients have to the agent.", Unit::Count),
+        Family::counter(
+            "pi_monitor_refused_total",
+            "Connections that the agent has dropped and requests that it has refused.",
+            Unit::Count,
+        )
+        .by("reason", &REASONS),
+    ],
+);
+
 static PROCESS: Table<0, 7> = Table::new(
     Place::Inline,
     &[],
@@ -54,7 +69,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "agent",
     summary: "the agent's own state and cost",
     source: "/proc/self/stat, /proc/self/limits, /proc/self/fd",
-    tables: &[VERDICTS.head(), COLLECTORS.head(), BUILD.head(), SANDBOX.head(), PROCESS.head()],
+    tables: &[VERDICTS.head(), COLLECTORS.head(), BUILD.head(), CONNECTIONS.head(), SANDBOX.head(), PROCESS.head()],
     flags: &[],
     new: |setup| Box::new(Agent::new(setup)),
 };
@@ -88,6 +103,12 @@ impl Collect for Agent {
         for (layer, holds) in sandbox::layers() {
             out.row(&SANDBOX, [layer.as_bytes()], [holds.into()]);
         }
+        let (open, refused) = traffic::counts();
+        let mut values = [Value::from(open); 1 + REASONS.len()];
+        for (value, count) in values[1..].iter_mut().zip(refused) {
+            *value = count.into();
+        }
+        out.row(&CONNECTIONS, [], values);
         let mut first = First::new();
         let process = first.keep(own.parse(parse)).unwrap_or_default();
         let max_fds = first.keep(limits.read()).and_then(parse_max_files);

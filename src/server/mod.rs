@@ -1,17 +1,30 @@
-//! The HTTP server: listeners, connections, shutdown. What a request gets is decided in [`routes`].
+//! The HTTP server: listeners, connections, shutdown. Who gets a place is decided in [`gate`], how long a connection may take for
+//! what in [`link`], who may ask in [`host`] and [`access`], and what a request gets in [`routes`].
 
+pub mod access;
+pub mod gate;
+pub mod host;
+pub mod link;
 pub mod routes;
 
 use crate::agent::Agent;
 use crate::cli::Options;
 use crate::sys;
+use access::Access;
+use gate::Gate;
+use hyper::Request;
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use link::{Link, Stream};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -20,21 +33,29 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Notify};
 
-/// How long a client may take to send a request's head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most that a request's head may hold, in bytes and in headers.
 const HEADER_BYTES: usize = 16 << 10;
 const HEADERS: usize = 64;
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: i32 = 128;
 /// How long requests in flight may take when the agent ends.
 const GRACE: Duration = Duration::from_millis(2500);
 /// How long to wait before accepting again when the system has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How long, and for how many bytes, to wait for the end of what a client sends that nobody will read: were the connection
+/// closed before, the kernel would take the answer back.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 64 << 10;
 
 /// What all connections share.
 #[derive(Debug)]
 pub struct Shared {
     pub agent: Mutex<Agent>,
-    open: Cell<usize>,
+    /// None if everybody may ask.
+    pub access: Option<Rc<Access>>,
+    /// The value of `--web.allowed-hosts`.
+    pub hosts: String,
+    gate: Gate,
     ending: Cell<bool>,
     end: Notify,
     last_closed: Notify,
@@ -44,7 +65,7 @@ pub struct Shared {
 ///
 /// # Errors
 /// One line that names the address that cannot be served on.
-pub async fn run(options: &Options, agent: Agent) -> Result<(), String> {
+pub async fn run(options: &Options, agent: Agent, access: Option<Access>) -> Result<(), String> {
     let signals = sys::signals(&[libc::SIGTERM, libc::SIGINT]).map_err(|error| format!("signals: {error}"))?;
     // Whoever closes a terminal or a pipe does not mean the agent.
     for signal in [libc::SIGHUP, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2] {
@@ -56,7 +77,9 @@ pub async fn run(options: &Options, agent: Agent) -> Result<(), String> {
     }
     let shared = Rc::new(Shared {
         agent: Mutex::new(agent),
-        open: Cell::new(0),
+        access: access.map(Rc::new),
+        hosts: options.allowed_hosts().to_owned(),
+        gate: Gate::default(),
         ending: Cell::new(false),
         end: Notify::new(),
         last_closed: Notify::new(),
@@ -73,7 +96,7 @@ pub async fn run(options: &Options, agent: Agent) -> Result<(), String> {
     shared.ending.set(true);
     shared.end.notify_waiters();
     let drained = async {
-        while shared.open.get() > 0 {
+        while shared.gate.count() > 0 {
             shared.last_closed.notified().await;
         }
     };
@@ -83,16 +106,43 @@ pub async fn run(options: &Options, agent: Agent) -> Result<(), String> {
 }
 
 /// Opens a listening socket; `:PORT` means IPv6 and IPv4, or IPv4 alone where the kernel has no IPv6.
-fn listen(address: &str) -> std::io::Result<TcpListener> {
-    let listener = match address.strip_prefix(':') {
-        Some(port) => std::net::TcpListener::bind(format!("[::]:{port}")).or_else(|error| match error.kind() {
-            std::io::ErrorKind::AddrInUse | std::io::ErrorKind::PermissionDenied => Err(error),
-            _ => std::net::TcpListener::bind(format!("0.0.0.0:{port}")),
+fn listen(address: &str) -> io::Result<TcpListener> {
+    let listener = match address.strip_prefix(':').and_then(|port| port.parse().ok()) {
+        Some(port) => bind(SocketAddr::from(([0; 8], port))).or_else(|error| match error.kind() {
+            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+            _ => bind(SocketAddr::from(([0; 4], port))),
         })?,
-        None => std::net::TcpListener::bind(address.to_socket_addrs()?.collect::<Vec<SocketAddr>>().as_slice())?,
+        None => {
+            let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+            let all = address.to_socket_addrs()?;
+            let mut open = all.filter_map(|address| bind(address).map_err(|error| last = error).ok());
+            let first = open.next();
+            drop(open);
+            first.ok_or(last)?
+        }
     };
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+    TcpListener::from_std(listener.into())
+}
+
+/// A socket that listens on `address`, whether or not the machine has it already: networks may come up later than the agent.
+fn bind(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // The system's default may be another.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    if let Err(error) = socket.bind(&address.into()) {
+        if error.kind() != io::ErrorKind::AddrNotAvailable {
+            return Err(error);
+        }
+        if address.is_ipv6() { socket.set_freebind_v6(true) } else { socket.set_freebind_v4(true) }?;
+        socket.bind(&address.into())?;
+        crate::warn!("this machine does not have the address {} yet", address.ip());
+    }
+    socket.listen(BACKLOG)?;
+    Ok(socket)
 }
 
 /// Waits for the first of the blocked signals.
@@ -115,9 +165,17 @@ async fn sample(timer: AsyncFd<OwnedFd>, shared: Rc<Shared>) {
 async fn accept(listener: TcpListener, shared: Rc<Shared>) {
     while !shared.ending.get() {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::task::spawn_local(serve(stream, shared.clone()));
+            Ok((socket, peer)) => {
+                let descriptor = usize::try_from(socket.as_raw_fd()).unwrap_or(usize::MAX);
+                match shared.gate.admit(peer.ip().into(), descriptor) {
+                    Some(link) => drop(tokio::task::spawn_local(serve(socket, link, shared.clone()))),
+                    None => reset(socket),
+                }
+                // Who had to make place gives back a descriptor before the next one is taken.
+                tokio::task::yield_now().await;
             }
+            // The client has left again.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 crate::debug!("accept: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -126,36 +184,109 @@ async fn accept(listener: TcpListener, shared: Rc<Shared>) {
     }
 }
 
-/// Serves one connection until the client leaves, a timeout strikes or the agent ends.
-async fn serve(stream: TcpStream, shared: Rc<Shared>) {
-    shared.open.set(shared.open.get() + 1);
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| routes::respond(request, &shared));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+/// Serves one connection until the client leaves, its time is over, others need its place or the agent ends.
+async fn serve(socket: TcpStream, link: Rc<Link>, shared: Rc<Shared>) {
+    let _ = socket.set_nodelay(true);
+    // What the kernel has taken over has to be read in time, too.
+    let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(link::READ_TIME));
+    let service = service_fn(|request| respond(request, &shared, &link));
+    // A client may say that it has asked all it wants before it is answered.
+    let mut connection = http1::Builder::new()
+        .half_close(true)
         .max_buf_size(HEADER_BYTES)
         .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
+        .serve_connection(Stream { socket, link: &link }, service);
+    let mut clock = pin!(tokio::time::sleep_until(link.deadline()));
     let mut end = pin!(shared.end.notified());
     let mut ending = false;
     let result = poll_fn(|context| {
+        if link.is_dropped(context) {
+            return Poll::Ready(None);
+        }
         if !ending && (shared.ending.get() || end.as_mut().poll(context).is_ready()) {
             ending = true;
-            Pin::as_mut(&mut connection).graceful_shutdown();
+            Pin::new(&mut connection).graceful_shutdown();
         }
-        match connection.as_mut().poll(context) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => Poll::Pending,
+        if let Poll::Ready(result) = Pin::new(&mut connection).poll(context) {
+            return Poll::Ready(Some(result));
         }
+        // A deadline that has moved away is noticed when the old one strikes, which is cheaper than to move it each time.
+        if link.deadline() < clock.deadline() {
+            clock.as_mut().reset(link.deadline());
+        }
+        while clock.as_mut().poll(context).is_ready() {
+            link.expire();
+            if link.is_dropped(context) {
+                return Poll::Ready(None);
+            }
+            clock.as_mut().reset(link.deadline());
+        }
+        Poll::Pending
     })
     .await;
-    if let Err(error) = result {
-        crate::debug!("connection: {error}");
+    let socket = connection.into_parts().io.socket;
+    match result {
+        Some(result) => {
+            if let Err(error) = result {
+                crate::debug!("connection: {error}");
+                if error.is_parse() {
+                    link.refuse(400);
+                }
+            }
+            finish(socket, &link).await;
+        }
+        None if link.was_idle() => drop(socket),
+        None => reset(socket),
     }
-    shared.open.set(shared.open.get() - 1);
-    if shared.open.get() == 0 {
+    shared.gate.leave(&link);
+    if shared.gate.count() == 0 {
         shared.last_closed.notify_one();
     }
+}
+
+/// Answers one request. A body is not read; its connection ends.
+async fn respond(
+    request: Request<Incoming>,
+    shared: &Rc<Shared>,
+    link: &Link,
+) -> Result<hyper::Response<routes::Bytes>, Infallible> {
+    let body = !request.body().is_end_stream();
+    link.asked(body);
+    let mut response = routes::respond(&request, shared, link).await;
+    if body {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    link.answered(response.body().page());
+    shared.gate.make_room(link);
+    Ok(response)
+}
+
+/// Ends a connection in good order: sends what is to be said, and lets the client hear it.
+async fn finish(socket: TcpStream, link: &Link) {
+    if let Some(status) = link.refusal() {
+        // A few hundred bytes; a client for whom the kernel has no room left has read nothing for long.
+        let _ = socket.try_write(routes::refusal(status).as_bytes());
+    }
+    let _ = SockRef::from(&socket).shutdown(std::net::Shutdown::Write);
+    if !link.has_unread() {
+        return;
+    }
+    let read = async {
+        let (mut left, mut bytes) = (LINGER_BYTES, [0; 2048]);
+        while left > 0 && socket.readable().await.is_ok() {
+            match socket.try_read(&mut bytes) {
+                Ok(0) => break,
+                Ok(count) => left = left.saturating_sub(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, read).await;
+}
+
+/// Closes a connection so that the kernel forgets at once what the client has not read.
+fn reset(socket: TcpStream) {
+    let _ = socket.set_zero_linger();
+    drop(socket);
 }

@@ -1,45 +1,104 @@
 //! What each request gets. Routes only pick a format; they hold no logic of their own.
 
-use super::Shared;
+use super::link::Link;
+use super::{Shared, host};
 use crate::agent::Page;
 use crate::dashboard;
 use crate::format::Format;
 use crate::history::{RANGES, Request as Past};
 use crate::metric::Value;
 use crate::text::decimal;
+use crate::traffic::{self, Reason};
 use hyper::body::{Body, Buf, Frame, Incoming, SizeHint};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Requests that come within this time share one collection and one rendered page.
 const SHARED_FOR: Duration = Duration::from_millis(100);
 
+/// What every answer says, so that a browser that was led here does no harm: no guessing of types, no frames around it, no
+/// word to others about where it was, and no use by pages from elsewhere. There is nothing about CORS, which means that no
+/// other page's script may read.
+static GUARDS: [(HeaderName, &str); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+/// The policy of all that is no page.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+
 /// Answers one request.
-///
-/// # Errors
-/// Never: whatever goes wrong is an answer.
-pub async fn respond(request: Request<Incoming>, shared: &Rc<Shared>) -> Result<Response<Bytes>, Infallible> {
+pub async fn respond(request: &Request<Incoming>, shared: &Rc<Shared>, link: &Link) -> Response<Bytes> {
     let head = request.method() == Method::HEAD;
-    let mut response = if head || request.method() == Method::GET {
-        get(&request, shared).await
-    } else {
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        response
+    let mut response = match refused(request, shared, link).await {
+        Some(response) => response,
+        None if head || request.method() == Method::GET => {
+            link.let_in();
+            get(request, shared).await
+        }
+        None => {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+        }
     };
     let headers = response.headers_mut();
-    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    for (name, value) in &GUARDS {
+        set(headers, name.clone(), value);
+    }
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NOTHING));
     if head {
         // The headers are those of GET, its length included; hyper leaves the body out.
         let length = response.body().remaining();
         response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     }
-    Ok(response)
+    response
+}
+
+/// What a request gets that may not ask here, or not so.
+async fn refused(request: &Request<Incoming>, shared: &Rc<Shared>, link: &Link) -> Option<Response<Bytes>> {
+    let Some(host) = host::asked(request) else {
+        traffic::refused(Reason::Malformed);
+        return Some(plain(StatusCode::BAD_REQUEST, "Host is missing, wrong or there twice\n"));
+    };
+    if !host::is_allowed(host, &shared.hosts) {
+        traffic::refused(Reason::Host);
+        return Some(plain(StatusCode::FORBIDDEN, "this host name is not in --web.allowed-hosts\n"));
+    }
+    let access = shared.access.as_ref()?;
+    if request.uri().path() == "/health" || access.admits(request.headers(), link.peer).await {
+        return None;
+    }
+    traffic::refused(Reason::Access);
+    let mut response = plain(StatusCode::UNAUTHORIZED, "a user's name and password, or a token, is needed\n");
+    for way in access.ways() {
+        response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(way));
+    }
+    Some(response)
+}
+
+/// The answer to what is no request that hyper understands, as text.
+pub fn refusal(status: u16) -> String {
+    let (name, text) = match status {
+        414 => ("URI Too Long", "the request's first line has more than 1024 bytes\n"),
+        431 => ("Request Header Fields Too Large", "more than 64 headers, or 16 kB of them\n"),
+        _ => ("Bad Request", "no request of HTTP/1.1 or HTTP/1.0\n"),
+    };
+    let length = text.len();
+    let mut answer =
+        format!("HTTP/1.1 {status} {name}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n");
+    for (name, value) in GUARDS.iter().chain([&(header::CONTENT_SECURITY_POLICY, NOTHING)]) {
+        let _ = write!(answer, "{name}: {value}\r\n");
+    }
+    answer + "connection: close\r\n\r\n" + text
 }
 
 async fn get(request: &Request<Incoming>, shared: &Rc<Shared>) -> Response<Bytes> {
@@ -245,6 +304,14 @@ impl Bytes {
 
     fn shared(page: Page) -> Self {
         Bytes { source: Source::Shared(page), sent: 0 }
+    }
+
+    /// The place in memory and the length of a page that is there for as long as somebody reads it.
+    pub fn page(&self) -> (usize, usize) {
+        match &self.source {
+            Source::Fixed(_) => (0, 0),
+            Source::Shared(page) => (Arc::as_ptr(page) as usize, page.capacity()),
+        }
     }
 }
 

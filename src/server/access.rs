@@ -1,0 +1,478 @@
+//! Who may ask: credentials from files, and how a request shows one.
+//!
+//! Secrets are compared in a time that does not depend on where they differ. A password whose hash is known (bcrypt) takes a
+//! tenth of a second of a processor or more to check, which is its purpose. Such checks are made one at a time, in a
+//! thread that steps back behind everything else, and those of different clients take turns; so who guesses can neither keep
+//! the agent from its work nor others from being let in. A password that was right is remembered, and costs nothing again.
+
+use super::link::Peer;
+use crate::cli::Options;
+use crate::sys;
+use bcrypt::HashParts;
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::os::unix::fs::PermissionsExt;
+use std::rc::Rc;
+use std::time::Duration;
+use subtle::{Choice, ConstantTimeEq};
+use tokio::sync::{Notify, oneshot};
+
+/// How long a wrong credential waits for its answer: with 16 connections for each address, 16 guesses a second.
+const WRONG_PAUSE: Duration = Duration::from_secs(1);
+/// Shorter tokens could be guessed.
+const TOKEN_BYTES: usize = 16;
+
+/// All credentials that let in.
+#[derive(Debug, Default)]
+pub struct Access {
+    tokens: Vec<Secret>,
+    /// `NAME:PASSWORD`.
+    passwords: Vec<Secret>,
+    users: Vec<User>,
+    queue: RefCell<Queue>,
+    /// Something about the queue has changed.
+    changed: Notify,
+}
+
+/// Bytes that are not for logs.
+struct Secret(Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Secret {
+    fn is(&self, other: &[u8]) -> Choice {
+        self.0.ct_eq(other)
+    }
+}
+
+/// A user whose password's hash is known.
+#[derive(Debug)]
+struct User {
+    name: Vec<u8>,
+    hash: Rc<str>,
+    /// The password that was right.
+    known: RefCell<Option<Secret>>,
+}
+
+/// What a request shows.
+#[derive(Debug, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    Token(Vec<u8>),
+    /// `NAME:PASSWORD`.
+    Password(Vec<u8>),
+}
+
+impl Access {
+    /// Reads the files that the command line names; `None` if it names none.
+    ///
+    /// # Errors
+    /// The file and line that is wrong, and what was wanted there.
+    pub fn read(options: &Options) -> Result<Option<Self>, String> {
+        let mut access = Access::default();
+        let files = [
+            (options.auth_file(), Access::take_credentials as fn(&mut Self, &str, &str) -> Result<(), String>),
+            (options.config_file(), Access::take_config),
+        ];
+        for (file, take) in files.into_iter().filter(|(file, _)| !file.is_empty()) {
+            let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+            let mode = std::fs::metadata(file).map_err(|error| format!("{file}: {error}"))?.permissions().mode();
+            if mode & 0o004 != 0 {
+                crate::warn!(
+                    "{file}: every user of this machine can read it (mode {:o}); chmod o= would change that",
+                    mode & 0o777
+                );
+            }
+            let before = access.count();
+            take(&mut access, file, &text)?;
+            if access.count() == before {
+                return Err(format!("{file}: holds no credential"));
+            }
+        }
+        Ok(Some(access).filter(|access| access.count() > 0))
+    }
+
+    fn count(&self) -> usize {
+        self.tokens.len() + self.passwords.len() + self.users.len()
+    }
+
+    /// Lines `bearer TOKEN` and `basic NAME:PASSWORD`; empty ones and those that begin with `#` are nothing.
+    fn take_credentials(&mut self, file: &str, text: &str) -> Result<(), String> {
+        for (number, line) in (1..).zip(text.lines()) {
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let wrong = |what: &str| Err(format!("{file}:{number}: {what}"));
+            match line.split_once(' ') {
+                Some(("bearer", token)) if token.len() < TOKEN_BYTES || token.contains(' ') => {
+                    return wrong("a token has at least 16 characters and no blanks");
+                }
+                Some(("bearer", token)) => self.tokens.push(Secret(token.into())),
+                Some(("basic", credential)) => match credential.split_once(':') {
+                    Some((name, password)) if name.is_empty() || password.is_empty() => {
+                        return wrong("wanted basic NAME:PASSWORD");
+                    }
+                    Some((_, password)) if password.parse::<HashParts>().is_ok() => {
+                        return wrong("this is a password's hash, which goes into the file of --web.config.file");
+                    }
+                    Some(_) => self.passwords.push(Secret(credential.into())),
+                    None => return wrong("wanted basic NAME:PASSWORD"),
+                },
+                _ => return wrong("wanted bearer TOKEN or basic NAME:PASSWORD"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of Prometheus exporters' web configuration that is supported: `basic_auth_users`, one name and hash on a line.
+    /// <https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md>
+    fn take_config(&mut self, file: &str, text: &str) -> Result<(), String> {
+        let mut in_users = false;
+        for (number, line) in (1..).zip(text.lines()) {
+            let wrong = |what: &str| Err(format!("{file}:{number}: {what}"));
+            let Some((key, value)) = entry(line) else { return wrong("wanted NAME: VALUE") };
+            if key.is_empty() {
+                continue;
+            }
+            let indented = line.starts_with([' ', '\t']);
+            match (key.as_str(), indented) {
+                (_, true) if in_users => {
+                    if !value.parse::<HashParts>().is_ok_and(|parts| (4..=31).contains(&parts.get_cost())) {
+                        return wrong(
+                            "wanted a user's name and the bcrypt hash of a password, such as from htpasswd -nB NAME",
+                        );
+                    }
+                    if self.users.iter().any(|user| user.name == key.as_bytes()) {
+                        return wrong("this user is there twice");
+                    }
+                    self.users.push(User { name: key.into(), hash: value.into(), known: RefCell::default() });
+                }
+                ("basic_auth_users", false) if value.is_empty() => in_users = true,
+                ("basic_auth_users", false) => {
+                    return wrong("wanted the users on lines of their own, each with blanks in front");
+                }
+                ("tls_server_config", false) => {
+                    return wrong(
+                        "tls_server_config: there is no TLS in this program; docs/security.md says how to put a proxy in front",
+                    );
+                }
+                ("http_server_config" | "rate_limit", false) => {
+                    return wrong(&format!("{key}: not supported; only basic_auth_users is"));
+                }
+                _ => return wrong(&format!("{key}: unknown here; only basic_auth_users is supported")),
+            }
+        }
+        Ok(())
+    }
+
+    /// How to show a credential, for `WWW-Authenticate`.
+    pub fn ways(&self) -> impl Iterator<Item = &'static str> {
+        let basic = !self.passwords.is_empty() || !self.users.is_empty();
+        let ways = [
+            (basic, "Basic realm=\"pi-monitor\", charset=\"UTF-8\""),
+            (!self.tokens.is_empty(), "Bearer realm=\"pi-monitor\""),
+        ];
+        ways.into_iter().filter(|(there, _)| *there).map(|(_, way)| way)
+    }
+
+    /// Whether a request with these headers may ask.
+    pub async fn admits(self: &Rc<Self>, headers: &HeaderMap, peer: Peer) -> bool {
+        let good = match shown(headers) {
+            // A browser asks like this before it asks its user.
+            Shown::Nothing => return false,
+            Shown::Token(token) => is_one_of(&self.tokens, &token),
+            Shown::Password(password) => is_one_of(&self.passwords, &password) || self.is_user(&password, peer).await,
+        };
+        if !good {
+            tokio::time::sleep(WRONG_PAUSE).await;
+        }
+        good
+    }
+
+    /// Whether `NAME:PASSWORD` is right for a user with a hash. Unknown names take as long as known ones.
+    async fn is_user(self: &Rc<Self>, credential: &[u8], peer: Peer) -> bool {
+        let Some(colon) = credential.iter().position(|&byte| byte == b':') else { return false };
+        let (name, password) = (&credential[..colon], &credential[colon + 1..]);
+        let user = self.users.iter().find(|user| user.name == name);
+        if let Some(known) = user.and_then(|user| user.known.borrow().as_ref().map(|known| known.is(password))) {
+            if known.into() {
+                return true;
+            }
+        }
+        let Some(hash) = user.or(self.users.first()).map(|user| user.hash.clone()) else { return false };
+        self.turn(peer).await;
+        let good = self.verify(password.to_vec(), hash).await;
+        if let (true, Some(user)) = (good, user) {
+            *user.known.borrow_mut() = Some(Secret(password.to_vec()));
+        }
+        good && user.is_some()
+    }
+
+    /// Waits until it is this client's turn to have a password checked; [`Access::verify`] ends the turn.
+    async fn turn(&self, peer: Peer) {
+        let waiting = Waiting { access: self, number: self.queue.borrow_mut().join(peer) };
+        loop {
+            let changed = self.changed.notified();
+            if self.queue.borrow_mut().take(waiting.number) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Checks a password in a thread of its own, which goes on when the client does not wait for it any more.
+    async fn verify(self: &Rc<Self>, password: Vec<u8>, hash: Rc<str>) -> bool {
+        let (sender, result) = oneshot::channel();
+        let hash = hash.to_string();
+        let work = move || {
+            sys::be_nice();
+            let _ = sender.send(bcrypt::verify(password, &hash).unwrap_or(false));
+        };
+        if let Err(error) = sys::spawn(Box::new(work)) {
+            crate::debug!("no thread to check a password: {error}");
+        }
+        let (said, good) = oneshot::channel();
+        let access = self.clone();
+        drop(tokio::task::spawn_local(async move {
+            let _ = said.send(result.await.unwrap_or(false));
+            access.queue.borrow_mut().busy = false;
+            access.changed.notify_waiters();
+        }));
+        good.await.unwrap_or(false)
+    }
+}
+
+/// Who waits for a check, so that who has left is not waited for.
+struct Waiting<'a> {
+    access: &'a Access,
+    number: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.access.queue.borrow_mut().waiting.retain(|(_, number, _)| *number != self.number);
+        self.access.changed.notify_waiters();
+    }
+}
+
+/// Checks that wait: round for round, in each round one of every client.
+#[derive(Debug, Default)]
+struct Queue {
+    busy: bool,
+    round: u64,
+    last: u64,
+    /// The round, a number for each, and the client.
+    waiting: VecDeque<(u64, u64, Peer)>,
+}
+
+impl Queue {
+    fn join(&mut self, peer: Peer) -> u64 {
+        let ahead = self.waiting.iter().filter(|(_, _, other)| *other == peer).count() as u64;
+        self.last += 1;
+        self.waiting.push_back((self.round + ahead, self.last, peer));
+        self.last
+    }
+
+    /// Takes the turn if it is that of `number`.
+    fn take(&mut self, number: u64) -> bool {
+        let next = self.waiting.iter().min_by_key(|(round, number, _)| (*round, *number));
+        let Some(&(round, next, _)) = next else { return false };
+        if self.busy || next != number {
+            return false;
+        }
+        self.busy = true;
+        // Who comes from now on waits for the next round, so that a client who asks again and again is not always first.
+        self.round = round + 1;
+        self.waiting.retain(|(_, number, _)| *number != next);
+        true
+    }
+}
+
+/// Whether one of `secrets` is this, in a time that does not tell which one or where they differ.
+fn is_one_of(secrets: &[Secret], shown: &[u8]) -> bool {
+    secrets.iter().fold(Choice::from(0), |found, secret| found | secret.is(shown)).into()
+}
+
+/// The credential of a request. More than one, or one that is not understood, is none.
+fn shown(headers: &HeaderMap) -> Shown {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (Some(one), None) = (all.next(), all.next()) else { return Shown::Nothing };
+    let Some(space) = one.as_bytes().iter().position(|&byte| byte == b' ') else { return Shown::Nothing };
+    let (scheme, value) = (&one.as_bytes()[..space], one.as_bytes()[space..].trim_ascii());
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return Shown::Token(value.to_vec());
+    }
+    let basic = scheme.eq_ignore_ascii_case(b"basic");
+    decode_base64(value).filter(|_| basic).map_or(Shown::Nothing, Shown::Password)
+}
+
+/// The bytes that `text` stands for (RFC 4648, section 4), with or without padding.
+fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+    let end = text.iter().rposition(|&byte| byte != b'=').map_or(0, |last| last + 1);
+    if text.len() - end > 2 || end % 4 == 1 {
+        return None;
+    }
+    let (mut bits, mut count) = (0_u32, 0);
+    let mut bytes = Vec::with_capacity(end * 3 / 4);
+    for &letter in &text[..end] {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Some(bytes)
+}
+
+/// Key and value of a line of YAML such as `  name: "value"  # comment`; both empty if there is nothing in it.
+fn entry(line: &str) -> Option<(String, String)> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') || line == "---" {
+        return Some(Default::default());
+    }
+    let (key, rest) = scalar(line, true)?;
+    let (value, rest) = scalar(rest.trim_start().strip_prefix(':')?.trim_start(), false)?;
+    let rest = rest.trim_start();
+    (!key.is_empty() && (rest.is_empty() || rest.starts_with('#'))).then_some((key, value))
+}
+
+/// A word at the beginning, which may be in quotes, and what comes behind it.
+fn scalar(text: &str, is_key: bool) -> Option<(String, &str)> {
+    if let Some(quote) = text.chars().next().filter(|first| matches!(first, '"' | '\'')) {
+        let (word, rest) = text[1..].split_once(quote)?;
+        // Escapes in quotes are not supported; neither names nor hashes need them.
+        return (!word.contains('\\') && !rest.starts_with(quote)).then(|| (word.to_owned(), rest));
+    }
+    let end = if is_key { text.find(':')? } else { text.find(" #").unwrap_or(text.len()) };
+    let (word, rest) = text.split_at(end);
+    // Lists, maps on one line, anchors and the like mean something else than what is there.
+    let special = word.starts_with(['{', '[', '&', '*', '!', '|', '>', '%', '@', '`', '-', '?', '#']);
+    (!special).then(|| (word.trim_end().to_owned(), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    const HASH: &str = "$2y$04$uPlH4W9aPHlVhRdKVk6vo.xEVS2wUSFMkKFZbTn9Wg6Yr0XM3n2pa";
+
+    fn credentials(text: &str) -> Result<Access, String> {
+        let mut access = Access::default();
+        access.take_credentials("f", text).map(|()| access)
+    }
+
+    fn config(text: &str) -> Result<Access, String> {
+        let mut access = Access::default();
+        access.take_config("f", text).map(|()| access)
+    }
+
+    #[test]
+    fn files_of_credentials() {
+        let access = credentials("# comment\n\nbearer 0123456789abcdef\nbasic a:b:c d\n").unwrap();
+        assert!(is_one_of(&access.tokens, b"0123456789abcdef") && !is_one_of(&access.tokens, b"0123456789abcdeg"));
+        assert!(is_one_of(&access.passwords, b"a:b:c d") && !is_one_of(&access.passwords, b"a:b"));
+        assert!(!is_one_of(&access.tokens, b"") && !is_one_of(&[], b""));
+        for (text, line) in [
+            ("bearer short", 1),
+            ("\nbearer 0123456789 abcdef", 2),
+            ("basic a", 1),
+            ("basic :b", 1),
+            ("basic a:", 1),
+            ("Basic a:b", 1),
+            ("token", 1),
+            (&format!("basic a:{HASH}"), 1),
+        ] {
+            let wrong = credentials(text).unwrap_err();
+            assert!(wrong.starts_with(&format!("f:{line}: ")), "{wrong}");
+            assert!(!wrong.contains("short") && !wrong.contains("abcdef"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn web_configuration() {
+        let text = format!(
+            "---\n# users\nbasic_auth_users:\n  alice: {HASH} # hers\n\n  'bob': \"{HASH}\"\n  \"carol\" : '{HASH}'\n"
+        );
+        let access = config(&text).unwrap();
+        let names: Vec<_> = access.users.iter().map(|user| String::from_utf8(user.name.clone()).unwrap()).collect();
+        assert_eq!(names, ["alice", "bob", "carol"]);
+        assert!(access.users.iter().all(|user| *user.hash == *HASH));
+        assert!(config("").unwrap().users.is_empty());
+        for (text, line, part) in [
+            ("basic_auth_users:\n  alice: secret", 2, "bcrypt"),
+            ("basic_auth_users: {alice: x}", 1, "NAME: VALUE"),
+            ("basic_auth_users: x", 1, "lines of their own"),
+            ("basic_auth_users:\n  - alice", 2, "NAME: VALUE"),
+            (&format!("basic_auth_users:\n  a: {HASH}\n  a: {HASH}"), 3, "twice"),
+            ("tls_server_config:\n  cert_file: x", 1, "no TLS"),
+            ("\n\nhttp_server_config:\n  http2: true", 3, "not supported"),
+            ("rate_limit:\n", 1, "not supported"),
+            ("basic_auth_user:\n", 1, "unknown"),
+            ("  alice: x", 1, "unknown"),
+            ("alice", 1, "NAME: VALUE"),
+            ("basic_auth_users:\n  \"al\\u0069ce\": x", 2, "NAME: VALUE"),
+        ] {
+            let wrong = config(text).unwrap_err();
+            assert!(wrong.starts_with(&format!("f:{line}: ")) && wrong.contains(part), "{text:?}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown() {
+        let show = |values: &[&str]| {
+            let values = values.iter().map(|value| (AUTHORIZATION, HeaderValue::from_str(value).unwrap()));
+            shown(&HeaderMap::from_iter(values))
+        };
+        assert_eq!(show(&["Bearer abc"]), Shown::Token(b"abc".to_vec()));
+        assert_eq!(show(&["bEARER  abc "]), Shown::Token(b"abc".to_vec()));
+        assert_eq!(show(&["Basic YTpiOmM="]), Shown::Password(b"a:b:c".to_vec()));
+        for nothing in
+            [&[][..], &["Bearer"], &["Basic a"], &["Basic ????"], &["Digest YTpi"], &["Bearer a", "Bearer b"]]
+        {
+            assert_eq!(show(nothing), Shown::Nothing, "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn base64() {
+        for (text, expected) in
+            [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg", "foob"), ("Zm9vYmFy", "foobar")]
+        {
+            assert_eq!(decode_base64(text.as_bytes()).as_deref(), Some(expected.as_bytes()), "{text}");
+        }
+        for text in ["Z", "Zm9vY", "Zg===", "Zm=v", "Zm9-", "Zm 9v"] {
+            assert_eq!(decode_base64(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn clients_take_turns() {
+        let (one, other) =
+            (Peer::from(std::net::IpAddr::from([1, 1, 1, 1])), Peer::from(std::net::IpAddr::from([2, 2, 2, 2])));
+        let mut queue = Queue::default();
+        let many: Vec<_> = (0..10).map(|_| queue.join(one)).collect();
+        assert!(queue.take(many[0]) && !queue.take(many[1]), "one at a time");
+        let late = queue.join(other);
+        queue.busy = false;
+        assert!(!queue.take(many[2]));
+        // The second of the many came first; the other client is next, and does not wait for all of them.
+        assert!(queue.take(many[1]));
+        queue.busy = false;
+        assert!(queue.take(late));
+    }
+}
