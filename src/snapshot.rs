@@ -48,20 +48,32 @@ impl Section {
         self.rows = 0;
     }
 
-    /// Adds a row's labels.
-    fn push_labels(&mut self, labels: &[&[u8]]) {
-        let first = self.rows * labels.len();
-        self.rows += 1;
+    /// Whether row `row` has these labels.
+    fn has_labels(&self, row: usize, labels: &[&[u8]]) -> bool {
+        let first = row * labels.len();
         let mut start = first.checked_sub(1).map_or(0, |last| self.ends[last].0);
-        let known = self.ends.get(first..first + labels.len()).is_some_and(|ends| {
+        self.ends.get(first..first + labels.len()).is_some_and(|ends| {
             ends.iter().zip(labels).all(|(&(end, _), label)| {
                 let same = self.names[start..end] == **label;
                 start = end;
                 same
             })
-        });
+        })
+    }
+
+    /// Adds a row's labels; false if an earlier row has the same ones.
+    ///
+    /// Prometheus refuses a whole page for one series that is there twice. No two rows in `ends` are the same, so only labels that
+    /// were not in this place last time have to be compared with all before them.
+    fn push_labels(&mut self, labels: &[&[u8]]) -> bool {
+        let known = self.has_labels(self.rows, labels);
+        if labels.is_empty() && self.rows > 0 || !known && (0..self.rows).any(|row| self.has_labels(row, labels)) {
+            return false;
+        }
+        let first = self.rows * labels.len();
+        self.rows += 1;
         if known {
-            return;
+            return true;
         }
         self.changes += 1;
         self.ends.truncate(first);
@@ -73,6 +85,7 @@ impl Section {
             push_label(&mut self.text, label);
             self.ends.push((self.names.len(), self.text.len()));
         }
+        true
     }
 
     /// The values of all rows, one row behind the other.
@@ -187,6 +200,9 @@ impl Snapshot {
     ///
     /// Labels are the kernel's bytes. What is not UTF-8 in them is written as `\xNN`, see [`push_label`].
     ///
+    /// A row with the labels of an earlier one is left out: two things that the kernel gives one name cannot be told apart, and
+    /// Prometheus would refuse the whole page.
+    ///
     /// A table that the current collector did not register is a mistake in that collector's file; debug builds panic.
     pub fn row<const LABELS: usize, const VALUES: usize>(
         &mut self,
@@ -199,8 +215,9 @@ impl Snapshot {
             debug_assert!(false, "table {:?} is not registered for this collector", table.head().families[0].name);
             return;
         };
-        section.push_labels(&labels);
-        section.values.extend_from_slice(&values);
+        if section.push_labels(&labels) {
+            section.values.extend_from_slice(&values);
+        }
     }
 }
 
@@ -279,7 +296,7 @@ mod tests {
             (&[b"b", b"c"], true),
             (&[b"b", b"\xff"], true),
             (&[b"b", b"\\xff"], true),
-            (&[b"", b""], true),
+            (&[b"", b"x"], true),
         ];
         for (names, changed) in collections {
             snapshot.clear(Moment::default());
@@ -292,6 +309,28 @@ mod tests {
             assert_eq!((told, section.changes() != changes), (expected, changed));
             changes = section.changes();
         }
+    }
+
+    #[test]
+    fn no_two_rows_have_the_same_labels() {
+        static ALONE: Table<0, 1> = Table::new(Place::Inline, &[], &[Family::gauge("pi_alone", "Alone.", Unit::Count)]);
+        let mut snapshot = Snapshot::new();
+        snapshot.register("car", &[CARS.head(), ALONE.head()]);
+        let mut told = Vec::new();
+        for names in [["a", "b", "a"], ["a", "b", "a"], ["b", "b", "a"], ["a", "a", "a"], ["c", "a", "c"]] {
+            snapshot.clear(Moment::default());
+            snapshot.select(0);
+            for (number, name) in names.into_iter().enumerate() {
+                let number = number as u64;
+                snapshot.row(&CARS, [name.as_bytes(), b"red"], [number.into(), Value::ABSENT, Value::ABSENT]);
+                snapshot.row(&ALONE, [], [number.into()]);
+            }
+            let sections = &snapshot.parts()[0].sections;
+            assert_eq!((sections[1].len(), sections[1].values()), (1, &[0.into()][..]));
+            assert_eq!(sections[0].values().len(), 3 * sections[0].len());
+            told.push(sections[0].rows().filter_map(|row| row.labels().next()).collect::<String>());
+        }
+        assert_eq!(told, ["ab", "ab", "ba", "a", "ca"]);
     }
 
     fn decode(text: &str) -> Vec<u8> {
