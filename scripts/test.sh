@@ -40,6 +40,8 @@ clippy      |fast |  900|clippy                                               |n
 doc         |fast |  600|                                                     |the documentation has no broken link
 unit        |fast | 1500|?promtool=prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl|cargo test: units, laws, goldens, the built binary
 collector   |fast |  600|git:git                                              |what CONTRIBUTING.md says about the first collector is true
+dependencies|fast |  120|python3:python3                                      |licences, sources and versions of what the binaries are made of
+fuzz        |full |  900|                                                     |two seconds of fuzzing for every parser, the whole agent and the HTTP routes
 shellcheck  |fast |  300|git:git shellcheck:shellcheck                        |no finding in any script
 vagrantfile |fast |   60|ruby:ruby                                            |the syntax of Vagrantfile
 dashboard   |full | 1200|chromium:chromium node:nodejs npm:npm                |the page in a real Chromium, with a real agent and a mock one
@@ -71,6 +73,13 @@ step_unit() {
     "$CARGO" test --locked
 }
 step_collector() { tests/first-collector.sh; }
+step_dependencies() { scripts/lib/dependencies.py "$CARGO"; }
+step_fuzz() {
+    local status=0
+    fuzz/run.sh || status=$?
+    [ $status != 3 ] || skip "the fuzz targets cannot be built here (libFuzzer wants a C++ compiler)"
+    return $status
+}
 step_dashboard() {
     node20 || skip "Node 20 or newer is needed, here is $(node --version)"
     "$CARGO" build --release --locked

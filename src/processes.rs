@@ -384,6 +384,14 @@ fn find_user(text: &[u8], user: u64) -> Option<&[u8]> {
     })
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let (mut process, mut names) = (Process::default(), Vec::new());
+    let _ = (process.read(text, &mut names), parse_io(text), parse_owner(text));
+    push_command(text, &mut String::new());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

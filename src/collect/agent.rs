@@ -182,6 +182,12 @@ fn count_descriptors(path: &Path, directory: &mut Option<Directory>) -> Option<u
     directory.as_mut()?.list(|_, _| count += 1).ok().map(|()| count)
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let _ = (parse(text), parse_max_files(text), boot_time(text));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -174,6 +174,12 @@ pub fn hostname(roots: &Roots) -> String {
     std::ffi::OsStr::from_bytes(&name).to_string_lossy().into_owned()
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let _ = parse_os_release(text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

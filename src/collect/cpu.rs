@@ -244,6 +244,12 @@ fn parse_line<'a>(line: &'a [u8], after: &'a [u8]) -> Option<Line<'a>> {
     Some(Line { id, name, ticks })
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    parse(text).for_each(drop);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

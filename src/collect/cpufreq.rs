@@ -112,6 +112,12 @@ fn check_cpus(text: &[u8]) -> Result<(), Bad> {
     if good { Ok(()) } else { Err(Bad::new(1, "numbers of CPUs", text)) }
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let _ = parse_kilohertz(text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

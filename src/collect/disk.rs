@@ -523,6 +523,18 @@ fn is_read_only(options: &[u8]) -> bool {
     options.split(|&byte| byte == b',').any(|option| option == b"ro" || option == b"emergency_ro")
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let mut mounts = Mounts::default();
+    let _ = mounts.parse(text, b"/root");
+    mounts.find_hidden();
+    mounts.select(|mountpoint, _| mountpoint.len() != 3);
+    for mount in mounts.selected() {
+        let _ = (mounts.path(mount), mounts.mountpoint(mount));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

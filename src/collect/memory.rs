@@ -228,6 +228,12 @@ fn behind_line(text: &[u8]) -> &[u8] {
     find(b'\n', text).map_or(b"", |end| &text[end + 1..])
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let _ = parse(text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

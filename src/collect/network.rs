@@ -113,6 +113,12 @@ fn parse_line(line: &[u8]) -> Option<Row<'_>> {
     })
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    parse(text).for_each(drop);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -299,6 +299,12 @@ fn parse_command(text: &[u8]) -> Option<u32> {
     parse_word(trim(text).strip_prefix(b"throttled=")?).ok()
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let _ = (parse_word(text), parse_alarm(text), parse_command(text));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

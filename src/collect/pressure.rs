@@ -106,6 +106,12 @@ fn parse(text: &[u8]) -> Result<Totals, Bad> {
     Ok(Totals { some, full })
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let _ = parse(text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -233,6 +233,12 @@ impl ProcessCount {
     }
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let _ = (parse_loadavg(text), parse_uptime(text), parse_stat(text));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -147,6 +147,12 @@ fn parse_state(text: &[u8]) -> Result<Value, Bad> {
     uint(text).map(Value::from).ok_or_else(|| Bad::new(1, "a cooling state", text))
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let _ = (parse_temperature(text), parse_state(text));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

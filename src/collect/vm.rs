@@ -112,6 +112,12 @@ fn parse(text: &[u8]) -> (Counters, Result<(), Bad>) {
     (counters, first.result())
 }
 
+/// What the fuzz target of this file runs.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let _ = parse(text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+#
+# run.sh - builds the fuzz targets and runs them, one after another.
+#
+#   fuzz/run.sh [options] [TARGET...]
+#
+#   TARGET     default: all (fuzz/src/main.rs lists them)
+#
+# Options
+#   --seconds N  how long each target runs (default 2)
+#   --runs N     how many inputs each target gets, or --seconds if that is over first
+#   --list       shows the targets
+#   -h, --help   this text
+#
+# With libFuzzer, which is LLVM's, on any Rust, no nightly one. The corpus is made of
+# tests/fixtures and grows in the cache, in fuzz/corpus; an input that ends a target is kept
+# in fuzz/findings there. Runs one target at a time, with one thread.
+#
+# Environment: XDG_CACHE_HOME; CARGO_TARGET_DIR; PI_RUST, PI_INSTALL (scripts/lib/toolchain.sh).
+#
+# Exit status: 0 nothing found, 1 a target was ended by an input, 2 bad usage, 3 the
+# targets cannot be built here.
+set -euo pipefail
+# shellcheck source=scripts/lib/toolchain.sh
+. "$(dirname "$0")/../scripts/lib/toolchain.sh"
+
+targets() { sed -n 's/^    ("\([a-z]*\)", [a-z_:]*),$/\1/p' "$REPO/fuzz/src/main.rs"; }
+
+SECONDS_EACH=2 RUNS=-1 TARGETS=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    -h | --help) usage; exit 0 ;;
+    --list) targets; exit 0 ;;
+    --seconds | --runs)
+        [[ ${2:-} =~ ^[0-9]+$ ]] || die 2 "$1 needs a number"
+        if [ "$1" = --runs ]; then RUNS=$2; else SECONDS_EACH=$2; fi
+        shift ;;
+    -*) die 2 "unknown option $1 (see --help)" ;;
+    *)
+        targets | grep -qx -- "$1" || die 2 "unknown target $1; known: $(targets | tr '\n' ' ')"
+        TARGETS+=("$1") ;;
+    esac
+    shift
+done
+[ ${#TARGETS[@]} -gt 0 ] || mapfile -t TARGETS < <(targets)
+
+find_rust
+need_cc
+HOST=$("$RUSTC" -vV | sed -n 's/^host: //p')
+cd "$REPO/fuzz"
+# What "cargo fuzz" sets, without its sanitizers, which need a nightly Rust: each branch and comparison of the agent and of what
+# it is made of is counted. With --target the flags do not reach build scripts, which libFuzzer is not linked to.
+export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
+"$CARGO" build --release --locked --target "$HOST" || die 3 "the fuzz targets cannot be built here"
+PROGRAM=${CARGO_TARGET_DIR:-target}/$HOST/release/pi-monitor-fuzz
+
+CACHE=$PI_CACHE/fuzz
+mkdir -p "$CACHE/findings"
+FIXTURES=$REPO/tests/fixtures
+
+# seed TARGET GLOB...: files of all boards, named by their text.
+seed() {
+    local target=$1 glob file sum
+    shift
+    mkdir -p "$CACHE/corpus/$target"
+    for glob in "$@"; do
+        # shellcheck disable=SC2231  # the pattern is wanted
+        for file in $FIXTURES/*/$glob; do
+            if ! [ -f "$file" ] || ! [ -s "$file" ]; then continue; fi
+            sum=$(sha1sum <"$file")
+            cp "$file" "$CACHE/corpus/$target/${sum:0:40}"
+        done
+    done
+}
+seed cpu proc/stat
+seed memory proc/meminfo
+seed network proc/net/dev
+seed system proc/stat proc/loadavg proc/uptime
+seed disk 'proc/*/mountinfo'
+seed diskio proc/diskstats
+seed pressure 'proc/pressure/*'
+seed vm proc/vmstat
+seed thermal 'sys/class/thermal/*/temp' 'sys/class/thermal/*/cur_state' 'sys/devices/virtual/thermal/*/temp'
+seed cpufreq 'sys/devices/system/cpu/cpufreq/*/*freq'
+seed power 'sys/class/hwmon/*/in*' 'sys/devices/platform/soc/*/get_throttled'
+seed board 'root/etc/os-release' 'root/usr/lib/os-release'
+seed own 'proc/*/stat' 'proc/*/limits' proc/stat
+seed processes 'proc/[0-9]*/stat' 'proc/[0-9]*/io' 'proc/[0-9]*/status' 'proc/[0-9]*/cmdline'
+seed text proc/stat proc/uptime 'proc/*/mountinfo'
+seed names 'proc/*/mountinfo' 'sys/class/thermal/*/type'
+seed pattern
+printf '%s\n' '^(dev|proc|run/user)($|/)' /dev/pts /proc 'run/user/1000' >"$CACHE/corpus/pattern/first"
+seed flags
+printf '%s\n' print --format=json --path.procfs /proc --sample.interval=2s --no-collector.cpu --web.listen-address=:9100 >"$CACHE/corpus/flags/first"
+printf '%s\n' --collector.disable-defaults --collector.disk '--collector.disk.fs-types-exclude=^tmpfs$' --log.level debug >"$CACHE/corpus/flags/second"
+seed agent
+i=0
+# In the order of FILES in src/agent.rs, whose places are what the first byte says.
+for file in stat meminfo net/dev loadavg uptime self/mountinfo diskstats vmstat pressure/cpu self/stat self/limits; do
+    # shellcheck disable=SC2059  # the format is an octal byte
+    { printf "\\$(printf %03o $i)"; cat "$FIXTURES/pi-3a-plus/proc/$file"; } >"$CACHE/corpus/agent/$i"
+    i=$((i + 1))
+done
+seed routes
+i=0
+for path in / /metrics /json /health '/history?range=1h&since=4711.5' /processes '/metrics?collect[]=cpu&collect%5b%5d=agent' /nowhere; do
+    printf 'GET %s HTTP/1.1\r\nHost: localhost:9100\r\nAccept: application/openmetrics-text;version=1.0.0;q=0.8,text/plain;q=0.5\r\nAccept-Encoding: gzip;q=1, identity\r\n' "$path" >"$CACHE/corpus/routes/$i"
+    i=$((i + 1))
+done
+printf 'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc' >"$CACHE/corpus/routes/post"
+printf 'GET / HTTP/1.0\r\nIf-None-Match: "x"\r\nAuthorization: Basic eDp5\r\n' >"$CACHE/corpus/routes/old"
+
+STATUS=0
+for target in "${TARGETS[@]}"; do
+    # More of a kernel file than a page is more of the same. An input may take 25 s before it counts as stuck.
+    case $target in names | pattern | flags) longest=512 ;; *) longest=4096 ;; esac
+    if PI_FUZZ_TARGET=$target "$PROGRAM" -runs="$RUNS" -max_total_time="$SECONDS_EACH" -max_len=$longest -timeout=25 -rss_limit_mb=1024 \
+        -print_final_stats=1 -artifact_prefix="$CACHE/findings/$target-" "$CACHE/corpus/$target" >"$CACHE/$target.log" 2>&1; then
+        printf '%-10s %s inputs, %s a second, %s branches, %s MB\n' "$target" \
+            "$(sed -n 's/^stat::number_of_executed_units: *//p' "$CACHE/$target.log")" \
+            "$(sed -n 's/^stat::average_exec_per_sec: *//p' "$CACHE/$target.log")" \
+            "$(sed -n 's/.* cov: \([0-9]*\).*/\1/p' "$CACHE/$target.log" | tail -n 1)" \
+            "$(sed -n 's/^stat::peak_rss_mb: *//p' "$CACHE/$target.log")"
+    else
+        printf '%-10s FOUND: %s\n' "$target" "$(grep -m1 -A1 -E 'panicked at|ERROR: libFuzzer' "$CACHE/$target.log" | tr '\n' ' ')"
+        sed -n 's/.*Test unit written to /           /p' "$CACHE/$target.log"
+        STATUS=1
+    fi
+    rm -rf "/dev/shm/pi-monitor-fuzz-"*
+done
+exit $STATUS
