@@ -267,7 +267,7 @@ class Bench:
         counts = {}
         for scrapes in (5, 25):
             with tempfile.TemporaryDirectory() as folder:
-                command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", "-q"]
+                command = [f"{self.tools}/unconfined", "valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", "-q"]
                 if name == "floor":
                     command += [f"{self.tools}/floor", "PORT", *self.mount_points()]
                 else:

@@ -52,5 +52,5 @@ if [ -z "$AGENT" ]; then
 fi
 TOOLS=$(mktemp -d)
 trap 'rm -rf "$TOOLS"' EXIT
-for tool in floor load; do cc -O2 -o "$TOOLS/$tool" benches/$tool.c; done
+for tool in floor load unconfined; do cc -O2 -o "$TOOLS/$tool" benches/$tool.c; done
 python3 benches/measure.py --tools "$TOOLS" --agent "$AGENT" "${ARGUMENTS[@]}"

@@ -44,6 +44,7 @@ dependencies|fast |  120|python3:python3                                      |l
 fuzz        |full |  900|                                                     |two seconds of fuzzing for every parser, the whole agent and the HTTP routes
 shellcheck  |fast |  300|git:git shellcheck:shellcheck                        |no finding in any script
 vagrantfile |fast |   60|ruby:ruby                                            |the syntax of Vagrantfile
+cost        |full |  900|valgrind:valgrind strace:strace                     |a scrape takes no more instructions, allocations and system calls than recorded
 dashboard   |full | 1200|chromium:chromium node:nodejs npm:npm                |the page in a real Chromium, with a real agent and a mock one
 monitoring  |full |  480|python3:python3 curl:curl ?node:nodejs ?npm:npm       |configuration, rules and dashboards with the real Prometheus
 build       |full | 2400|                                                     |static binaries for all targets, verified, within the budget
@@ -105,6 +106,12 @@ node20() {
 step_monitoring() {
     "$CARGO" build --release --locked
     tests/monitoring/run.sh
+}
+step_cost() {
+    local status=0
+    benches/check.sh || status=$?
+    [ $status != 77 ] || skip "no figures were recorded for $(uname -m)"
+    return $status
 }
 step_shellcheck() {
     local file files=()
