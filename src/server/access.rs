@@ -10,7 +10,7 @@ use crate::cli::Options;
 use crate::sys;
 use bcrypt::HashParts;
 use hyper::header::{AUTHORIZATION, HeaderMap};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
@@ -18,8 +18,11 @@ use std::time::Duration;
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::{Notify, oneshot};
 
-/// How long a wrong credential waits for its answer: with 16 connections for each address, 16 guesses a second.
+/// How long a wrong credential waits for its answer: somebody who mistypes, and each of many who guess.
 const WRONG_PAUSE: Duration = Duration::from_secs(1);
+const GUESS_PAUSE: Duration = Duration::from_secs(10);
+/// From how many on that wait at once they are many.
+const MANY: usize = 4;
 /// Shorter tokens could be guessed.
 const TOKEN_BYTES: usize = 16;
 
@@ -31,6 +34,8 @@ pub struct Access {
     passwords: Vec<Secret>,
     users: Vec<User>,
     queue: RefCell<Queue>,
+    /// How many wrong credentials wait for their answers.
+    pausing: Cell<usize>,
     /// Something about the queue has changed.
     changed: Notify,
 }
@@ -189,7 +194,9 @@ impl Access {
             Shown::Password(password) => is_one_of(&self.passwords, &password) || self.is_user(&password, peer).await,
         };
         if !good {
-            tokio::time::sleep(WRONG_PAUSE).await;
+            let pause = Pause::new(&self.pausing);
+            tokio::time::sleep(if self.pausing.get() > MANY { GUESS_PAUSE } else { WRONG_PAUSE }).await;
+            drop(pause);
         }
         good
     }
@@ -244,6 +251,22 @@ impl Access {
             access.changed.notify_waiters();
         }));
         good.await.unwrap_or(false)
+    }
+}
+
+/// A wrong credential that waits for its answer.
+struct Pause<'a>(&'a Cell<usize>);
+
+impl<'a> Pause<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Pause(count)
+    }
+}
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

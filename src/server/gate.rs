@@ -3,7 +3,7 @@
 use super::link::{Link, Peer, Phase};
 use crate::sys;
 use crate::traffic::{self, Reason};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::rc::Rc;
 
@@ -22,6 +22,9 @@ const PAGES: usize = 4 << 20;
 #[derive(Debug, Default)]
 pub struct Gate {
     links: RefCell<Vec<Rc<Link>>>,
+    /// The limit of open files, and how many connections it allows.
+    files: Cell<usize>,
+    most: Cell<usize>,
 }
 
 impl Gate {
@@ -32,17 +35,21 @@ impl Gate {
 
     /// A place for a connection whose socket has the number `descriptor`; `None` if all are taken by better ones.
     ///
-    /// The kernel gives the lowest number that is free, so a high one means that few are left. Where the limit is lower than what
-    /// the agent itself needs, one connection at a time is still served.
+    /// The kernel gives the lowest number that is free, so a high one means that few are left, and that there may be no more
+    /// connections than at that moment. Where the limit is lower than what the agent itself needs, one is still served.
     pub fn admit(&self, peer: Peer, descriptor: usize) -> Option<Rc<Link>> {
         let files = sys::file_limit();
         let mut links = self.links.borrow_mut();
-        let most = MOST.min(files.saturating_sub(RESERVED)).max(1);
-        let few_left = descriptor.saturating_add(FREE) >= files && !links.is_empty();
+        if self.files.replace(files) != files {
+            self.most.set(MOST.min(files.saturating_sub(RESERVED)).max(1));
+        }
+        if descriptor.saturating_add(FREE) >= files {
+            self.most.set(self.most.get().min(links.len()).max(1));
+        }
         let placed = if links.iter().filter(|link| link.peer == peer).count() >= MOST_OF_ONE {
             make_place(&mut links, Some(peer))
         } else {
-            (links.len() < most && !few_left) || make_place(&mut links, None)
+            links.len() < self.most.get() || make_place(&mut links, None)
         };
         if !placed {
             traffic::refused(Reason::Full);

@@ -360,6 +360,19 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_connection_has_an_end() {
+        let link = link();
+        link.asked(false);
+        link.answered((1, 1));
+        link.sent();
+        assert_eq!((link.phase.get(), link.page.get()), (Phase::Idle, (0, 0)));
+        assert!(link.deadline() <= Instant::now() + IDLE_TIME);
+        link.deadline.set(Instant::now());
+        link.expire();
+        assert!(link.dropped.get().is_some());
+    }
+
+    #[test]
     fn only_first_lines_are_short() {
         let line = |length: usize| [b"GET /".to_vec(), vec![b'x'; length - 5]].concat();
         assert!(link().follow(&line(LINE_BYTES)) && !link().follow(&line(LINE_BYTES + 1)));

@@ -38,6 +38,9 @@ const HEADER_BYTES: usize = 16 << 10;
 const HEADERS: usize = 64;
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 128;
+/// What the kernel may hold of answers that a client has not read, for each connection; it takes twice as much, for its own
+/// purposes too. By default it would take megabytes.
+const KERNEL_BYTES: usize = 64 << 10;
 /// How long requests in flight may take when the agent ends.
 const GRACE: Duration = Duration::from_millis(2500);
 /// How long to wait before accepting again when the system has no descriptor left.
@@ -129,6 +132,8 @@ fn bind(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
+    // Connections inherit it.
+    socket.set_send_buffer_size(KERNEL_BYTES)?;
     if address.is_ipv6() {
         // The system's default may be another.
         socket.set_only_v6(!address.ip().is_unspecified())?;

@@ -90,7 +90,7 @@ pub fn refusal(status: u16) -> String {
     let (name, text) = match status {
         414 => ("URI Too Long", "the request's first line has more than 1024 bytes\n"),
         431 => ("Request Header Fields Too Large", "more than 64 headers, or 16 kB of them\n"),
-        _ => ("Bad Request", "no request of HTTP/1.1 or HTTP/1.0\n"),
+        _ => ("Bad Request", "not a request of HTTP 1.0 or 1.1\n"),
     };
     let length = text.len();
     let mut answer =

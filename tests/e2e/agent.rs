@@ -15,6 +15,9 @@ const MOST_MEMORY: u64 = 16_000_000;
 pub struct Agent {
     pub child: Child,
     pub address: String,
+    /// What it said before it listened.
+    #[allow(dead_code, reason = "not every test program asks for it")]
+    pub early_lines: Vec<String>,
     log: Receiver<String>,
 }
 
@@ -35,8 +38,9 @@ impl Agent {
                 }
             }
         });
-        let mut agent = Agent { child, address: String::new(), log };
-        let line = agent.log_line("listening on http://");
+        let mut agent = Agent { child, address: String::new(), early_lines: Vec::new(), log };
+        let (line, early_lines) = agent.lines_until("listening on http://");
+        agent.early_lines = early_lines;
         line.split("http://").nth(1).unwrap().trim_end_matches('/').clone_into(&mut agent.address);
         agent
     }
@@ -44,11 +48,17 @@ impl Agent {
     /// The next log line that holds `part`, within 10 s.
     #[track_caller]
     pub fn log_line(&self, part: &str) -> String {
+        self.lines_until(part).0
+    }
+
+    /// The same, with the lines before it.
+    #[track_caller]
+    fn lines_until(&self, part: &str) -> (String, Vec<String>) {
         let mut seen = Vec::new();
         let end = Instant::now() + Duration::from_secs(10);
         while let Ok(line) = self.log.recv_timeout(end.saturating_duration_since(Instant::now())) {
             if line.contains(part) {
-                return line;
+                return (line, seen);
             }
             seen.push(line);
         }

@@ -4,9 +4,11 @@
 //! needs root says so and passes where this user is not root, unless `PI_MONITOR_TEST_ALL` is set. `mutations/` shows for each case
 //! that it fails without the defence that it is about. Every agent is also held to 16 MB at its worst (`Agent` in `tests/e2e/agent.rs`).
 
+mod access;
 #[path = "../e2e/agent.rs"]
 #[allow(dead_code, reason = "shared with tests/e2e")]
 mod agent;
+mod client;
 mod namespaces;
 #[path = "../e2e/needs.rs"]
 #[allow(dead_code, reason = "shared with tests/e2e")]

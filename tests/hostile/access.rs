@@ -1,0 +1,188 @@
+//! Who may ask, and what it costs to find out.
+
+use crate::agent::{Agent, BINARY};
+use crate::client::{Scraper, connect, read_answer};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// "right password", with a cost of 2^10 rounds and of 2^4.
+const HASH: &str = "$2y$10$abcdefghijklmnopqrstuuGtLnrD2i57jkGh9FBM8eEpK7xCWS9QO";
+const CHEAP: &str = "$2b$04$abcdefghijklmnopqrstuuixDYXMqh7K8om9LBImBUW2GGY1bih2C";
+/// `alice:right password`.
+const ALICE: &str = "Authorization: Basic YWxpY2U6cmlnaHQgcGFzc3dvcmQ=";
+
+/// A file that only its owner can read; removed when dropped.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pi-monitor-{name}-{}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        File(path)
+    }
+
+    fn flag(&self, flag: &str) -> String {
+        format!("--{flag}={}", self.0.display())
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn only_credentials_let_in_but_everybody_may_ask_for_health() {
+    let file = File::new("credentials", "# for tests\nbearer 0123456789abcdef\nbasic bob:bob's: secret\n");
+    let agent = Agent::start(&[&file.flag("web.auth-file")]);
+    let token = "Authorization: Bearer 0123456789abcdef";
+    // bob:bob's: secret
+    let bob = "Authorization: Basic Ym9iOmJvYidzOiBzZWNyZXQ=";
+    for path in
+        ["/", "/metrics", "/json", "/history", "/processes", "/nothing", "/health/", "//health", "/health/../json"]
+    {
+        for method in ["GET", "HEAD", "POST"] {
+            assert_eq!(agent.request(method, path, &[]).status, 401, "{method} {path}");
+        }
+    }
+    let refused = agent.get("/json");
+    assert!(
+        refused.headers.contains("www-authenticate: Basic") && refused.headers.contains("www-authenticate: Bearer")
+    );
+    assert_eq!(agent.get("/health").status, 200);
+    for good in [token, bob, "Authorization: bearer 0123456789abcdef"] {
+        assert_eq!(agent.request("GET", "/metrics", &[good]).status, 200, "{good}");
+    }
+    let begin = Instant::now();
+    for wrong in [
+        "Authorization: Bearer 0123456789abcdeg",
+        "Authorization: Bearer 0123456789abcde",
+        "Authorization: Bearer",
+        "Authorization: Bearer bob:bob's: secret",
+        // bob:
+        "Authorization: Basic Ym9iOg==",
+        // 0123456789abcdef:
+        "Authorization: Basic MDEyMzQ1Njc4OWFiY2RlZjo=",
+        "Authorization: Basic",
+    ] {
+        assert_eq!(agent.request("GET", "/metrics", &[wrong]).status, 401, "{wrong}");
+    }
+    assert!(begin.elapsed() > Duration::from_secs(4), "a wrong credential waits for its answer");
+    assert_eq!(agent.request("GET", "/metrics", &[token, token]).status, 401);
+    let shown = std::fs::read_to_string(format!("/proc/{}/cmdline", agent.child.id())).unwrap();
+    let told = agent.request("GET", "/json", &[token]).text() + &agent.log_lines().concat() + &shown;
+    assert!(!told.contains("0123456789abcdef") && !told.contains("secret"));
+}
+
+#[test]
+fn users_of_a_web_configuration_are_let_in() {
+    let file = File::new("web.yml", &format!("basic_auth_users:\n  alice: {CHEAP}\n  carol: {CHEAP}\n"));
+    let agent = Agent::start(&[&file.flag("web.config.file")]);
+    // Twice: the second time it is remembered.
+    for _ in 0..2 {
+        assert_eq!(agent.request("GET", "/metrics", &[ALICE]).status, 200);
+    }
+    for wrong in [
+        // alice:wrong, alice:, mallory:right password
+        "Authorization: Basic YWxpY2U6d3Jvbmc=",
+        "Authorization: Basic YWxpY2U6",
+        "Authorization: Basic bWFsbG9yeTpyaWdodCBwYXNzd29yZA==",
+    ] {
+        assert_eq!(agent.request("GET", "/metrics", &[wrong]).status, 401, "{wrong}");
+    }
+    assert_eq!(agent.get("/health").status, 200);
+}
+
+/// What an agent says that does not start.
+fn refusal(flag: &str) -> (Option<i32>, String) {
+    let output = Command::new(BINARY).args(["--web.listen-address=127.0.0.1:0", flag]).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_told_with_its_line() {
+    for (flag, text, part) in [
+        ("web.config.file", "basic_auth_users:\n  a: secret\n", ":2: wanted a user's name and the bcrypt hash"),
+        ("web.config.file", "\ntls_server_config:\n  cert_file: x\n", ":2: tls_server_config: "),
+        ("web.config.file", "http_server_config:\n", ":1: http_server_config: not supported"),
+        ("web.config.file", "# nothing\n", ": holds no credential"),
+        ("web.auth-file", "bearer 0123456789abcdef\nbearer short\n", ":2: a token has at least 16 characters"),
+        ("web.auth-file", "", ": holds no credential"),
+    ] {
+        let file = File::new("wrong", text);
+        let (status, said) = refusal(&file.flag(flag));
+        assert!(status == Some(1) && said.lines().count() == 1, "{said}");
+        assert!(said.contains(&format!("{}{part}", file.0.display())) && !said.contains("secret"), "{said}");
+    }
+    let (status, said) = refusal("--web.auth-file=");
+    assert_eq!((status, said.as_str()), (Some(2), "error: --web.auth-file=: wanted a file's name\n"));
+    assert_eq!(refusal("--web.config.file=/nowhere").0, Some(2));
+}
+
+#[test]
+fn a_file_that_everybody_can_read_is_told() {
+    let file = File::new("open", "bearer 0123456789abcdef\n");
+    let start = |mode| {
+        std::fs::set_permissions(&file.0, PermissionsExt::from_mode(mode)).unwrap();
+        let agent = Agent::start(&[&file.flag("web.auth-file")]);
+        agent.early_lines.iter().any(|line| line.contains("every user of this machine can read it (mode 644)"))
+    };
+    assert_eq!((start(0o640), start(0o644)), (false, true));
+}
+
+#[test]
+fn who_guesses_does_not_starve_a_scraper() {
+    let file = File::new("brute.yml", &format!("basic_auth_users:\n  alice: {HASH}\n"));
+    let agent = Agent::start(&[&file.flag("web.config.file")]);
+    let (end, guesses) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    // Some from the scraper's own address, and as many as there can be from each of four others.
+    let hosts = [("127.0.0.9", 4), ("127.0.2.1", 16), ("127.0.2.2", 16), ("127.0.2.3", 16), ("127.0.2.4", 16)];
+    let guessers: Vec<_> = hosts
+        .into_iter()
+        .flat_map(|(host, count)| (0..count).map(move |_| host))
+        .map(|host| {
+            let (end, guesses, address) = (end.clone(), guesses.clone(), agent.address.clone());
+            std::thread::spawn(move || {
+                while !end.load(Ordering::Relaxed) {
+                    let mut stream = connect(host, &address);
+                    // alice:wrong
+                    let request = "GET / HTTP/1.1\r\nHost: pi\r\nAuthorization: Basic YWxpY2U6d3Jvbmc=\r\n\r\n";
+                    while !end.load(Ordering::Relaxed) && stream.write_all(request.as_bytes()).is_ok() {
+                        let Some(answer) = read_answer(&mut stream) else { break };
+                        assert_eq!(answer.status, 401);
+                        guesses.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(2));
+    let mut scraper = Scraper::new(&agent.address, &format!("{ALICE}\r\n"));
+    let (_, first) = scraper.scrape();
+    // The timeout of Prometheus. For each guesser at its own address, every other address has one check before it.
+    assert!(first < Duration::from_secs(10), "{first:?}");
+    let begin = Instant::now();
+    let mut worst = Duration::ZERO;
+    while begin.elapsed() < Duration::from_secs(5) {
+        worst = worst.max(scraper.scrape().1);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    // Less than the fastest of two checks, one of which another has begun.
+    println!("first answer after {first:?}, others within {worst:?}; {} guesses", guesses.load(Ordering::Relaxed));
+    assert!(worst < Duration::from_millis(800), "{worst:?}");
+    // One check at a time.
+    let threads = crate::agent::value(&scraper.scrape().0, "process_threads").unwrap();
+    assert!(threads <= 3.0, "{threads}");
+    end.store(true, Ordering::Relaxed);
+    drop(agent);
+    for guesser in guessers {
+        let _ = guesser.join();
+    }
+}
