@@ -230,10 +230,10 @@ pub fn file_limit() -> usize {
     usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
 }
 
-/// Lets the calling thread run when nobody else wants to, or nearly so.
+/// Gives the calling thread a third of the time that others have where there is not enough for all.
 pub fn be_nice() {
     // SAFETY: setpriority only sets a number; 0 is the calling thread, whatever the manual says of processes.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 5) };
 }
 
 /// Runs `work` in a thread of its own, which leaves all signals to the others and cannot be waited for.

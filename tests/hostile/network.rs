@@ -157,28 +157,27 @@ fn a_head_has_five_seconds() {
         }
         stream
     });
-    clients
-        .map(|mut stream| {
-            std::thread::spawn(move || {
-                let mut other = stream.try_clone().unwrap();
-                let slow = std::thread::spawn(move || {
-                    for _ in 0..50 {
-                        if other.write_all(b"X").is_err() {
-                            break;
-                        }
-                        sleep(0.2);
+    let threads = clients.map(|stream| {
+        std::thread::spawn(move || {
+            let mut other = stream.try_clone().unwrap();
+            let slow = std::thread::spawn(move || {
+                for _ in 0..50 {
+                    if other.write_all(b"X").is_err() {
+                        break;
                     }
-                });
-                let time = time_to_close(&mut stream, 9 * SECOND);
-                drop(stream);
-                slow.join().unwrap();
-                time.unwrap()
-            })
+                    sleep(0.2);
+                }
+            });
+            let time = time_to_close(&stream, 9 * SECOND);
+            drop(stream);
+            slow.join().unwrap();
+            time.unwrap()
         })
-        .map(|thread| {
-            let time = thread.join().unwrap();
-            assert!(time > 4 * SECOND && time < 5 * SECOND + LATE, "{time:?}");
-        });
+    });
+    for thread in threads {
+        let time = thread.join().unwrap();
+        assert!(time > 4 * SECOND && time < 5 * SECOND + LATE, "{time:?}");
+    }
 }
 
 #[test]
