@@ -1,11 +1,11 @@
 /*
  * floor.c - what a scrape costs at the least: the kernel's own part of it.
  *
- *   floor PORT [MOUNT_POINT...]
+ *   floor PORT LENGTH [MOUNT_POINT...]
  *
  * For each request on a kept-alive connection of 127.0.0.1:PORT it reads again the files of the five core collectors
  * (cpu, memory, network, system, disk) from open descriptors, asks statfs about each MOUNT_POINT, and sends an answer
- * of 6,000 bytes that never changes. It parses and formats nothing. Files of one record are read with one call, as the
+ * of LENGTH bytes that never changes. It parses and formats nothing. Files of one record are read with one call, as the
  * kernel hands them out whole; the two that come in portions are read until there is no more.
  */
 #define _GNU_SOURCE
@@ -21,15 +21,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { LENGTH = 6000 };
-
 static const struct { const char *path; int portions; } FILES[] = {
     {"/proc/stat", 0},    {"/proc/meminfo", 0}, {"/proc/loadavg", 0},
     {"/proc/uptime", 0},  {"/proc/net/dev", 1}, {"/proc/self/mounts", 1},
 };
 enum { COUNT = sizeof FILES / sizeof *FILES };
 
-static char buffer[1 << 20], answer[LENGTH + 200];
+static char buffer[1 << 20], *answer;
 static int descriptors[COUNT], answer_length;
 
 static void collect(char **mount_points) {
@@ -48,12 +46,14 @@ static void collect(char **mount_points) {
 }
 
 int main(int count, char **words) {
-    if (count < 2) errx(2, "usage: floor PORT [MOUNT_POINT...]");
+    if (count < 3) errx(2, "usage: floor PORT LENGTH [MOUNT_POINT...]");
+    int length = atoi(words[2]);
     for (int file = 0; file < COUNT; file++)
         if ((descriptors[file] = open(FILES[file].path, O_RDONLY | O_CLOEXEC)) < 0) err(1, "%s", FILES[file].path);
-    answer_length = sprintf(answer, "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: %d\r\n\r\n", LENGTH);
-    memset(answer + answer_length, '#', LENGTH);
-    answer_length += LENGTH;
+    if (!(answer = malloc(length + 200))) err(1, NULL);
+    answer_length = sprintf(answer, "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: %d\r\n\r\n", length);
+    memset(answer + answer_length, '#', length);
+    answer_length += length;
 
     int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), epoll = epoll_create1(EPOLL_CLOEXEC);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(words[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -77,7 +77,7 @@ int main(int count, char **words) {
                 close(from);
                 continue;
             }
-            collect(words + 2);
+            collect(words + 3);
             if (send(from, answer, answer_length, MSG_NOSIGNAL) < 0) close(from);
         }
     }

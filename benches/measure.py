@@ -23,6 +23,8 @@ CORE = ["cpu", "memory", "network", "system", "disk"]
 CORE_OF_NODE_EXPORTER = ["cpu", "meminfo", "netdev", "loadavg", "stat", "filesystem"]
 # A page is shared for 100 ms; with this between two scrapes each of them is a collection.
 GAP = 0.11
+# What the floor sends.
+LENGTH = 6000
 # Keeps the sampler out of what a scrape costs; what it costs itself is measured on its own.
 NO_TICKS = "--sample.interval=1h"
 
@@ -152,9 +154,18 @@ class Bench:
         }
 
     def start(self, name, *flags):
-        if name == "floor":
-            return Subject(name, [f"{self.tools}/floor", "PORT", *self.mount_points()], free_port())
+        if name in ("floor", "long floor"):
+            return Subject(name, self.floor(name), free_port())
         return Subject(name, self.commands[name] + list(flags), free_port())
+
+    def floor(self, name="floor"):
+        """Its command: it sends 6,000 bytes, or as many as the agent does."""
+        length = LENGTH
+        if name == "long floor":
+            agent = self.start("agent5")
+            length = len(agent.answer)
+            agent.stop()
+        return [f"{self.tools}/floor", "PORT", str(length), *self.mount_points()]
 
     def mount_points(self):
         """Those that the agent tells of: the floor asks about the same ones."""
@@ -269,7 +280,7 @@ class Bench:
             with tempfile.TemporaryDirectory() as folder:
                 command = [f"{self.tools}/unconfined", "valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out", "-q"]
                 if name == "floor":
-                    command += [f"{self.tools}/floor", "PORT", *self.mount_points()]
+                    command += self.floor()
                 else:
                     command += self.commands[name] + [NO_TICKS]
                 subject = Subject(name, command, free_port())
@@ -328,7 +339,7 @@ def times(ratio, digits=2):
 def report(bench):
     everyone = ["floor", "agent5", "agent", "node5", "node"]
     say("CPU per scrape")
-    paced, shape = bench.paced(everyone)
+    paced, shape = bench.paced([*everyone, "long floor"])
     say("as fast as clients can ask")
     alone, crowd = bench.loaded(everyone, 1), bench.loaded(everyone, 16)
     say("memory")
@@ -349,9 +360,11 @@ def report(bench):
 
     to_floor = {name: ratios(paced[name], paced["floor"]) for name in everyone}
     to_node = ratios(paced["node"], paced["agent"])
+    as_long = ratios(paced["agent5"], paced["long floor"])
     crowd_to_floor = {name: ratios(crowd[name], crowd["floor"]) for name in everyone}
     rows = [
         ("one client, five collectors: CPU ÷ floor", to_floor["agent5"][0], 1.1, times(to_floor["agent5"])),
+        ("the same ÷ a floor that sends as much", as_long[0], 1.1, times(as_long)),
         ("16 clients, five collectors: CPU ÷ floor", crowd_to_floor["agent5"][0], 0.5, times(crowd_to_floor["agent5"])),
         ("user instructions, five collectors", instructions["agent5"], 80_000, f"{instructions['agent5']:,.0f}"),
         ("system calls, five collectors", calls["agent5"], 20, f"{calls['agent5']:.1f}"),
@@ -394,11 +407,11 @@ def report(bench):
     for name in everyone[1:]:
         series, families, length = shape[name]
         lines.append(f"| {names[name]} | {series} | {families} | {length:,} | {statistics.median(paced[name]) / 1000 / series:.2f} µs |")
-    lines += ["", "| CPU per scrape with | floor | Pi-Monitor, five collectors | ÷ floor | node_exporter, the same files | ÷ floor |", "|---|---:|---:|---:|---:|---:|"]
+    lines += ["", "| CPU per scrape with | floor | Pi-Monitor, five collectors | ÷ floor | ÷ floor that sends as much | node_exporter, the same files | ÷ floor |", "|---|---:|---:|---:|---:|---:|---:|"]
     for (kind, count), figures in scenes.items():
         base = figures["floor"]
         lines.append(f"| {count} {kind} | {micro(statistics.median(base))} | {micro(statistics.median(figures['agent5']))} | {times(ratios(figures['agent5'], base))} "
-                     f"| {micro(statistics.median(figures['node5']))} | {times(ratios(figures['node5'], base), 1)} |")
+                     f"| {times(ratios(figures['agent5'], figures['long floor']))} | {micro(statistics.median(figures['node5']))} | {times(ratios(figures['node5'], base), 1)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -426,7 +439,7 @@ def main():
     bench = Bench(arguments)
     if arguments.inside:
         bench.rounds, bench.scrapes = (2, 8) if bench.quick else (3, 25)
-        json.dump(bench.paced(["floor", "agent5", "node5"])[0], sys.stdout)
+        json.dump(bench.paced(["floor", "long floor", "agent5", "node5"])[0], sys.stdout)
         return
     text = machine() + report(bench)
     print(text)

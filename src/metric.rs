@@ -297,6 +297,11 @@ impl Value {
 
     /// Puts the number's text in front of `out`, and anything behind it. Returns the text's length.
     pub fn put(self, out: &mut [u8; Value::LONGEST]) -> usize {
+        // Most errors, drops and shares are zero.
+        if self.digits == 0 {
+            out[0] = b'0';
+            return 1;
+        }
         let (mut digits, mut places) = (self.digits, self.places);
         while places > 0 && digits % 10 == 0 {
             digits /= 10;
@@ -326,7 +331,7 @@ impl Value {
             at -= 1;
             text[at] = b'0' + digits as u8;
         }
-        if self.negative && self.digits != 0 {
+        if self.negative {
             at -= 1;
             text[at] = b'-';
         }

@@ -120,6 +120,11 @@ impl Source {
         }
     }
 
+    /// Whether the file was read before and is the kernel's own, not a copy.
+    pub fn is_original(&self) -> bool {
+        self.file.is_some() && self.original
+    }
+
     /// Whether a mount table, read before, may have another text now.
     pub fn has_news(&self) -> bool {
         self.file.as_ref().is_none_or(|file| !self.original || sys::has_news(file))

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -129,6 +130,14 @@ impl Directory {
     /// What `open(2)` says, or `NotADirectory` from the first listing.
     pub fn open(path: &Path) -> io::Result<Self> {
         File::open(path).map(Directory)
+    }
+
+    /// The directory's number of links: 2, and one for each directory in it.
+    ///
+    /// # Errors
+    /// What `fstat(2)` says.
+    pub fn links(&self) -> io::Result<u64> {
+        self.0.metadata().map(|metadata| metadata.nlink())
     }
 
     /// Hands each entry's name, and whether the directory itself says that it is a directory, to `each`; leaves out `.` and `..`.
