@@ -45,15 +45,26 @@ impl Writer {
     pub fn write(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
         let Writer { dialect, frames } = self;
         let sections =
-            snapshot.parts().iter().flat_map(|part| part.sections.iter().map(|section| (part.shown, section)));
-        for (place, (shown, section)) in sections.enumerate() {
+            || snapshot.parts().iter().flat_map(|part| part.sections.iter().map(|section| (part.shown, section)));
+        let mut room = 0;
+        for (place, (shown, section)) in sections().enumerate() {
             if place == frames.len() {
                 frames.push(Frame::default());
             }
             if shown {
-                frames[place].write(section, *dialect, out);
+                room += frames[place].fit(section, *dialect);
             }
         }
+        let begin = out.len();
+        out.resize(begin + room, 0);
+        let mut rest = &mut out[begin..];
+        for (frame, (shown, section)) in frames.iter().zip(sections()) {
+            if shown {
+                rest = frame.write(section, rest);
+            }
+        }
+        let left = rest.len();
+        out.truncate(out.len() - left);
         if *dialect == Dialect::OpenMetrics {
             out.extend_from_slice(b"# EOF\n");
         }
@@ -73,26 +84,27 @@ fn copy<'a>(text: &[u8], out: &'a mut [u8]) -> &'a mut [u8] {
 }
 
 impl Frame {
-    fn write(&mut self, section: &Section, dialect: Dialect, out: &mut Vec<u8>) {
+    /// Makes the text anew if it has to be. Returns how much room it may take with its values.
+    fn fit(&mut self, section: &Section, dialect: Dialect) -> usize {
         if !self.fits(section) {
             self.make(section, dialect);
         }
+        self.text.len() + self.samples.len() * Value::LONGEST
+    }
+
+    /// Writes the section to the front of `out`, which has room for it; returns what is behind it.
+    fn write<'a>(&self, section: &Section, mut out: &'a mut [u8]) -> &'a mut [u8] {
         let values = section.values();
-        let begin = out.len();
-        out.resize(begin + self.text.len() + self.samples.len() * Value::LONGEST, 0);
-        let mut rest = &mut out[begin..];
         let mut start = 0;
         for &(end, place) in &self.samples {
-            rest = copy(&self.text[start..end], rest);
+            out = copy(&self.text[start..end], out);
             start = end;
-            // There is room for it, as was made above.
-            if let Some(room) = rest.first_chunk_mut() {
+            if let Some(room) = out.first_chunk_mut() {
                 let length = values[place].put(room);
-                rest = &mut rest[length..];
+                out = &mut out[length..];
             }
         }
-        let left = copy(&self.text[start..], rest).len();
-        out.truncate(out.len() - left);
+        copy(&self.text[start..], out)
     }
 
     /// Whether labels are the same, and the same values are present.

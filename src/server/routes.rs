@@ -26,14 +26,14 @@ const SHARED_FOR: Duration = Duration::from_millis(100);
 /// What every answer says, so that a browser that was led here does no harm: no guessing of types, no frames around it, no
 /// word to others about where it was, and no use by pages from elsewhere. There is nothing about CORS, which means that no
 /// other page's script may read.
-static GUARDS: [(HeaderName, &str); 4] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+static GUARDS: [(HeaderName, HeaderValue); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 /// The policy of all that is no page.
-const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+static NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// Answers one request.
 pub async fn respond(request: &Request<Incoming>, shared: &Rc<Shared>, link: &Link) -> Response<Bytes> {
@@ -52,9 +52,9 @@ pub async fn respond(request: &Request<Incoming>, shared: &Rc<Shared>, link: &Li
     };
     let headers = response.headers_mut();
     for (name, value) in &GUARDS {
-        set(headers, name.clone(), value);
+        headers.insert(name.clone(), value.clone());
     }
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NOTHING));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| NOTHING.clone());
     if head {
         // The headers are those of GET, its length included; hyper leaves the body out.
         let length = response.body().remaining();
@@ -95,8 +95,9 @@ pub fn refusal(status: u16) -> String {
     let length = text.len();
     let mut answer =
         format!("HTTP/1.1 {status} {name}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n");
-    for (name, value) in GUARDS.iter().chain([&(header::CONTENT_SECURITY_POLICY, NOTHING)]) {
-        let _ = write!(answer, "{name}: {value}\r\n");
+    let guards = GUARDS.iter().map(|(name, value)| (name, value));
+    for (name, value) in guards.chain([(&header::CONTENT_SECURITY_POLICY, &NOTHING)]) {
+        let _ = write!(answer, "{name}: {}\r\n", value.to_str().unwrap_or_default());
     }
     answer + "connection: close\r\n\r\n" + text
 }
@@ -155,8 +156,11 @@ async fn page(format: Format, headers: &HeaderMap, query: &str, shared: &Rc<Shar
 }
 
 fn data(page: Page, content_type: &'static str, gzip: bool) -> Response<Bytes> {
+    /// Those below, and what every answer has.
+    const HEADERS: usize = 4 + GUARDS.len() + 1;
     let mut response = Response::new(Bytes::shared(page));
     let headers = response.headers_mut();
+    headers.reserve(HEADERS);
     set(headers, header::CONTENT_TYPE, content_type);
     set(headers, header::CACHE_CONTROL, "no-store");
     set(headers, header::VARY, "Accept, Accept-Encoding");
