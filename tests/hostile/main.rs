@@ -9,6 +9,10 @@ mod access;
 #[allow(dead_code, reason = "shared with tests/e2e")]
 mod agent;
 mod client;
+mod confinement;
+mod fuse;
+mod kernel_data;
+mod life_cycle;
 mod namespaces;
 #[path = "../e2e/needs.rs"]
 #[allow(dead_code, reason = "shared with tests/e2e")]

@@ -1,0 +1,476 @@
+//! What the kernel may say, or not say at all: filesystems that hang, odd names, garbage, and rights or files that are missing.
+
+use crate::agent::{Agent, BINARY, value};
+use crate::fuse::Fuse;
+use crate::namespaces::{own_mounts, own_network, run};
+use crate::needs::{has_program, needs};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// An empty directory of this test's own.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pi-monitor-hostile-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Directory(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What is still mounted stays in the test's own namespace.
+        let _ = Command::new("sh")
+            .args(["-c", "umount -R \"$0\"/* 2>/dev/null; rm -rf --one-file-system \"$0\""])
+            .arg(&self.0)
+            .status();
+    }
+}
+
+/// `/metrics`, which must come within `limit`.
+#[track_caller]
+fn scrape(agent: &Agent, limit: Duration) -> String {
+    let begin = Instant::now();
+    let page = agent.metrics();
+    assert!(begin.elapsed() < limit, "{:?} for a scrape", begin.elapsed());
+    page
+}
+
+const FIRST: Duration = Duration::from_secs(7);
+const LATER: Duration = Duration::from_secs(3);
+
+/// Whether the mount at `path` has an error, by what a page says.
+fn error(page: &str, path: &Path) -> Option<bool> {
+    let part = format!("mountpoint=\"{}\",", path.display());
+    let line = page.lines().find(|line| line.starts_with("pi_disk_device_error{") && line.contains(&part))?;
+    Some(line.ends_with(" 1"))
+}
+
+fn children(pid: u32) -> usize {
+    let tasks = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    tasks.split_whitespace().count()
+}
+
+/// Scrapes an agent beside mounts that hang: others are told, health is well, nothing piles up, SIGTERM ends it, and another agent can take
+/// its place; when the mounts answer again, all is well.
+fn with_stuck_mounts(fuses: &[Fuse], paths: &[&Path]) {
+    let flags = ["--web.listen-address=127.0.0.1:9100"];
+    for fuse in fuses {
+        fuse.answers(false);
+    }
+    let mut agent = Agent::spawn(Command::new(BINARY).args(flags));
+    let address = agent.address.clone();
+    let health = std::thread::spawn(move || {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..40 {
+            let begin = Instant::now();
+            assert_eq!(crate::agent::request(&address, "GET", "/health", &[]).text(), "ok\n");
+            slowest = slowest.max(begin.elapsed());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        slowest
+    });
+    let page = scrape(&agent, FIRST);
+    for path in paths {
+        assert_eq!(error(&page, path), Some(true), "{}", path.display());
+    }
+    assert_eq!(error(&page, Path::new("/")), Some(false));
+    for _ in 0..6 {
+        let page = scrape(&agent, LATER);
+        assert!(paths.iter().all(|path| error(&page, path) == Some(true)));
+        assert_eq!(error(&page, Path::new("/")), Some(false));
+        std::thread::sleep(Duration::from_millis(120));
+    }
+    assert!(children(agent.child.id()) <= 5, "{} helpers", children(agent.child.id()));
+    let slowest = health.join().unwrap();
+    assert!(slowest < Duration::from_secs(1), "/health took {slowest:?}");
+
+    agent.signal("TERM");
+    let status = agent.wait(LATER).expect("an end within 3 s");
+    assert_eq!(status.code(), Some(0));
+    let agent = Agent::spawn(Command::new(BINARY).args(flags));
+    scrape(&agent, FIRST);
+
+    for fuse in fuses {
+        fuse.answers(true);
+    }
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let page = scrape(&agent, LATER);
+        if paths.iter().all(|path| error(&page, path) == Some(false)) {
+            break;
+        }
+        assert!(Instant::now() < end, "the mounts answer and are still told as broken");
+        std::thread::sleep(Duration::from_millis(120));
+    }
+    std::thread::sleep(Duration::from_millis(120));
+    scrape(&agent, LATER);
+    assert!(children(agent.child.id()) <= 1, "{} helpers", children(agent.child.id()));
+}
+
+#[test]
+fn a_stuck_network_mount_and_what_is_mounted_in_it() {
+    if !own_mounts() || !own_network() {
+        return;
+    }
+    let directory = Directory::new("nested");
+    let outer = directory.path("outer");
+    let Some(fuse) = Fuse::mount(&outer, None) else { return };
+    run(&format!("mount -t tmpfs -o size=1m inner {}/inner", outer.display()));
+    with_stuck_mounts(&[fuse], &[&outer, &outer.join("inner")]);
+}
+
+#[test]
+fn a_stuck_block_device() {
+    if !own_mounts() || !own_network() {
+        return;
+    }
+    let directory = Directory::new("block");
+    let image = directory.0.join("image");
+    std::fs::write(&image, vec![0; 1 << 20]).unwrap();
+    let output = Command::new("losetup").args(["--find", "--show"]).arg(&image).output();
+    let device = output.ok().filter(|it| it.status.success()).map(|it| String::from_utf8(it.stdout).unwrap());
+    if !needs("a loop device", device.is_some()) {
+        return;
+    }
+    let device = device.unwrap().trim().to_owned();
+    let point = directory.path("disk");
+    if let Some(fuse) = Fuse::mount(&point, Some(&device)) {
+        with_stuck_mounts(&[fuse], &[&point]);
+    }
+    run(&format!("umount -l {} 2>/dev/null || true; losetup --detach {device}", point.display()));
+}
+
+#[test]
+fn many_stuck_mounts() {
+    if !own_mounts() || !own_network() {
+        return;
+    }
+    let directory = Directory::new("many");
+    let points: Vec<_> = (0..9).map(|number| directory.path(&number.to_string())).collect();
+    let fuses: Option<Vec<_>> = points.iter().map(|point| Fuse::mount(point, None)).collect();
+    let Some(fuses) = fuses else { return };
+    with_stuck_mounts(&fuses, &points.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+}
+
+/// No right to have a second process: what may hang is not asked, everything else is told.
+#[test]
+fn no_room_for_another_process() {
+    if !own_mounts()
+        || !own_network()
+        || !needs("prlimit and setpriv", has_program("prlimit") && has_program("setpriv"))
+    {
+        return;
+    }
+    let directory = Directory::new("tasks");
+    let point = directory.path("share");
+    let Some(_fuse) = Fuse::mount(&point, None) else { return };
+    for limit in ["1", "12"] {
+        let agent = Agent::spawn(
+            Command::new("setpriv")
+                .args(["--reuid=64222", "--regid=64222", "--clear-groups", "prlimit", &format!("--nproc={limit}")])
+                .args([&reachable(&directory), "--web.listen-address=127.0.0.1:9100"]),
+        );
+        for _ in 0..3 {
+            let page = scrape(&agent, LATER);
+            assert_eq!(error(&page, &point), Some(limit == "1"));
+            assert_eq!(error(&page, Path::new("/")), Some(false));
+            std::thread::sleep(Duration::from_millis(120));
+        }
+    }
+}
+
+/// A copy of the binary where every user can start it.
+fn reachable(directory: &Directory) -> String {
+    let copy = directory.0.join("pi-monitor");
+    if !copy.exists() {
+        std::fs::copy(BINARY, &copy).unwrap();
+        run(&format!("chmod 755 {} {}", copy.display(), directory.0.display()));
+    }
+    copy.to_str().unwrap().to_owned()
+}
+
+/// What Prometheus and a JSON reader say of an agent's pages.
+#[track_caller]
+fn assert_pages_parse(agent: &Agent) {
+    let page = agent.metrics();
+    if has_program("promtool") {
+        let mut child = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.is_empty(), "{said}");
+    }
+    assert_series_are_unique(&page);
+    agent.json();
+}
+
+#[track_caller]
+fn assert_series_are_unique(page: &str) {
+    let mut series = std::collections::HashSet::new();
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        assert!(series.insert(line.rsplit_once(' ').unwrap().0), "{line} comes twice");
+    }
+}
+
+#[test]
+fn odd_names_of_interfaces_mounts_and_processes() {
+    if !own_mounts() || !own_network() {
+        return;
+    }
+    let directory = Directory::new("names");
+    let agent = Agent::spawn(Command::new(BINARY).arg("--web.listen-address=127.0.0.1:9100"));
+    let names: [&[u8]; 8] =
+        [br#"a"b"#, br"a\b", br"\xff", b"\xff\xfe", b"{}", br#"",x="1"#, b"<script>", "größe".as_bytes()];
+    let mut interface: &[u8] = b"lo";
+    for name in names {
+        use std::os::unix::ffi::OsStrExt;
+        let os = std::ffi::OsStr::from_bytes;
+        let renamed = Command::new("sh")
+            .args(["-ec", "ip link set \"$0\" down; ip link set \"$0\" name \"$1\"; ip link set \"$1\" up"])
+            .args([os(interface), os(name)])
+            .status();
+        assert!(renamed.unwrap().success(), "{}", name.escape_ascii());
+        interface = name;
+        let point = directory.0.join(os(name));
+        std::fs::create_dir(&point).unwrap();
+        assert!(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", "size=64k"])
+                .arg(os(name))
+                .arg(&point)
+                .status()
+                .unwrap()
+                .success()
+        );
+        std::thread::sleep(Duration::from_millis(120));
+        assert_pages_parse(&agent);
+        let json = agent.json();
+        let label = json["network"]["interfaces"][0]["interface"].as_str().unwrap();
+        assert_eq!(decode(label), name);
+        let mounts = json["disk"]["filesystems"].as_array().unwrap();
+        assert!(mounts.iter().any(|it| decode(it["device"].as_str().unwrap()) == name));
+    }
+}
+
+/// Turns a label's text back into the kernel's bytes.
+fn decode(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let hex = bytes
+            .get(at + 2..at + 4)
+            .filter(|hex| bytes[at..].starts_with(b"\\x") && hex.iter().all(u8::is_ascii_hexdigit));
+        out.push(hex.map_or(bytes[at], |hex| u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).unwrap()));
+        at += if hex.is_some() { 4 } else { 1 };
+    }
+    out
+}
+
+/// A copy of a fixture board whose files can be changed.
+fn board(directory: &Directory) -> Vec<String> {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pi-3a-plus");
+    run(&format!("cp -a {}/. {}; chmod -R u+w {}", fixture.display(), directory.0.display(), directory.0.display()));
+    ["proc", "sys", "root"].iter().map(|name| format!("--path.{name}fs={}", directory.0.join(name).display())).collect()
+}
+
+fn numbers(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    }
+}
+
+/// Whatever bytes a name holds: the page parses, and the label decodes back to it.
+#[test]
+fn any_bytes_in_any_name() {
+    let directory = Directory::new("bytes");
+    let flags = board(&directory);
+    let agent = Agent::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut random = numbers(1);
+    let pieces: [&[u8]; 14] =
+        [b"\"", b"\\", b"{", b"}", b",", b"=", b"x", b"ff", b"\xff", b"\xc3", b"\xbc", b"\xe2\x80\xa8", b"\x01", b"a"];
+    for round in 0..40 {
+        let mut names: Vec<Vec<u8>> = (0..20)
+            .map(|_| (0..1 + random() % 6).flat_map(|_| pieces[random() as usize % pieces.len()].to_vec()).collect())
+            .collect();
+        names.sort();
+        names.dedup();
+        let mut text = b"Inter-|\n face |\n".to_vec();
+        for name in &names {
+            text.extend_from_slice(name);
+            text.extend_from_slice(b": 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n");
+        }
+        std::fs::write(directory.0.join("proc/net/dev"), text).unwrap();
+        std::thread::sleep(Duration::from_millis(110));
+        if round % 8 == 0 {
+            assert_pages_parse(&agent);
+        }
+        let page = agent.metrics();
+        assert_series_are_unique(&page);
+        let json = agent.json();
+        let mut told: Vec<_> = json["network"]["interfaces"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| decode(it["interface"].as_str().unwrap()))
+            .collect();
+        told.sort();
+        assert_eq!(told, names);
+    }
+}
+
+#[test]
+fn one_name_for_two_things() {
+    let directory = Directory::new("twice");
+    let flags = board(&directory);
+    let agent = Agent::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    for file in ["proc/net/dev", "proc/diskstats", "proc/stat", "proc/vmstat", "proc/170/mountinfo"] {
+        let path = directory.0.join(file);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::write(&path, text.repeat(2)).unwrap();
+    }
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(110));
+        assert_pages_parse(&agent);
+        assert!(value(&agent.metrics(), "pi_network_receive_bytes_total{interface=\"usb0\"}").is_some());
+    }
+}
+
+#[test]
+fn garbage_in_every_file() {
+    let directory = Directory::new("garbage");
+    let flags = board(&directory);
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let list = Command::new("find").arg(&directory.0).args(["-type", "f", "-size", "-200k"]).output().unwrap();
+    let files: Vec<PathBuf> = String::from_utf8(list.stdout).unwrap().lines().map(PathBuf::from).collect();
+    assert!(files.len() > 100);
+    let good: Vec<_> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    let mut random = numbers(2);
+    let agent = Agent::start(&flags);
+    assert_pages_parse(&agent);
+    for round in 0..24 {
+        for (file, good) in files.iter().zip(&good) {
+            let mut text = good.clone();
+            match round % 8 {
+                0 => text.clear(),
+                1 => text = vec![0xff; 300],
+                2 => text = vec![0; 5000],
+                3 => text = b"18446744073709551616 ".repeat(400),
+                4 => text = b"-1\n".repeat(100),
+                5 => text.truncate(text.len() / 2),
+                6 => text.iter_mut().filter(|byte| byte.is_ascii_digit()).for_each(|digit| *digit = b'9'),
+                _ => {
+                    for _ in 0..1 + text.len() / 20 {
+                        if let Some(byte) = {
+                            let length = text.len().max(1);
+                            text.get_mut(random() as usize % length)
+                        } {
+                            *byte = random() as u8;
+                        }
+                    }
+                }
+            }
+            std::fs::write(file, text).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(110));
+        assert_pages_parse(&agent);
+        assert_eq!(agent.get("/history").status, 200);
+        serde_json::from_slice::<serde_json::Value>(&agent.get("/processes").body).unwrap();
+        // One that starts amid garbage.
+        if round % 6 == 0 {
+            assert_pages_parse(&Agent::start(&flags));
+        }
+    }
+    for (file, good) in files.iter().zip(&good) {
+        std::fs::write(file, good).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(110));
+    let page = agent.metrics();
+    let down: Vec<_> =
+        page.lines().filter(|line| line.starts_with("pi_collector_up{") && line.ends_with(" 0")).collect();
+    assert_eq!(down, [""; 0]);
+    assert!(agent.log_lines().len() <= 5);
+}
+
+#[test]
+fn hidden_processes_no_rights_and_a_read_only_root() {
+    if !own_mounts() || !own_network() || !needs("setpriv", has_program("setpriv")) {
+        return;
+    }
+    let directory = Directory::new("rights");
+    let binary = reachable(&directory);
+    run("mount -t proc -o hidepid=2 proc /proc; mount -o remount,ro,bind /");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=64223", "--regid=64223", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]);
+    let agent = Agent::spawn(command.args([&binary, "--web.listen-address=127.0.0.1:9100", "--require-sandbox"]));
+    assert_pages_parse(&agent);
+    for collector in ["cpu", "memory", "network", "system", "disk", "agent"] {
+        assert_eq!(value(&agent.metrics(), &format!("pi_collector_up{{collector=\"{collector}\"}}")), Some(1.0));
+    }
+    assert_eq!(agent.get("/processes").status, 200);
+    drop(agent);
+    run("mount -o remount,rw,bind /");
+}
+
+#[test]
+fn empty_proc_and_sys() {
+    if !own_mounts() || !own_network() {
+        return;
+    }
+    // The binary is a dynamic one here, and its libraries are elsewhere.
+    let mut command = Command::new("unshare");
+    command.args([
+        "--mount",
+        "sh",
+        "-ec",
+        "mount -t tmpfs none /sys; mount -t tmpfs none /proc; exec \"$0\" \"$@\"",
+        BINARY,
+    ]);
+    let agent = Agent::spawn(command.arg("--web.listen-address=127.0.0.1:9100"));
+    for path in ["/health", "/", "/metrics", "/json", "/history", "/processes"] {
+        assert_eq!(agent.get(path).status, 200, "{path}");
+    }
+    assert_pages_parse(&agent);
+    assert_eq!(value(&agent.metrics(), "pi_collector_up{collector=\"cpu\"}"), Some(0.0));
+}
+
+/// Descriptors 0, 1 and 2 that are closed at the start must not become a kernel file or a connection, which log lines would go to.
+#[test]
+fn closed_standard_descriptors() {
+    if !own_network() {
+        return;
+    }
+    let mut command = Command::new("sh");
+    let line = "exec \"$0\" --web.listen-address=127.0.0.1:9100 <&- >&- 2>&-";
+    let mut child = command.args(["-c", line, BINARY]).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while std::net::TcpStream::connect("127.0.0.1:9100").is_err() {
+        assert!(Instant::now() < end, "it does not listen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(crate::agent::request("127.0.0.1:9100", "GET", "/metrics", &[]).status, 200);
+    let open: Vec<_> = (0..3).map(|number| std::fs::read_link(format!("/proc/{}/fd/{number}", child.id()))).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for target in open {
+        assert_eq!(target.unwrap(), Path::new("/dev/null"));
+    }
+}
