@@ -250,7 +250,7 @@ fn stopped_and_continued() {
         let page = agent.metrics();
         let modes = page.lines().filter(|line| line.starts_with("pi_cpu_usage_percent{cpu=\"total\""));
         let sum: f64 = modes.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum();
-        assert!((sum - 100.0).abs() < 0.01, "{sum}");
+        assert!((sum - 100.0).abs() < 0.001, "{sum}");
         std::thread::sleep(Duration::from_millis(150));
     }
     let history: serde_json::Value = serde_json::from_slice(&agent.get("/history").body).unwrap();
