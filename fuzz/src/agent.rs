@@ -54,7 +54,15 @@ impl Board {
         let machine = Machine {
             // What may hang would be asked by a helper process; there is none of it in the corpus, and inputs make few.
             statfs: |_| {
-                Ok(FsStat { block_size: 1, blocks: 9, blocks_free: 5, blocks_available: 4, files: 3, files_free: 2 })
+                Ok(FsStat {
+                    block_size: 1,
+                    blocks: 9,
+                    blocks_free: 5,
+                    blocks_available: 4,
+                    files: 3,
+                    files_free: 2,
+                    ..FsStat::default()
+                })
             },
             since_boot: || Duration::from_secs(1000),
             unix_time: || Duration::from_secs(1_800_000_000),

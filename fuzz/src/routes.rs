@@ -58,7 +58,8 @@ pub fn run(data: &[u8]) {
         _ => {}
     }
     if let Some(status) = answer.strip_prefix(b"HTTP/1.1 ").or(answer.strip_prefix(b"HTTP/1.0 ")) {
-        let known: [&[u8]; 11] = [b"503", b"200", b"304", b"400", b"401", b"403", b"404", b"405", b"414", b"421", b"431"];
+        let known: [&[u8]; 11] =
+            [b"503", b"200", b"304", b"400", b"401", b"403", b"404", b"405", b"414", b"421", b"431"];
         assert!(known.contains(&&status[..3]), "{}", status.escape_ascii());
     } else {
         assert!(answer.is_empty(), "{}", answer.escape_ascii());

@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A mounted filesystem; its end lets go of everybody who still waits for an answer.
 pub struct Fuse {
@@ -46,14 +47,26 @@ impl Fuse {
         Some(Fuse { device, state, mountpoint })
     }
 
-    /// From now on it answers, or keeps everybody waiting.
+    /// From now on it answers, or keeps everybody waiting: for 40 s, so that an agent that does hang, and cannot even be killed,
+    /// fails its test and does not hold it up for good.
     pub fn answers(&self, answers: bool) {
-        let mut state = self.state.lock().unwrap();
-        state.0 = answers;
-        if answers {
-            for request in std::mem::take(&mut state.1) {
-                answer(&self.device, &request);
-            }
+        change(&self.device, &self.state, answers);
+        if !answers {
+            let (device, state) = (self.device.try_clone().unwrap(), self.state.clone());
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_secs(40));
+                change(&device, &state, true);
+            });
+        }
+    }
+}
+
+fn change(device: &File, state: &Mutex<(bool, Vec<Vec<u8>>)>, answers: bool) {
+    let mut state = state.lock().unwrap();
+    state.0 = answers;
+    if answers {
+        for request in std::mem::take(&mut state.1) {
+            answer(device, &request);
         }
     }
 }
