@@ -1,6 +1,8 @@
 // The dashboard's tests. Run by run.sh.
 
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Agent, axeSource, launch, pageOf, sleep } from './browser.mjs';
 import { Mock } from './mock.mjs';
 import { assemble } from './page.mjs';
@@ -646,6 +648,24 @@ test('the agent: its page works with its own answers, without an error and witho
     equal(await state(page), 'live', `state with ${range}`);
   }
   await clean(page, agent.url);
+});
+
+test('the agent: with access on, the page is asked for once and works', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'pi-monitor-'));
+  const file = join(directory, 'credentials');
+  writeFileSync(file, 'basic pi:a long password\n', { mode: 0o600 });
+  const own = await Agent.start([`--web.auth-file=${file}`]);
+  try {
+    equal((await fetch(own.url)).status, 401, 'without a credential');
+    const page = await open(own.url, { httpCredentials: { username: 'pi', password: 'a long password' } });
+    await until(() => page.asked.filter((url) => url.includes('/json')).length > 2, 'three answers');
+    equal(await state(page), 'live', 'state');
+    equal(page.errors.filter((line) => !line.includes('401')), [], 'errors');
+    await page.context().close();
+  } finally {
+    await own.stop();
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test('the agent: stopped by SIGSTOP it is stale and then down, continued it is live', async () => {

@@ -102,7 +102,9 @@ fn users_of_a_web_configuration_are_let_in() {
 
 /// What an agent says that does not start.
 fn refusal(flag: &str) -> (Option<i32>, String) {
-    let output = Command::new(BINARY).args(["--web.listen-address=127.0.0.1:0", flag]).output().unwrap();
+    // Bounded, should it start after all.
+    let output =
+        Command::new("timeout").args(["5", BINARY, "--web.listen-address=127.0.0.1:0", flag]).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
