@@ -178,7 +178,8 @@ fn who_guesses_does_not_starve_a_scraper() {
         most = most.max(threads(&agent));
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(most, before + 1);
+    // One that has given its answer may still be ending when the next begins.
+    assert!((before + 1..=before + 2).contains(&most), "{most}");
     let mut scraper = Scraper::new(&agent.address, &format!("{ALICE}\r\n"));
     let (_, first) = scraper.scrape();
     // The timeout of Prometheus. For each guesser at its own address, every other address has one check before it.
