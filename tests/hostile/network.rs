@@ -339,7 +339,6 @@ fn every_answer_has_its_guards() {
         let head = answer.split("\r\n\r\n").next().unwrap().to_ascii_lowercase();
         for guard in [
             "x-content-type-options: nosniff",
-            "x-frame-options: deny",
             "referrer-policy: no-referrer",
             "cross-origin-resource-policy: same-origin",
             "content-security-policy: default-src 'none'",
