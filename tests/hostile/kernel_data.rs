@@ -364,6 +364,7 @@ fn garbage_in_every_file() {
     assert!(files.len() > 100);
     let good: Vec<_> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
     let mut random = numbers(2);
+    let begin = std::time::Instant::now();
     let agent = Agent::start(&flags);
     assert_pages_parse(&agent);
     for round in 0..24 {
@@ -407,7 +408,10 @@ fn garbage_in_every_file() {
     let down: Vec<_> =
         page.lines().filter(|line| line.starts_with("pi_collector_up{") && line.ends_with(" 0")).collect();
     assert_eq!(down, [""; 0]);
-    assert!(agent.log_lines().len() <= 5);
+    // Five in ten seconds, however long this takes.
+    let most = 5 * (1 + begin.elapsed().as_secs() as usize / 10);
+    let lines = agent.log_lines();
+    assert!(lines.len() <= most, "{lines:#?}");
 }
 
 #[test]
