@@ -100,14 +100,13 @@ type Key = (u64, u64);
 impl Cached {
     /// The page of `id`, rendered by `fill` if it is of another one.
     ///
-    /// The buffer is used again unless a slow client still reads from it.
+    /// The buffer is used again unless a slow client still reads from it. `fill` gets it with what it held before.
     fn get(&mut self, id: Key, fill: impl FnOnce(&mut Vec<u8>)) -> Page {
         if self.of != Some(id) {
             if Arc::get_mut(&mut self.page).is_none() {
                 self.page = Arc::default();
             }
             if let Some(buffer) = Arc::get_mut(&mut self.page) {
-                buffer.clear();
                 fill(buffer);
             }
             self.of = Some(id);
@@ -120,7 +119,10 @@ impl Rendered {
     fn get(&mut self, id: Key, gzip: Option<&mut Gzip>, fill: impl FnOnce(&mut Vec<u8>)) -> Page {
         let page = self.plain.get(id, fill);
         match gzip {
-            Some(compressor) => self.gzip.get(id, |out| compressor.compress(&page, out)),
+            Some(compressor) => self.gzip.get(id, |out| {
+                out.clear();
+                compressor.compress(&page, out);
+            }),
             None => page,
         }
     }
@@ -233,6 +235,7 @@ impl Agent {
         }
         let scan = processes.scanned_at().unwrap_or_default().as_nanos() as u64;
         let page = processes_page.get((scan, 0), gzip.then(|| compressor.level(Gzip::FAST)), |out| {
+            out.clear();
             processes.write((machine.unix_time)(), collect::cpu::count(sampled), out);
         });
         Some(Ok(page))
@@ -254,7 +257,10 @@ impl Agent {
         let asked = (range as u64) << 56 | since.map_or(0, |since| since + 1);
         let times = Times { unix: (machine.unix_time)(), since_boot: (machine.since_boot)(), boot_id };
         let id = (history.last_tick(), asked);
-        history_page.get(id, gzip.then(|| compressor.level(Gzip::SMALL)), |out| history.write(request, &times, out))
+        history_page.get(id, gzip.then(|| compressor.level(Gzip::SMALL)), |out| {
+            out.clear();
+            history.write(request, &times, out);
+        })
     }
 
     /// What the machine looks like now, or looked like at most `max_age` ago.
@@ -284,7 +290,7 @@ impl Agent {
         let level = if format == Format::Json { Gzip::SMALL } else { Gzip::FAST };
         let Agent { snapshot, pages, renderer, gzip: compressor, .. } = self;
         pages[format as usize]
-            .get((id, places), gzip.then(|| compressor.level(level)), |out| renderer.render(format, snapshot, out))
+            .get((id, places), gzip.then(|| compressor.level(level)), |out| renderer.replace(format, snapshot, out))
     }
 
     /// Makes a collection of the collectors whose places are set as bits.

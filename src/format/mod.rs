@@ -33,7 +33,11 @@ impl Format {
 
 /// Appends `snapshot` in `format`.
 pub fn render(format: Format, snapshot: &Snapshot, out: &mut Vec<u8>) {
-    Renderer::new().render(format, snapshot, out);
+    match format {
+        Format::Prometheus => prometheus::write(snapshot, prometheus::Dialect::Text, out),
+        Format::OpenMetrics => prometheus::write(snapshot, prometheus::Dialect::OpenMetrics, out),
+        Format::Json => json::write(snapshot, out),
+    }
 }
 
 /// Renders one snapshot after each of its collections, and keeps what does not change between them.
@@ -53,12 +57,15 @@ impl Renderer {
         }
     }
 
-    /// Appends `snapshot` in `format`.
-    pub fn render(&mut self, format: Format, snapshot: &Snapshot, out: &mut Vec<u8>) {
+    /// Puts `snapshot` in `format` in the place of what `out` held.
+    pub fn replace(&mut self, format: Format, snapshot: &Snapshot, out: &mut Vec<u8>) {
         match format {
-            Format::Prometheus => self.text.write(snapshot, out),
-            Format::OpenMetrics => self.openmetrics.write(snapshot, out),
-            Format::Json => json::write(snapshot, out),
+            Format::Prometheus => self.text.replace(snapshot, out),
+            Format::OpenMetrics => self.openmetrics.replace(snapshot, out),
+            Format::Json => {
+                out.clear();
+                json::write(snapshot, out);
+            }
         }
     }
 }

@@ -41,8 +41,8 @@ impl Writer {
         Writer { dialect, frames: Vec::new() }
     }
 
-    /// Appends all samples, family by family.
-    pub fn write(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
+    /// Puts all samples, family by family, in the place of what `out` held.
+    pub fn replace(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
         let Writer { dialect, frames } = self;
         let sections =
             || snapshot.parts().iter().flat_map(|part| part.sections.iter().map(|section| (part.shown, section)));
@@ -55,9 +55,9 @@ impl Writer {
                 room += frames[place].fit(section, *dialect);
             }
         }
-        let begin = out.len();
-        out.resize(begin + room, 0);
-        let mut rest = &mut out[begin..];
+        // Only what the last page did not reach is filled with zeros.
+        out.resize(room, 0);
+        let mut rest = &mut out[..];
         for (frame, (shown, section)) in frames.iter().zip(sections()) {
             if shown {
                 rest = frame.write(section, rest);
@@ -73,7 +73,9 @@ impl Writer {
 
 /// Appends all samples of one snapshot.
 pub fn write(snapshot: &Snapshot, dialect: Dialect, out: &mut Vec<u8>) {
-    Writer::new(dialect).write(snapshot, out);
+    let mut page = Vec::new();
+    Writer::new(dialect).replace(snapshot, &mut page);
+    out.append(&mut page);
 }
 
 /// Copies `text` to the front of `out`; returns what is behind it.
@@ -246,7 +248,7 @@ pi_thing_info{name="\"\\\n\\xff"} 1
     fn a_writer_writes_what_a_new_one_would() {
         let mut snapshot = Snapshot::new();
         snapshot.register("thing", &[THINGS.head(), NOTHING.head()]);
-        let mut writer = Writer::new(Dialect::OpenMetrics);
+        let (mut writer, mut again) = (Writer::new(Dialect::OpenMetrics), Vec::new());
         let mut state = 1_u64;
         let mut random = |below: u64| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -262,8 +264,8 @@ pi_thing_info{name="\"\\\n\\xff"} 1
             if random(2) == 0 {
                 snapshot.row(&NOTHING, [], [random(9).into()]);
             }
-            let (mut again, mut anew) = (Vec::new(), Vec::new());
-            writer.write(&snapshot, &mut again);
+            let mut anew = Vec::new();
+            writer.replace(&snapshot, &mut again);
             write(&snapshot, Dialect::OpenMetrics, &mut anew);
             assert_eq!(again, anew);
         }
