@@ -46,10 +46,12 @@ static long long now(void) {
     return time.tv_sec * 1000000LL + time.tv_nsec / 1000;
 }
 
-static int dial(int port) {
+/* Each client has an address of its own, as there is a limit to the connections from one. */
+static int dial(int port, int client) {
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + client)};
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int one = 1, s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(s, (struct sockaddr *)&address, sizeof address)) {
+    if (bind(s, (struct sockaddr *)&own, sizeof own) || connect(s, (struct sockaddr *)&address, sizeof address)) {
         close(s);
         return -1;
     }
@@ -95,7 +97,7 @@ static void scrape(int port, int clients, long requests, long gap) {
     struct pollfd ready[MOST];
     if (clients < 1 || clients > MOST) errx(2, "1 to %d clients", MOST);
     for (int i = 0; i < clients; i++)
-        if ((all[i].socket = dial(port)) < 0) err(1, "port %d", port);
+        if ((all[i].socket = dial(port, i)) < 0) err(1, "port %d", port);
     long asked = 0, answered = 0;
     for (int i = 0; i < clients && asked < requests; i++, asked++) ask(&all[i]);
     while (answered < requests) {
@@ -134,7 +136,7 @@ static void first(int port, char **command) {
     errno = posix_spawnp(&child, *command, &actions, NULL, command, environ);
     if (errno) err(1, "%s", *command);
     struct client client = {0};
-    while ((client.socket = dial(port)) < 0) {
+    while ((client.socket = dial(port, 0)) < 0) {
         if (waitpid(child, NULL, WNOHANG)) errx(1, "%s ended", *command);
         if (now() - begin > 30000000) errx(1, "%s does not listen on port %d", *command, port);
         usleep(50);

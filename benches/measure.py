@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from random import Random
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DOCUMENT = os.path.join(REPO, "docs/performance.md")
@@ -51,8 +52,9 @@ class Subject:
                 raise SystemExit(f"{name} does not answer: {' '.join(self.command)}")
             time.sleep(0.02)
 
-    def connect(self):
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+    def connect(self, client=0):
+        """Each client has an address of its own, as there is a limit to the connections from one."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=(f"127.0.1.{client + 1}", 0))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
@@ -178,16 +180,19 @@ class Bench:
         """CPU per scrape in ns of each, a list of one figure a round; all are asked in turn."""
         subjects = [self.start(name, *([NO_TICKS] if name.startswith("agent") else [])) for name in names]
         figures = {name: [] for name in names}
+        order, random = list(subjects), Random(1)
         try:
             for round_number in range(self.rounds + 1):
                 before = [subject.cpu() for subject in subjects]
                 count = self.scrapes if round_number else 5     # the first is for warming up
                 for _ in range(count):
-                    begin = time.monotonic()
-                    for subject in subjects:
+                    # Whoever comes after another finds the kernel's code in the caches, so the order changes all the time, and the
+                    # time between two is always the same.
+                    random.shuffle(order)
+                    time.sleep(GAP)
+                    for subject in order:
                         subject.scrape()
-                        time.sleep(0.004)
-                    time.sleep(max(0.0, begin + GAP - time.monotonic()))
+                        time.sleep(GAP / len(order))
                 if round_number:
                     for subject, start in zip(subjects, before):
                         figures[subject.name].append((subject.cpu() - start) / count)
@@ -223,7 +228,7 @@ class Bench:
         try:
             time.sleep(3)
             idle = subject.pss()
-            connections = [subject.connect() for _ in range(24)]
+            connections = [subject.connect(client) for client in range(1, 25)]
             for connection in connections:
                 subject.scrape(connection)
             # A second answer on each, since the first may share memory that was there already.
