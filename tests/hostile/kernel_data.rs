@@ -305,8 +305,22 @@ fn any_bytes_in_any_name() {
     let flags = board(&directory);
     let agent = Agent::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     let mut random = numbers(1);
-    let pieces: [&[u8]; 14] =
-        [b"\"", b"\\", b"{", b"}", b",", b"=", b"x", b"ff", b"\xff", b"\xc3", b"\xbc", b"\xe2\x80\xa8", b"\x01", b"\\xff"];
+    let pieces: [&[u8]; 14] = [
+        b"\"",
+        b"\\",
+        b"{",
+        b"}",
+        b",",
+        b"=",
+        b"x",
+        b"ff",
+        b"\xff",
+        b"\xc3",
+        b"\xbc",
+        b"\xe2\x80\xa8",
+        b"\x01",
+        b"\\xff",
+    ];
     for round in 0..40 {
         let mut names: Vec<Vec<u8>> = (0..20)
             .map(|_| (0..1 + random() % 6).flat_map(|_| pieces[random() as usize % pieces.len()].to_vec()).collect())
@@ -377,7 +391,10 @@ fn garbage_in_every_file() {
                 3 => text = b"18446744073709551616 ".repeat(400),
                 4 => text = b"-1\n".repeat(100),
                 5 => text.truncate(text.len() / 2),
-                6 => text.iter_mut().filter(|byte| byte.is_ascii_digit()).for_each(|digit| *digit = b'9'),
+                6 => text
+                    .iter_mut()
+                    .filter(|byte| byte.is_ascii_digit())
+                    .for_each(|digit| *digit = b'0' + (random() % 10) as u8),
                 _ => {
                     for _ in 0..1 + text.len() / 20 {
                         if let Some(byte) = {
