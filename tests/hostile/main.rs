@@ -18,3 +18,11 @@ mod namespaces;
 #[allow(dead_code, reason = "shared with tests/e2e")]
 mod needs;
 mod network;
+
+/// A row that names a text which is there no more, or twice, would show nothing.
+#[test]
+fn every_mutation_can_be_applied() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile/mutations/run.sh");
+    let output = std::process::Command::new("bash").args([script, "--check"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
