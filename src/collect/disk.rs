@@ -19,6 +19,7 @@ use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::sys::FsStat;
 use crate::text::{lines, uint, unescape_octal, words};
+use std::cmp::Ordering;
 use std::ffi::CStr;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -390,7 +391,7 @@ impl Mounts {
         // would otherwise be in the first. Sorted with the slash before all other bytes, what is below a path follows it.
         order.clear();
         order.extend(0..all.len());
-        order.sort_unstable_by(|&a, &b| {
+        sort(order, &|a, b| {
             let key = |place: usize| path_order(point(&all[place]));
             all[a].parent.cmp(&all[b].parent).then_with(|| key(a).cmp(key(b))).then(a.cmp(&b))
         });
@@ -411,7 +412,7 @@ impl Mounts {
             }
         }
         // A mount on another's mount point, whose parent is that other, hides it.
-        order.sort_unstable_by_key(|&place| all[place].id);
+        sort(order, &|a, b| all[a].id.cmp(&all[b].id));
         for place in 0..all.len() {
             let parent = find(all, order, all[place].parent);
             if let Some(parent) = parent.filter(|&parent| parent != place && point(&all[parent]) == point(&all[place]))
@@ -456,7 +457,7 @@ impl Mounts {
         // Bind mounts: a directory of a filesystem is not told beside a mount that holds it too. Sorted like the mount points
         // above, what is below a directory follows it.
         let directory = |mount: &Mount| &names[mount.directory.clone()];
-        order.sort_unstable_by(|&a, &b| {
+        sort(order, &|a, b| {
             let (one, other) = (&all[a], &all[b]);
             let key = |mount| path_order(directory(mount));
             let groups = (one.number, !one.selected).cmp(&(other.number, !other.selected));
@@ -505,6 +506,11 @@ fn machines_mountpoint<'a>(names: &'a [u8], root: usize, inside: bool, mount: &M
 /// A path's bytes with the slash before all others, so that what is below a path follows it at once when paths are sorted.
 fn path_order(path: &[u8]) -> impl Iterator<Item = u8> + '_ {
     path.iter().map(|&byte| if byte == b'/' { 0 } else { byte })
+}
+
+/// Sorts places by what they are places of; once in the binary for all orders, since sorting takes some kilobytes.
+fn sort(places: &mut [usize], order: &dyn Fn(usize, usize) -> Ordering) {
+    places.sort_unstable_by(|&a, &b| order(a, b));
 }
 
 /// The place of mount number `id`, by binary search in `order`.
