@@ -38,10 +38,10 @@ STEPS='
 fmt         |fast |  120|git:git rustfmt                                      |rustfmt would change nothing
 clippy      |fast |  900|clippy                                               |no warning of the compiler or of clippy
 doc         |fast |  600|                                                     |the documentation has no broken link
-unit        |fast | 1500|?promtool=prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl|cargo test: units, laws, goldens, the built binary
+unit        |fast | 1500|?promtool=prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl ?free:procps|cargo test: units, laws, goldens, the built binary
 collector   |fast |  600|git:git                                              |what CONTRIBUTING.md says about the first collector is true
 dependencies|fast |  120|python3:python3                                      |licences, sources and versions of what the binaries are made of
-fuzz        |full |  900|                                                     |two seconds of fuzzing for every parser, the whole agent and the HTTP routes
+fuzz        |full |  900|?c++:g++                                             |two seconds of fuzzing for every parser, the whole agent and the HTTP routes
 shellcheck  |fast |  300|git:git shellcheck:shellcheck                        |no finding in any script
 vagrantfile |fast |   60|ruby:ruby                                            |the syntax of Vagrantfile
 cost        |full |  900|valgrind:valgrind strace:strace                     |a scrape takes no more instructions, allocations and system calls than recorded

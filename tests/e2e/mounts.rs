@@ -71,7 +71,7 @@ fn what_is_mounted_changed_or_unmounted_is_told_by_the_next_scrape() {
     ]));
     let change = |script: &str| {
         let pid = agent.child.id().to_string();
-        let shell = ["nsenter", "--mount", "--target", &pid, "sh", "-ec", script];
+        let shell = ["nsenter", "--mount", "--root", "--target", &pid, "sh", "-ec", script];
         let status = Command::new(shell[0]).args(&shell[1..]).current_dir("/").status().unwrap();
         assert!(status.success(), "{script}");
         // Longer than requests share a collection.
