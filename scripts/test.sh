@@ -38,7 +38,7 @@ STEPS='
 fmt         |fast |  120|git:git rustfmt                                      |rustfmt would change nothing
 clippy      |fast |  900|clippy                                               |no warning of the compiler or of clippy
 doc         |fast |  600|                                                     |the documentation has no broken link
-unit        |fast | 1500|?promtool=prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl ?free:procps|cargo test: units, laws, goldens, the built binary
+unit        |fast | 1500|?promtool=prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl ?free:procps ?ip:iproute2|cargo test: units, laws, goldens, the built binary
 collector   |fast |  600|git:git                                              |what CONTRIBUTING.md says about the first collector is true
 dependencies|fast |  120|python3:python3                                      |licences, sources and versions of what the binaries are made of
 fuzz        |full |  900|?c++:g++                                             |two seconds of fuzzing for every parser, the whole agent and the HTTP routes

@@ -115,6 +115,12 @@ sandbox_checks() {
     metrics_inside >"$RUN/inside.txt" || true
     disk_rows <"$RUN/outside.txt" >"$RUN/outside-disks.txt"
     disk_rows <"$RUN/inside.txt" >"$RUN/inside-disks.txt"
+    # The agent's own confinement holds within the unit's; Landlock where this kernel has it.
+    words=$(awk -F '[{}="]+' '/^pi_sandbox/ { print $3 $4 }' "$RUN/inside.txt" | tr -d '\n')
+    case $words in
+        'no_new_privs 1capabilities 1landlock '[01]'seccomp 1') pass "deb: layers of the agent's own confinement" "$words" ;;
+        *) fail "deb: layers of the agent's own confinement" "$words" ;;
+    esac
     if [ -s "$RUN/outside-disks.txt" ] && cmp -s "$RUN/outside-disks.txt" "$RUN/inside-disks.txt"; then
         pass "deb: filesystems seen from the sandbox" "$(grep -c total_bytes "$RUN/inside-disks.txt") as outside, $(awk '$2 == "pi_disk_read_only" && $3 == 1' "$RUN/inside-disks.txt" | wc -l) of them read-only"
     else
