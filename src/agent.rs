@@ -234,7 +234,7 @@ impl Agent {
             return Some(Err(time));
         }
         let scan = processes.scanned_at().unwrap_or_default().as_nanos() as u64;
-        let page = processes_page.get((scan, 0), gzip.then(|| compressor.level(Gzip::FAST)), |out| {
+        let page = processes_page.get((scan, 0), gzip.then(|| compressor.level(Gzip::SMALL)), |out| {
             out.clear();
             processes.write((machine.unix_time)(), collect::cpu::count(sampled), out);
         });

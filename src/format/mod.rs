@@ -86,8 +86,8 @@ impl Default for Gzip {
 }
 
 impl Gzip {
-    /// A level where more effort no longer pays for text of a few kilobytes that is made anew for every scrape.
-    pub const FAST: u8 = 3;
+    /// For text that is made anew for every scrape, which level 3 makes a seventh smaller in two and a half times the time.
+    pub const FAST: u8 = 1;
     /// For what is larger and seldom asked for: a tenth smaller.
     pub const SMALL: u8 = 6;
 
