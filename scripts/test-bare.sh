@@ -87,6 +87,7 @@ if [ ! -f "$BASE/$SUITE.tar" ]; then
 else
     tar -C "$ROOT" -xpf "$BASE/$SUITE.tar"
 fi
+chmod 755 "$ROOT"   # users other than root are in it too, whatever the archive says
 
 # What a user of this network would have set up: names, package sources, certificates.
 for file in /etc/resolv.conf /etc/hosts /etc/pip.conf "$HOME/.config/pip/pip.conf" "$HOME/.pip/pip.conf" \
