@@ -49,7 +49,7 @@ pub fn agent_in(tree: &Path, flags: &[&str]) -> Agent {
 /// Columns, separated by tabs: mount point, bsize, frsize, blocks, bfree, bavail, files, ffree.
 fn statfs(path: &CStr) -> io::Result<FsStat> {
     let path = path.to_bytes();
-    let at = path.windows(6).position(|part| part == b"/root/").ok_or(io::ErrorKind::NotFound)?;
+    let at = path.windows(6).rposition(|part| part == b"/root/").ok_or(io::ErrorKind::NotFound)?;
     let (tree, mountpoint) = (std::ffi::OsStr::from_bytes(&path[..at]), &path[at + 5..]);
     let table = std::fs::read(Path::new(tree).join("root/statfs.txt"))?;
     let line = table.split(|&byte| byte == b'\n').find(|line| {
