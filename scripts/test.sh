@@ -102,6 +102,10 @@ node20() {
     fi
     PATH=$dir/node_modules/$package/bin:$PATH
     hash -r
+    # Debian's Node knows the system's certificates, npm's brings its own: a network with a proxy needs the former.
+    if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -r /etc/ssl/certs/ca-certificates.crt ]; then
+        export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+    fi
 }
 step_monitoring() {
     "$CARGO" build --release --locked
