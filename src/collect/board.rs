@@ -157,8 +157,7 @@ fn parse_os_release(text: &[u8]) -> [Vec<u8>; 6] {
 /// Takes away the quotes around a shell word and the backslashes within.
 fn unquote(word: &[u8]) -> Vec<u8> {
     let word = trim(word);
-    let inner =
-        b"\"'".iter().find_map(|quote| word.strip_prefix(&[*quote])?.strip_suffix(&[*quote])).unwrap_or(word);
+    let inner = b"\"'".iter().find_map(|quote| word.strip_prefix(&[*quote])?.strip_suffix(&[*quote])).unwrap_or(word);
     let literal = word.first() == Some(&b'\'');
     let mut out = Vec::with_capacity(inner.len());
     let mut bytes = inner.iter().copied();
