@@ -8,6 +8,8 @@
 use super::link::Peer;
 use crate::cli::Options;
 use crate::sys;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use bcrypt::HashParts;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use std::cell::{Cell, RefCell};
@@ -336,29 +338,9 @@ fn shown(headers: &HeaderMap) -> Shown {
 
 /// The bytes that `text` stands for (RFC 4648, section 4), with or without padding.
 fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
-    let end = text.iter().rposition(|&byte| byte != b'=').map_or(0, |last| last + 1);
-    if text.len() - end > 2 || end % 4 == 1 {
-        return None;
-    }
-    let (mut bits, mut count) = (0_u32, 0);
-    let mut bytes = Vec::with_capacity(end * 3 / 4);
-    for &letter in &text[..end] {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    Some(bytes)
+    const CONFIG: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    GeneralPurpose::new(&alphabet::STANDARD, CONFIG).decode(text).ok()
 }
 
 /// Key and value of a line of YAML such as `  name: "value"  # comment`; both empty if there is nothing in it.
