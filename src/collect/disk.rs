@@ -285,7 +285,7 @@ struct Mounts {
     /// Whether the mount table itself tells mounts below `--path.rootfs`, as in a container that the machine's files are mounted
     /// into. They alone are the machine's then. Otherwise the table is another one's, and all of it is behind that path.
     inside: bool,
-    /// Places in `all` by mount number, and in a second use by parent and mount point.
+    /// Places in `all`: by parent and mount point, then by mount number, at last by filesystem and directory.
     order: Vec<usize>,
 }
 

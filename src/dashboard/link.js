@@ -7,7 +7,7 @@ const PACE = 2000, PATIENCE = 4000, BACKOFF = 15000, STALE = 6, DOWN = 15;
  * fourth cycle, and all that the agent has every few minutes.
  */
 const CYCLE = 4, SLOWLY = 16, WHOLE = 128;
-const BRISK = ['cpu', 'network', 'diskio', 'power', 'system'], SLOW = ['memory', 'disk', 'cpufreq', 'wifi'];
+const BRISK = ['cpu', 'network', 'diskio', 'power', 'system'], SLOW = ['memory', 'disk', 'cpufreq'];
 /** The ranges and their seconds. */
 const RANGES = { '2m': 120, '10m': 600, '1h': 3600, '24h': 86400, '7d': 604800 };
 
