@@ -1,5 +1,8 @@
 //! What a test needs besides the binary.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 /// Whether a test may go on: `present`, or else a word on standard error.
 pub fn needs(what: &str, present: bool) -> bool {
     assert!(present || std::env::var_os("PI_MONITOR_TEST_ALL").is_none(), "{what} is missing");
@@ -11,8 +14,20 @@ pub fn needs(what: &str, present: bool) -> bool {
 
 /// Whether a program can be started.
 pub fn has_program(name: &str) -> bool {
-    std::process::Command::new("sh")
-        .args(["-c", "command -v \"$0\" >/dev/null", name])
-        .status()
-        .is_ok_and(|it| it.success())
+    Command::new("sh").args(["-c", "command -v \"$0\" >/dev/null", name]).status().is_ok_and(|it| it.success())
+}
+
+/// What `promtool check metrics` says of a page; nothing if it is good.
+pub fn lint(text: &str) -> String {
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let all = [output.stdout, output.stderr].concat();
+    format!("{}{}", String::from_utf8_lossy(&all), if output.status.success() { "" } else { "(failed)" })
 }

@@ -1,25 +1,10 @@
 //! What Prometheus' own tool says about live output.
 
 use crate::agent::{Agent, BINARY};
+use crate::needs::lint;
 use crate::{has_program, needs};
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
-/// Nothing that promtool finds wrong, as text.
-fn lint(text: &str) -> String {
-    let mut child = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let all = [output.stdout, output.stderr].concat();
-    format!("{}{}", String::from_utf8_lossy(&all), if output.status.success() { "" } else { "(failed)" })
-}
+use std::process::Command;
 
 #[test]
 fn promtool_is_silent_on_live_output() {
