@@ -160,6 +160,8 @@ container_stop() {
         [ $tries -lt 200 ] || break
         sleep 0.1
     done
+    # A killed nspawn leaves its process 1 behind, and with that all others.
+    if [ -n "$(process_1 "$LEADER")" ]; then kill -KILL "$LEADER" 2>/dev/null || true; fi
     NSPAWN_PID='' LEADER=''
 }
 
