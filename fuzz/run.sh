@@ -94,6 +94,10 @@ printf '%s\n' '^(dev|proc|run/user)($|/)' /dev/pts /proc 'run/user/1000' >"$CACH
 seed flags
 printf '%s\n' print --format=json --path.procfs /proc --sample.interval=2s --no-collector.cpu --web.listen-address=:9100 >"$CACHE/corpus/flags/first"
 printf '%s\n' --collector.disable-defaults --collector.disk '--collector.disk.fs-types-exclude=^tmpfs$' --log.level debug >"$CACHE/corpus/flags/second"
+seed config
+# shellcheck disable=SC2016  # a hash, not variables
+printf 'tls_server_config:\n  cert_file: a.crt\n  key_file: a.key\n  client_auth_type: NoClientCert\n  min_version: TLS13\nbasic_auth_users:\n  a: "$2y$04$uPlH4W9aPHlVhRdKVk6vo.xEVS2wUSFMkKFZbTn9Wg6Yr0XM3n2pa" # x\n' >"$CACHE/corpus/config/first"
+printf '# comment\nbearer 0123456789abcdef\nbasic name:password\n' >"$CACHE/corpus/config/second"
 seed agent
 i=0
 # In the order of FILES in src/agent.rs, whose places are what the first byte says.
@@ -114,7 +118,7 @@ printf 'GET / HTTP/1.0\r\nIf-None-Match: "x"\r\nAuthorization: Basic eDp5\r\n' >
 STATUS=0
 for target in "${TARGETS[@]}"; do
     # More of a kernel file than a page is more of the same. An input may take 25 s before it counts as stuck.
-    case $target in names | pattern | flags) longest=512 ;; *) longest=4096 ;; esac
+    case $target in names | pattern | flags | config) longest=512 ;; *) longest=4096 ;; esac
     if PI_FUZZ_TARGET=$target "$PROGRAM" -runs="$RUNS" -max_total_time="$SECONDS_EACH" -max_len=$longest -timeout=25 -rss_limit_mb=1024 \
         -print_final_stats=1 -artifact_prefix="$CACHE/findings/$target-" "$CACHE/corpus/$target" >"$CACHE/$target.log" 2>&1; then
         printf '%-10s %s inputs, %s a second, %s branches, %s MB\n' "$target" \

@@ -47,7 +47,7 @@ static CONFIG_FILE: Flag = Flag {
     name: "web.config.file",
     value: "FILE",
     default: "",
-    help: "Let in only the basic_auth_users of a web configuration file of Prometheus exporters. /health stays open.",
+    help: "Let in only the basic_auth_users of a web configuration file of Prometheus exporters. /health stays open. A binary built for it speaks TLS as the file's tls_server_config says.",
     check: check_file,
 };
 static PROCFS: Flag = Flag {

@@ -3,7 +3,7 @@
 use pi_monitor::agent::{Agent, Machine};
 use pi_monitor::cli::{self, Command, Options};
 use pi_monitor::format::{self, Format};
-use pi_monitor::server::access::Access;
+use pi_monitor::server::Protection;
 use pi_monitor::{log, sandbox, server, sys};
 use std::io::Write;
 use std::process::ExitCode;
@@ -39,7 +39,7 @@ fn run(options: &Options) -> Result<(), String> {
     }
     sys::log_without_waiting();
     // Their files are out of reach afterwards.
-    let access = if options.command == Command::Serve { Access::read(options)? } else { None };
+    let protection = if options.command == Command::Serve { Protection::read(options)? } else { Protection::default() };
     sandbox::enter(options)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -52,7 +52,7 @@ fn run(options: &Options) -> Result<(), String> {
     };
     match options.command {
         Command::Print => runtime.block_on(print(options, agent)),
-        _ => runtime.block_on(server::run(options, agent, access)),
+        _ => runtime.block_on(server::run(options, agent, protection)),
     }
 }
 

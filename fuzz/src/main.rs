@@ -14,12 +14,13 @@ use libfuzzer_sys::fuzz_target;
 use pi_monitor::collect::{
     agent as own, board, cpu, cpufreq, disk, diskio, memory, network, power, pressure, system, thermal, vm,
 };
+use pi_monitor::server::config;
 use pi_monitor::{cli, format, pattern, processes, snapshot, text};
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
 /// Names and what they run.
-const TARGETS: [(&str, fn(&[u8])); 20] = [
+const TARGETS: [(&str, fn(&[u8])); 21] = [
     ("cpu", cpu::fuzz),
     ("memory", memory::fuzz),
     ("network", network::fuzz),
@@ -38,6 +39,7 @@ const TARGETS: [(&str, fn(&[u8])); 20] = [
     ("names", names),
     ("pattern", patterns),
     ("flags", flags),
+    ("config", config::fuzz),
     ("agent", agent::run),
     ("routes", routes::run),
 ];

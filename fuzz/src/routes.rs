@@ -21,7 +21,7 @@ fn serve() -> SocketAddr {
             let _entered = runtime.enter();
             Agent::new(&options, Machine::default())
         };
-        runtime.block_on(pi_monitor::server::run(&options, agent, None)).expect("a server");
+        runtime.block_on(pi_monitor::server::run(&options, agent, Default::default())).expect("a server");
         unreachable!("the server ended");
     });
     let end = Instant::now() + Duration::from_secs(10);

@@ -5,6 +5,7 @@
 //! thread that steps back behind everything else, and those of different clients take turns; so who guesses can neither keep
 //! the agent from its work nor others from being let in. A password that was right is remembered, and costs nothing again.
 
+use super::config;
 use super::link::Peer;
 use crate::cli::Options;
 use crate::sys;
@@ -14,7 +15,7 @@ use bcrypt::HashParts;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 use subtle::{Choice, ConstantTimeEq};
@@ -76,36 +77,24 @@ enum Shown {
 }
 
 impl Access {
-    /// Reads the files that the command line names; `None` if it names none.
+    /// Reads the file that the command line names, and takes the users of the web configuration; `None` if there is nothing.
     ///
     /// # Errors
     /// The file and line that is wrong, and what was wanted there.
-    pub fn read(options: &Options) -> Result<Option<Self>, String> {
+    pub fn read(options: &Options, users: Vec<(String, String)>) -> Result<Option<Self>, String> {
         let mut access = Access::default();
-        let files = [
-            (options.auth_file(), Access::take_credentials as fn(&mut Self, &str, &str) -> Result<(), String>),
-            (options.config_file(), Access::take_config),
-        ];
-        for (file, take) in files.into_iter().filter(|(file, _)| !file.is_empty()) {
-            let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-            let mode = std::fs::metadata(file).map_err(|error| format!("{file}: {error}"))?.permissions().mode();
-            if mode & 0o004 != 0 {
-                crate::warn!(
-                    "{file}: every user of this machine can read it (mode {:o}); chmod o= would change that",
-                    mode & 0o777
-                );
-            }
-            let before = access.count();
-            take(&mut access, file, &text)?;
-            if access.count() == before {
+        let file = options.auth_file();
+        if !file.is_empty() {
+            access.take_credentials(file, &config::read_secret(Path::new(file))?)?;
+            if access.tokens.is_empty() && access.passwords.is_empty() {
                 return Err(format!("{file}: holds no credential"));
             }
         }
-        Ok(Some(access).filter(|access| access.count() > 0))
-    }
-
-    fn count(&self) -> usize {
-        self.tokens.len() + self.passwords.len() + self.users.len()
+        let user =
+            |(name, hash): (String, String)| User { name: name.into(), hash: hash.into(), known: RefCell::default() };
+        access.users = users.into_iter().map(user).collect();
+        let any = !access.tokens.is_empty() || !access.passwords.is_empty() || !access.users.is_empty();
+        Ok(any.then_some(access))
     }
 
     /// Lines `bearer TOKEN` and `basic NAME:PASSWORD`; empty ones and those that begin with `#` are nothing.
@@ -131,47 +120,6 @@ impl Access {
                     None => return wrong("wanted basic NAME:PASSWORD"),
                 },
                 _ => return wrong("wanted bearer TOKEN or basic NAME:PASSWORD"),
-            }
-        }
-        Ok(())
-    }
-
-    /// The part of Prometheus exporters' web configuration that is supported: `basic_auth_users`, one name and hash on a line.
-    /// <https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md>
-    fn take_config(&mut self, file: &str, text: &str) -> Result<(), String> {
-        let mut in_users = false;
-        for (number, line) in (1..).zip(text.lines()) {
-            let wrong = |what: &str| Err(format!("{file}:{number}: {what}"));
-            let Some((key, value)) = entry(line) else { return wrong("wanted NAME: VALUE") };
-            if key.is_empty() {
-                continue;
-            }
-            let indented = line.starts_with([' ', '\t']);
-            match (key.as_str(), indented) {
-                (_, true) if in_users => {
-                    if !value.parse::<HashParts>().is_ok_and(|parts| (4..=31).contains(&parts.get_cost())) {
-                        return wrong(
-                            "wanted a user's name and the bcrypt hash of a password, such as from htpasswd -nB NAME",
-                        );
-                    }
-                    if self.users.iter().any(|user| user.name == key.as_bytes()) {
-                        return wrong("this user is there twice");
-                    }
-                    self.users.push(User { name: key.into(), hash: value.into(), known: RefCell::default() });
-                }
-                ("basic_auth_users", false) if value.is_empty() => in_users = true,
-                ("basic_auth_users", false) => {
-                    return wrong("wanted the users on lines of their own, each with blanks in front");
-                }
-                ("tls_server_config", false) => {
-                    return wrong(
-                        "tls_server_config: there is no TLS in this program; docs/security.md says how to put a proxy in front",
-                    );
-                }
-                ("http_server_config" | "rate_limit", false) => {
-                    return wrong(&format!("{key}: not supported; only basic_auth_users is"));
-                }
-                _ => return wrong(&format!("{key}: unknown here; only basic_auth_users is supported")),
             }
         }
         Ok(())
@@ -343,30 +291,10 @@ fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     GeneralPurpose::new(&alphabet::STANDARD, CONFIG).decode(text).ok()
 }
 
-/// Key and value of a line of YAML such as `  name: "value"  # comment`; both empty if there is nothing in it.
-fn entry(line: &str) -> Option<(String, String)> {
-    let line = line.trim();
-    if line.is_empty() || line.starts_with('#') || line == "---" {
-        return Some(Default::default());
-    }
-    let (key, rest) = scalar(line, true)?;
-    let (value, rest) = scalar(rest.trim_start().strip_prefix(':')?.trim_start(), false)?;
-    let rest = rest.trim_start();
-    (!key.is_empty() && (rest.is_empty() || rest.starts_with('#'))).then_some((key, value))
-}
-
-/// A word at the beginning, which may be in quotes, and what comes behind it.
-fn scalar(text: &str, is_key: bool) -> Option<(String, &str)> {
-    if let Some(quote) = text.chars().next().filter(|first| matches!(first, '"' | '\'')) {
-        let (word, rest) = text[1..].split_once(quote)?;
-        // Escapes in quotes are not supported; neither names nor hashes need them.
-        return (!word.contains('\\') && !rest.starts_with(quote)).then(|| (word.to_owned(), rest));
-    }
-    let end = if is_key { text.find(':')? } else { text.find(" #").unwrap_or(text.len()) };
-    let (word, rest) = text.split_at(end);
-    // Lists, maps on one line, anchors and the like mean something else than what is there.
-    let special = word.starts_with(['{', '[', '&', '*', '!', '|', '>', '%', '@', '`', '-', '?', '#']);
-    (!special).then(|| (word.trim_end().to_owned(), rest))
+/// What is wrong with a file of credentials, if anything is.
+#[cfg(fuzzing)]
+pub fn parse(file: &str, text: &str) -> Result<(), String> {
+    Access::default().take_credentials(file, text)
 }
 
 #[cfg(test)]
@@ -379,11 +307,6 @@ mod tests {
     fn credentials(text: &str) -> Result<Access, String> {
         let mut access = Access::default();
         access.take_credentials("f", text).map(|()| access)
-    }
-
-    fn config(text: &str) -> Result<Access, String> {
-        let mut access = Access::default();
-        access.take_config("f", text).map(|()| access)
     }
 
     #[test]
@@ -405,35 +328,6 @@ mod tests {
             let wrong = credentials(text).unwrap_err();
             assert!(wrong.starts_with(&format!("f:{line}: ")), "{wrong}");
             assert!(!wrong.contains("short") && !wrong.contains("abcdef"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn web_configuration() {
-        let text = format!(
-            "---\n# users\nbasic_auth_users:\n  alice: {HASH} # hers\n\n  'bob': \"{HASH}\"\n  \"carol\" : '{HASH}'\n"
-        );
-        let access = config(&text).unwrap();
-        let names: Vec<_> = access.users.iter().map(|user| String::from_utf8(user.name.clone()).unwrap()).collect();
-        assert_eq!(names, ["alice", "bob", "carol"]);
-        assert!(access.users.iter().all(|user| *user.hash == *HASH));
-        assert!(config("").unwrap().users.is_empty());
-        for (text, line, part) in [
-            ("basic_auth_users:\n  alice: secret", 2, "bcrypt"),
-            ("basic_auth_users: {alice: x}", 1, "NAME: VALUE"),
-            ("basic_auth_users: x", 1, "lines of their own"),
-            ("basic_auth_users:\n  - alice", 2, "NAME: VALUE"),
-            (&format!("basic_auth_users:\n  a: {HASH}\n  a: {HASH}"), 3, "twice"),
-            ("tls_server_config:\n  cert_file: x", 1, "no TLS"),
-            ("\n\nhttp_server_config:\n  http2: true", 3, "not supported"),
-            ("rate_limit:\n", 1, "not supported"),
-            ("basic_auth_user:\n", 1, "unknown"),
-            ("  alice: x", 1, "unknown"),
-            ("alice", 1, "NAME: VALUE"),
-            ("basic_auth_users:\n  \"al\\u0069ce\": x", 2, "NAME: VALUE"),
-        ] {
-            let wrong = config(text).unwrap_err();
-            assert!(wrong.starts_with(&format!("f:{line}: ")) && wrong.contains(part), "{text:?}: {wrong}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! A connection is in one of four phases, and each has its deadline. hyper would know when a head takes too long, but not
 //! that a client does not read, and it would end a scraper's idle connection after the same few seconds.
 
+use super::tls::Channel;
 use crate::traffic::{self, Reason};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::cell::{Cell, RefCell};
@@ -12,12 +13,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// How long a client may take to send a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// How long a connection may be idle between two requests: longer than usual scrape intervals, which are 15 s to 2 minutes.
+/// How long a connection keeps its buffers after an answer, for who asks again and again.
+const REST_TIME: Duration = Duration::from_secs(5);
+/// How long a connection may be idle between two requests after that: longer than usual scrape intervals, which are 15 s to 2
+/// minutes.
 const IDLE_TIME: Duration = Duration::from_secs(150);
 /// How long an answer may take to be made. Collections end by themselves much earlier; only waiting for others can take long.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -70,6 +73,8 @@ pub struct Link {
     /// When the present answer has to be sent.
     sent_by: Cell<Instant>,
     dropped: Cell<Option<Reason>>,
+    /// Whether it has been idle for long enough to do without buffers.
+    resting: Cell<bool>,
     /// The status of a refusal that is still to be sent, 0 if none is.
     refusal: Cell<u16>,
     /// Whether the client may have sent more than was read.
@@ -94,6 +99,7 @@ impl Link {
             deadline: Cell::new(now + HEAD_TIME),
             sent_by: Cell::new(now),
             dropped: Cell::new(None),
+            resting: Cell::new(false),
             refusal: Cell::new(0),
             unread: Cell::new(false),
             line: Cell::new(0),
@@ -138,18 +144,34 @@ impl Link {
         self.deadline.get()
     }
 
-    /// Drops it if its time is over.
+    /// Lets it rest or drops it if its time is over.
     pub fn expire(&self) {
         if Instant::now() < self.deadline.get() {
             return;
         }
         match self.phase.get() {
+            Phase::Idle if !self.resting.get() => {
+                self.resting.set(true);
+                self.enter(Phase::Idle, IDLE_TIME);
+            }
             // It has done nothing wrong.
             Phase::Idle => self.dropped.set(Some(Reason::Full)),
             Phase::Head => self.drop_for(Reason::SlowRequest),
             Phase::Answer => self.drop_for(Reason::Full),
             Phase::Send => self.drop_for(Reason::SlowReader),
         }
+    }
+
+    /// Whether it shall do without buffers until something comes in.
+    pub fn is_resting(&self) -> bool {
+        self.resting.get()
+    }
+
+    /// Something has come in.
+    pub fn wake(&self) {
+        self.resting.set(false);
+        // It may be no request yet.
+        self.enter(Phase::Idle, REST_TIME);
     }
 
     /// Lets its task end it.
@@ -187,6 +209,12 @@ impl Link {
             self.refusal.set(status);
             self.unread.set(true);
         }
+    }
+
+    /// Notes that hands were not shaken, of which the client was told.
+    pub fn refuse_handshake(&self) {
+        traffic::refused(Reason::Malformed);
+        self.unread.set(true);
     }
 
     /// Whether the client may have sent more than was read.
@@ -230,7 +258,7 @@ impl Link {
         if self.head.get() > 0 {
             self.enter(Phase::Head, HEAD_TIME);
         } else {
-            self.enter(Phase::Idle, IDLE_TIME);
+            self.enter(Phase::Idle, REST_TIME);
         }
     }
 }
@@ -238,7 +266,7 @@ impl Link {
 /// The bytes of a connection.
 #[derive(Debug)]
 pub struct Stream<'a> {
-    pub socket: TcpStream,
+    pub channel: Channel,
     pub link: &'a Link,
 }
 
@@ -273,7 +301,7 @@ impl Read for Stream<'_> {
         let mut bytes = [0; 2048];
         let length = bytes.len().min(buffer.remaining());
         let mut bytes = ReadBuf::new(&mut bytes[..length]);
-        std::task::ready!(Pin::new(&mut self.socket).poll_read(context, &mut bytes))?;
+        std::task::ready!(Pin::new(&mut self.channel).poll_read(context, &mut bytes))?;
         let bytes = bytes.filled();
         if self.link.refusal().is_some() {
             return Poll::Ready(Ok(()));
@@ -293,7 +321,7 @@ impl Write for Stream<'_> {
         if self.is_refusal(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
-        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        let written = Pin::new(&mut self.channel).poll_write(context, bytes);
         self.note(written)
     }
 
@@ -309,11 +337,12 @@ impl Write for Stream<'_> {
         if self.is_refusal(slices.first().map_or(&[], |slice| slice)) {
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
-        let written = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
+        let written = Pin::new(&mut self.channel).poll_write_vectored(context, slices);
         self.note(written)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(Pin::new(&mut self.channel).poll_flush(context))?;
         // hyper has written all that it had when it comes here.
         if self.link.phase.get() == Phase::Send {
             self.link.sent();
@@ -366,9 +395,17 @@ mod tests {
         link.answered((1, 1));
         link.sent();
         assert_eq!((link.phase.get(), link.page.get()), (Phase::Idle, (0, 0)));
-        assert!(link.deadline() <= Instant::now() + IDLE_TIME);
+        assert!(link.deadline() <= Instant::now() + REST_TIME && !link.is_resting());
         link.deadline.set(Instant::now());
         link.expire();
+        assert!(link.is_resting() && link.dropped.get().is_none());
+        assert!(link.deadline() > Instant::now() + REST_TIME && link.deadline() <= Instant::now() + IDLE_TIME);
+        link.wake();
+        assert!(link.deadline() <= Instant::now() + REST_TIME && !link.is_resting());
+        for _ in 0..2 {
+            link.deadline.set(Instant::now());
+            link.expire();
+        }
         assert!(link.dropped.get().is_some());
     }
 

@@ -1,16 +1,21 @@
 //! The HTTP server: listeners, connections, shutdown. Who gets a place is decided in [`gate`], how long a connection may take for
 //! what in [`link`], who may ask in [`host`] and [`access`], and what a request gets in [`routes`].
+//! [`config`] reads the web configuration, and [`tls`] has the bytes below HTTP.
 
 pub mod access;
+pub mod config;
 pub mod gate;
 pub mod host;
 pub mod link;
 pub mod routes;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+pub mod tls;
 
 use crate::agent::Agent;
 use crate::cli::Options;
 use crate::sys;
 use access::Access;
+use config::Config;
 use gate::Gate;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
@@ -29,6 +34,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
+use tls::{Channel, Tls};
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Notify};
@@ -50,12 +56,34 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: usize = 64 << 10;
 
+/// What keeps others out, as the files on the command line say.
+#[derive(Debug, Default)]
+pub struct Protection {
+    /// None if everybody may ask.
+    access: Option<Access>,
+    /// None if what is sent can be read on the way.
+    tls: Option<Tls>,
+}
+
+impl Protection {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// The file, the line if there is one, and what is wrong.
+    pub fn read(options: &Options) -> Result<Self, String> {
+        let file = options.config_file();
+        let config = if file.is_empty() { Config::default() } else { Config::read(file)? };
+        Ok(Protection { tls: Tls::read(config.tls.as_ref())?, access: Access::read(options, config.users)? })
+    }
+}
+
 /// What all connections share.
 #[derive(Debug)]
 pub struct Shared {
     pub agent: Mutex<Agent>,
     /// None if everybody may ask.
     pub access: Option<Rc<Access>>,
+    tls: Option<Tls>,
     /// The value of `--web.allowed-hosts`.
     pub hosts: String,
     gate: Gate,
@@ -68,7 +96,7 @@ pub struct Shared {
 ///
 /// # Errors
 /// One line that names the address that cannot be served on.
-pub async fn run(options: &Options, agent: Agent, access: Option<Access>) -> Result<(), String> {
+pub async fn run(options: &Options, agent: Agent, protection: Protection) -> Result<(), String> {
     let signals = sys::signals(&[libc::SIGTERM, libc::SIGINT]).map_err(|error| format!("signals: {error}"))?;
     // Whoever closes a terminal or a pipe does not mean the agent.
     for signal in [libc::SIGHUP, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2] {
@@ -80,7 +108,8 @@ pub async fn run(options: &Options, agent: Agent, access: Option<Access>) -> Res
     }
     let shared = Rc::new(Shared {
         agent: Mutex::new(agent),
-        access: access.map(Rc::new),
+        access: protection.access.map(Rc::new),
+        tls: protection.tls,
         hosts: options.allowed_hosts().to_owned(),
         gate: Gate::default(),
         ending: Cell::new(false),
@@ -90,7 +119,8 @@ pub async fn run(options: &Options, agent: Agent, access: Option<Access>) -> Res
     let tasks = tokio::task::LocalSet::new();
     for listener in listeners {
         let address = listener.local_addr().map_err(|error| error.to_string())?;
-        crate::info!("listening on http://{address}/");
+        let scheme = if shared.tls.is_some() { "https" } else { "http" };
+        crate::info!("listening on {scheme}://{address}/");
         tasks.spawn_local(accept(listener, shared.clone()));
     }
     let timer = sys::timer(options.sample_interval).and_then(sys::watch).map_err(|error| format!("timer: {error}"))?;
@@ -174,7 +204,7 @@ async fn accept(listener: TcpListener, shared: Rc<Shared>) {
                 let descriptor = usize::try_from(socket.as_raw_fd()).unwrap_or(usize::MAX);
                 match shared.gate.admit(peer.ip().into(), descriptor) {
                     Some(link) => drop(tokio::task::spawn_local(serve(socket, link, shared.clone()))),
-                    None => reset(socket),
+                    None => reset(&socket),
                 }
                 // Who had to make place gives back a descriptor before the next one is taken.
                 tokio::task::yield_now().await;
@@ -194,59 +224,113 @@ async fn serve(socket: TcpStream, link: Rc<Link>, shared: Rc<Shared>) {
     let _ = socket.set_nodelay(true);
     // What the kernel has taken over has to be read in time, too.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(link::READ_TIME));
-    let service = service_fn(|request| respond(request, &shared, &link));
-    // A client may say that it has asked all it wants before it is answered.
-    let mut connection = http1::Builder::new()
-        .half_close(true)
-        .max_buf_size(HEADER_BYTES)
-        .max_headers(HEADERS)
-        .serve_connection(Stream { socket, link: &link }, service);
-    let mut clock = pin!(tokio::time::sleep_until(link.deadline()));
-    let mut end = pin!(shared.end.notified());
-    let mut ending = false;
-    let result = poll_fn(|context| {
-        if link.is_dropped(context) {
-            return Poll::Ready(None);
+    let mut opened = None;
+    watch(&link, pin!(async { opened = Some(tls::open(socket, shared.tls.as_ref()).await) })).await;
+    let left = match opened {
+        Some(Ok(channel)) => converse(channel, &link, &shared).await,
+        Some(Err((channel, None))) => {
+            link.refuse(400);
+            Some(channel)
         }
-        if !ending && (shared.ending.get() || end.as_mut().poll(context).is_ready()) {
-            ending = true;
-            Pin::new(&mut connection).graceful_shutdown();
+        Some(Err((channel, Some(error)))) => {
+            crate::debug!("TLS: {error}");
+            link.refuse_handshake();
+            Some(channel)
         }
-        if let Poll::Ready(result) = Pin::new(&mut connection).poll(context) {
-            return Poll::Ready(Some(result));
-        }
-        // A deadline that has moved away is noticed when the old one strikes, which is cheaper than to move it each time.
-        if link.deadline() < clock.deadline() {
-            clock.as_mut().reset(link.deadline());
-        }
-        while clock.as_mut().poll(context).is_ready() {
-            link.expire();
-            if link.is_dropped(context) {
-                return Poll::Ready(None);
-            }
-            clock.as_mut().reset(link.deadline());
-        }
-        Poll::Pending
-    })
-    .await;
-    let socket = connection.into_parts().io.socket;
-    match result {
-        Some(result) => {
-            if let Err(error) = result {
-                crate::debug!("connection: {error}");
-                if error.is_parse() {
-                    link.refuse(400);
-                }
-            }
-            finish(socket, &link).await;
-        }
-        None if link.was_idle() => drop(socket),
-        None => reset(socket),
+        None => None,
+    };
+    if let Some(channel) = left {
+        finish(channel, &link, &shared).await;
     }
     shared.gate.leave(&link);
     if shared.gate.count() == 0 {
         shared.last_closed.notify_one();
     }
+}
+
+/// Answers all that is asked on one connection, and gives back what is to be ended in good order.
+async fn converse(mut channel: Channel, link: &Rc<Link>, shared: &Rc<Shared>) -> Option<Channel> {
+    let mut end = pin!(shared.end.notified());
+    let mut ending = false;
+    loop {
+        let service = service_fn(|request| respond(request, shared, link));
+        // A client may say that it has asked all it wants before it is answered.
+        let mut connection = Box::pin(
+            http1::Builder::new()
+                .half_close(true)
+                .max_buf_size(HEADER_BYTES)
+                .max_headers(HEADERS)
+                .serve_connection(Stream { channel, link }, service),
+        );
+        let mut result = None;
+        let work = poll_fn(|context| {
+            if !ending && (shared.ending.get() || end.as_mut().poll(context).is_ready()) {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            match connection.as_mut().poll(context) {
+                Poll::Pending if link.is_resting() => Poll::Ready(()),
+                poll => poll.map(|over| result = Some(over)),
+            }
+        });
+        let in_time = watch(link, pin!(work)).await;
+        channel = Pin::into_inner(connection).into_parts().io.channel;
+        match result {
+            Some(result) => {
+                if let Err(error) = result {
+                    crate::debug!("connection: {error}");
+                    if error.is_parse() {
+                        link.refuse(400);
+                    }
+                }
+                return Some(channel);
+            }
+            None if in_time => {
+                // All that hyper had for it is given back until something comes in.
+                let mut readable = pin!(tls::socket(&channel).readable());
+                let mut woken = false;
+                let work = poll_fn(|context| match end.as_mut().poll(context) {
+                    Poll::Ready(()) => Poll::Ready(()),
+                    Poll::Pending => readable.as_mut().poll(context).map(|_| woken = true),
+                });
+                watch(link, pin!(work)).await;
+                if !woken {
+                    return None;
+                }
+                link.wake();
+            }
+            None if link.was_idle() => return None,
+            None => {
+                reset(tls::socket(&channel));
+                return None;
+            }
+        }
+    }
+}
+
+/// Waits for `work`, but no longer than the connection has time for it: false if it has none left or others need its place.
+async fn watch(link: &Link, mut work: Pin<&mut dyn Future<Output = ()>>) -> bool {
+    let mut clock = pin!(tokio::time::sleep_until(link.deadline()));
+    poll_fn(|context| {
+        loop {
+            if link.is_dropped(context) {
+                return Poll::Ready(false);
+            }
+            if work.as_mut().poll(context).is_ready() {
+                return Poll::Ready(true);
+            }
+            // A deadline that has moved away is noticed when the old one strikes, which is cheaper than to move it each time.
+            if link.deadline() < clock.deadline() {
+                clock.as_mut().reset(link.deadline());
+            }
+            if clock.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            link.expire();
+            clock.as_mut().reset(link.deadline());
+        }
+    })
+    .await
 }
 
 /// Answers one request. A body is not read; its connection ends.
@@ -267,15 +351,14 @@ async fn respond(
 }
 
 /// Ends a connection in good order: sends what is to be said, and lets the client hear it.
-async fn finish(socket: TcpStream, link: &Link) {
-    if let Some(status) = link.refusal() {
-        // A few hundred bytes; a client for whom the kernel has no room left has read nothing for long.
-        let _ = socket.try_write(routes::refusal(status).as_bytes());
-    }
-    let _ = SockRef::from(&socket).shutdown(std::net::Shutdown::Write);
+async fn finish(mut channel: Channel, link: &Link, shared: &Shared) {
+    let words = link.refusal().map(|status| routes::refusal(status, shared.tls.is_some())).unwrap_or_default();
+    // A client for whom the kernel has no room left has read nothing for long.
+    let _ = tokio::time::timeout(LINGER, tls::end(&mut channel, words.as_bytes())).await;
     if !link.has_unread() {
         return;
     }
+    let socket = tls::socket(&channel);
     let read = async {
         let (mut left, mut bytes) = (LINGER_BYTES, [0; 2048]);
         while left > 0 && socket.readable().await.is_ok() {
@@ -290,8 +373,7 @@ async fn finish(socket: TcpStream, link: &Link) {
     let _ = tokio::time::timeout(LINGER, read).await;
 }
 
-/// Closes a connection so that the kernel forgets at once what the client has not read.
-fn reset(socket: TcpStream) {
+/// Lets the kernel forget at once, when the connection is closed, what the client has not read.
+fn reset(socket: &TcpStream) {
     let _ = socket.set_zero_linger();
-    drop(socket);
 }

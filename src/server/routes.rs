@@ -85,11 +85,12 @@ async fn refused(request: &Request<Incoming>, shared: &Rc<Shared>, link: &Link) 
     Some(response)
 }
 
-/// The answer to what is no request that hyper understands, as text.
-pub fn refusal(status: u16) -> String {
+/// The answer to what is no request that hyper understands, as text; `with_tls` where that is what the server speaks.
+pub fn refusal(status: u16, with_tls: bool) -> String {
     let (name, text) = match status {
         414 => ("URI Too Long", "the request's first line has more than 1024 bytes\n"),
         431 => ("Request Header Fields Too Large", "more than 64 headers, or 16 kB of them\n"),
+        _ if with_tls => ("Bad Request", "not a request of HTTPS, with HTTP 1.0 or 1.1\n"),
         _ => ("Bad Request", "not a request of HTTP 1.0 or 1.1\n"),
     };
     let length = text.len();

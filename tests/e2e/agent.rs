@@ -39,9 +39,9 @@ impl Agent {
             }
         });
         let mut agent = Agent { child, address: String::new(), early_lines: Vec::new(), log };
-        let (line, early_lines) = agent.lines_until("listening on http://");
+        let (line, early_lines) = agent.lines_until("listening on http");
         agent.early_lines = early_lines;
-        line.split("http://").nth(1).unwrap().trim_end_matches('/').clone_into(&mut agent.address);
+        line.split("://").nth(1).unwrap().trim_end_matches('/').clone_into(&mut agent.address);
         agent
     }
 

@@ -112,9 +112,10 @@ fn refusal(flag: &str) -> (Option<i32>, String) {
 fn what_is_wrong_in_a_file_is_told_with_its_line() {
     for (flag, text, part) in [
         ("web.config.file", "basic_auth_users:\n  a: secret\n", ":2: wanted a user's name and the bcrypt hash"),
+        #[cfg(not(feature = "tls"))]
         ("web.config.file", "\ntls_server_config:\n  cert_file: x\n", ":2: tls_server_config: "),
         ("web.config.file", "http_server_config:\n", ":1: http_server_config: not supported"),
-        ("web.config.file", "# nothing\n", ": holds no credential"),
+        ("web.config.file", "# nothing\n", ": holds nothing"),
         ("web.auth-file", "bearer 0123456789abcdef\nbearer short\n", ":2: a token has at least 16 characters"),
         ("web.auth-file", "", ": holds no credential"),
     ] {

@@ -18,6 +18,8 @@ mod namespaces;
 #[allow(dead_code, reason = "shared with tests/e2e")]
 mod needs;
 mod network;
+#[cfg(feature = "tls")]
+mod tls;
 
 /// A row that names a text which is there no more, or twice, would show nothing.
 #[test]

@@ -4,6 +4,7 @@ use crate::agent::{Agent, BINARY, request};
 use crate::client::{Scraper, connect, exchange, is_closed, many, read_answer, statuses, time_to_close};
 use crate::namespaces::{own_network, run};
 use std::io::Write;
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -192,6 +193,34 @@ fn an_idle_scraper_keeps_its_connection() {
     sleep(6.5);
     scraper.scrape();
     assert_eq!(scraper.connections, 1);
+}
+
+#[test]
+fn idle_connections_keep_no_buffers() {
+    let agent = Agent::start(&[]);
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", agent.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+    };
+    let ask = |all: &mut [TcpStream]| {
+        for stream in all {
+            stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            assert_eq!(read_answer(stream).unwrap().status, 200);
+        }
+    };
+    let mut first = many(56, &agent.address);
+    ask(&mut first);
+    sleep(7.0);
+    // What the first ones have given back is enough for the others.
+    let before = resident();
+    let mut others: Vec<_> =
+        (0..56).map(|number| connect(&format!("127.0.2.{}", 1 + number / 16), &agent.address)).collect();
+    ask(&mut others);
+    let each = resident().saturating_sub(before) as f64 / others.len() as f64;
+    assert!(each < 8.0, "{each} kB");
+    // And who comes back is served as if nothing had been.
+    ask(&mut first);
 }
 
 #[test]

@@ -89,13 +89,21 @@ git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' 
 cd "$COPY/tree"
 export CARGO_TARGET_DIR=$COPY/target PI_MONITOR_TEST_ALL=1
 
-# cases NAME...: runs them, with all they say in the file "log" of the copy.
-cases() { timeout -k 10 "${PI_MUTATION_SECONDS:-600}" "$CARGO" test --locked --test hostile -- --exact "$@" >"$COPY/log" 2>&1; }
+# cases NAME...: runs them, all with TLS or all without, with all they say in the file "log" of the copy.
+cases() {
+    local features=()
+    case $1 in tls::*) features=(--features tls) ;; esac
+    timeout -k 10 "${PI_MUTATION_SECONDS:-600}" "$CARGO" test --locked ${features[@]+"${features[@]}"} --test hostile -- --exact "$@" >"$COPY/log" 2>&1
+}
 
 say "${#NAME[@]} mutations; first the cases as they are"
-mapfile -t UNIQUE < <(printf '%s\n' "${NAME[@]}" | sort -u)
-cases "${UNIQUE[@]}" || { tail -n 30 "$COPY/log" >&2; die 3 "fails without any mutation"; }
-grep -q "^test result: ok. ${#UNIQUE[@]} passed" "$COPY/log" || die 3 "not every case of the table exists"
+for pick in '^tls::' '-v ^tls::'; do
+    # shellcheck disable=SC2086  # an option and a pattern
+    mapfile -t UNIQUE < <(printf '%s\n' "${NAME[@]}" | sort -u | grep $pick)
+    [ ${#UNIQUE[@]} -gt 0 ] || continue
+    cases "${UNIQUE[@]}" || { tail -n 30 "$COPY/log" >&2; die 3 "fails without any mutation"; }
+    grep -q "^test result: ok. ${#UNIQUE[@]} passed" "$COPY/log" || die 3 "not every case of the table exists"
+done
 
 for i in "${!NAME[@]}"; do
     mutate "$i" >"${FILE[i]}.new"

@@ -1,0 +1,181 @@
+//! TLS, in a binary that was built with the feature of that name: rustls, with the cryptography of ring.
+//!
+//! Certificates and key are read once, before the agent gives up the right to read files.
+
+use super::config::{Clients, TlsConfig, read_secret};
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use tokio_rustls::server::TlsStream;
+
+/// What rustls may hold of answers that a client has not read: one record of the longest kind.
+const BUFFER_BYTES: usize = 16 << 10;
+/// The first byte of every TLS connection: the type of its first record, a handshake (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// A connection's bytes, as the kernel gives them or inside TLS.
+#[derive(Debug)]
+pub enum Channel {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The server's side of TLS.
+pub struct Tls(TlsAcceptor);
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl Tls {
+    /// Reads certificates and key; `None` if TLS is not asked for.
+    ///
+    /// # Errors
+    /// The file, and what is wrong with it.
+    pub fn read(config: Option<&TlsConfig>) -> Result<Option<Self>, String> {
+        let Some(config) = config else { return Ok(None) };
+        let provider = Arc::new(ring::default_provider());
+        let versions: &[&SupportedProtocolVersion] =
+            if config.only_tls13 { &[&version::TLS13] } else { &[&version::TLS13, &version::TLS12] };
+        let certificates = certificates(&config.certificates)?;
+        let name = config.key.display();
+        let text = read_secret(&config.key)?;
+        let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
+            .map_err(|error| format!("{name}: no private key in PEM: {error}"))?;
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(versions)
+            .map_err(|error| format!("TLS: {error}"))?;
+        let builder = match &config.client_authorities {
+            None => builder.with_no_client_auth(),
+            Some(file) => {
+                let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+                let mut roots = RootCertStore::empty();
+                for certificate in self::certificates(file)? {
+                    roots.add(certificate).map_err(|error| wrong(&error))?;
+                }
+                let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                if config.clients == Clients::Verified {
+                    verifier = verifier.allow_unauthenticated();
+                }
+                builder.with_client_cert_verifier(verifier.build().map_err(|error| wrong(&error))?)
+            }
+        };
+        let mut server = builder
+            .with_single_cert(certificates, key)
+            .map_err(|error| format!("{} and {name} do not go together: {error}", config.certificates.display()))?;
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Who comes again shows a ticket, so that a key is not used each time; nothing is kept here for them.
+        server.ticketer = ring::Ticketer::new().map_err(|error| format!("TLS: {error}"))?;
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 1;
+        Ok(Some(Tls(Arc::new(server).into())))
+    }
+}
+
+/// All certificates of a file in PEM.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let name = file.display();
+    let text = std::fs::read(file).map_err(|error| format!("{name}: {error}"))?;
+    let all = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    match all {
+        Ok(all) if all.is_empty() => Err(format!("{name}: holds no certificate in PEM")),
+        Ok(all) => Ok(all),
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+/// Makes a connection ready for requests: with TLS, by shaking hands.
+///
+/// # Errors
+/// What is left of the connection if hands were not shaken: `None` as the error if the client speaks something else, which
+/// nobody has read yet; else what was wrong, of which the client was told.
+pub async fn open(socket: TcpStream, tls: Option<&Tls>) -> Result<Channel, (Channel, Option<io::Error>)> {
+    let Some(Tls(acceptor)) = tls else { return Ok(Channel::Plain(socket)) };
+    let mut first = [0];
+    match socket.peek(&mut first).await {
+        Ok(1) if first[0] != HANDSHAKE => return Err((Channel::Plain(socket), None)),
+        Ok(_) => {}
+        Err(error) => return Err((Channel::Plain(socket), Some(error))),
+    }
+    let hello = acceptor.accept_with(socket, |connection| connection.set_buffer_limit(Some(BUFFER_BYTES)));
+    match hello.into_fallible().await {
+        Ok(stream) => Ok(Channel::Tls(Box::new(stream))),
+        Err((error, socket)) => Err((Channel::Plain(socket), Some(error))),
+    }
+}
+
+/// The socket below.
+pub fn socket(channel: &Channel) -> &TcpStream {
+    match channel {
+        Channel::Plain(socket) => socket,
+        Channel::Tls(stream) => stream.get_ref().0,
+    }
+}
+
+/// Sends last words and says that nothing will follow.
+pub async fn end(channel: &mut Channel, words: &[u8]) {
+    match channel {
+        Channel::Plain(socket) => {
+            let _ = socket.try_write(words);
+            let _ = socket2::SockRef::from(&*socket).shutdown(std::net::Shutdown::Write);
+        }
+        Channel::Tls(stream) => {
+            let mut stream = Pin::new(stream);
+            if !words.is_empty() {
+                // A few hundred bytes, which rustls has room for.
+                let _ = std::future::poll_fn(|context| stream.as_mut().poll_write(context, words)).await;
+            }
+            let _ = std::future::poll_fn(|context| stream.as_mut().poll_shutdown(context)).await;
+        }
+    }
+}
+
+/// Does the same with either kind.
+macro_rules! either {
+    ($channel:ident, $stream:ident => $what:expr) => {
+        match $channel.get_mut() {
+            Channel::Plain($stream) => $what,
+            Channel::Tls($stream) => $what,
+        }
+    };
+}
+
+impl AsyncRead for Channel {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_read(context, bytes))
+    }
+}
+
+impl AsyncWrite for Channel {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self, stream => Pin::new(stream).poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, stream => Pin::new(stream).poll_write_vectored(context, slices))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_flush(context))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_shutdown(context))
+    }
+}

@@ -1,0 +1,273 @@
+//! HTTPS, with the feature `tls`: real certificates, curl, openssl and Prometheus at the other end.
+
+use crate::agent::{Agent, BINARY, value};
+use crate::client::{connect, time_to_close};
+use crate::needs::{has_program, needs};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// alice, with "right password".
+const USERS: &str = "basic_auth_users:\n  alice: $2b$04$abcdefghijklmnopqrstuuixDYXMqh7K8om9LBImBUW2GGY1bih2C\n";
+
+/// A directory with an authority's certificate (`ca.crt`), and what it has signed for a server (`server.crt`, `server.key`) and a
+/// client (`client.crt`, `client.key`).
+struct Certificates(PathBuf);
+
+impl Certificates {
+    fn new(name: &str) -> Option<Self> {
+        if !needs("openssl", has_program("openssl")) || !needs("curl", has_program("curl")) {
+            return None;
+        }
+        let directory = std::env::temp_dir().join(format!("pi-monitor-tls-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).unwrap();
+        let this = Certificates(directory);
+        this.make("ca", &[]);
+        let signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"];
+        this.make("server", &[&signed[..], &["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]].concat());
+        this.make("client", &signed);
+        Some(this)
+    }
+
+    /// Makes a key and its certificate.
+    fn make(&self, name: &str, more: &[&str]) {
+        let (key, certificate, subject) = (format!("{name}.key"), format!("{name}.crt"), format!("/CN={name}"));
+        let output = Command::new("openssl")
+            .args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"])
+            .args(["-keyout", &key, "-out", &certificate, "-subj", &subject])
+            .args(more)
+            .current_dir(&self.0)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A web configuration with the server's certificate, and more of that section or behind it.
+    fn configuration(&self, more: &str) -> String {
+        let file = self.0.join("web.yml");
+        std::fs::write(&file, format!("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{more}"))
+            .unwrap();
+        format!("--web.config.file={}", file.display())
+    }
+
+    /// What curl makes of a path, asked over HTTPS.
+    fn curl(&self, agent: &Agent, path: &str, flags: &[&str]) -> Output {
+        let port = agent.address.rsplit(':').next().unwrap();
+        Command::new("curl")
+            .args(["-sS", "--max-time", "20", "--cacert", "ca.crt", &format!("https://localhost:{port}{path}")])
+            .args(flags)
+            .current_dir(&self.0)
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn page(&self, agent: &Agent, path: &str, flags: &[&str]) -> String {
+        let output = self.curl(agent, path, &[flags, &["--fail"]].concat());
+        assert!(output.status.success(), "{path} {flags:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Certificates {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn pages_come_over_https() {
+    let Some(certificates) = Certificates::new("pages") else { return };
+    let agent = Agent::start(&[&certificates.configuration("")]);
+    for version in [&["--tlsv1.3"][..], &["--tlsv1.2", "--tls-max", "1.2"]] {
+        for path in ["/health", "/metrics", "/json", "/history?range=2m"] {
+            assert!(!certificates.page(&agent, path, version).is_empty());
+        }
+        let page = certificates.page(&agent, "/", &[version, &["--compressed"]].concat());
+        assert!(page.len() > 20_000 && page.contains("</html>"));
+        // Several on one connection.
+        let url = format!("https://localhost:{}/metrics", agent.address.rsplit(':').next().unwrap());
+        let both = certificates.page(&agent, "/health", &[version, &["-w", "%{num_connects}", &url]].concat());
+        assert!(both.starts_with("ok\n1") && both.ends_with('0'), "{both}");
+    }
+    // What is given up before serving is given up with TLS, too.
+    let metrics = certificates.page(&agent, "/metrics", &[]);
+    assert_eq!(value(&metrics, "pi_sandbox{layer=\"seccomp\"}"), Some(1.0));
+    // One that does not know the authority does not talk to it.
+    let port = agent.address.rsplit(':').next().unwrap();
+    let stranger = Command::new("curl").args(["-sS", &format!("https://localhost:{port}/health")]).output().unwrap();
+    assert_eq!(stranger.status.code(), Some(60), "{stranger:?}");
+    // Nor is an older protocol spoken.
+    let old = certificates.curl(&agent, "/health", &["--tls-max", "1.1"]);
+    assert!(!old.status.success());
+}
+
+#[test]
+fn passwords_and_least_versions_hold() {
+    let Some(certificates) = Certificates::new("access") else { return };
+    let agent = Agent::start(&[&certificates.configuration(&format!("  min_version: TLS13\n{USERS}"))]);
+    let status = |flags: &[&str]| {
+        let output =
+            certificates.curl(&agent, "/metrics", &[flags, &["-o", "/dev/null", "-w", "%{http_code}"]].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(status(&[]), "401");
+    assert_eq!(status(&["-u", "alice:wrong password"]), "401");
+    assert_eq!(status(&["-u", "alice:right password"]), "200");
+    assert_eq!(status(&["-u", "alice:right password", "--tls-max", "1.2"]), "000");
+    assert_eq!(certificates.page(&agent, "/health", &[]), "ok\n");
+}
+
+#[test]
+fn clients_show_certificates_where_they_have_to() {
+    let Some(certificates) = Certificates::new("clients") else { return };
+    certificates.make("stranger", &[]);
+    for (kind, without) in [("RequireAndVerifyClientCert", false), ("VerifyClientCertIfGiven", true)] {
+        let more = format!("  client_auth_type: {kind}\n  client_ca_file: ca.crt\n");
+        let agent = Agent::start(&[&certificates.configuration(&more)]);
+        let gets = |flags: &[&str]| certificates.curl(&agent, "/health", flags).stdout == b"ok\n";
+        assert_eq!(gets(&[]), without);
+        assert!(gets(&["--cert", "client.crt", "--key", "client.key"]));
+        assert!(!gets(&["--cert", "stranger.crt", "--key", "stranger.key"]));
+    }
+}
+
+#[test]
+fn who_speaks_no_tls_is_refused() {
+    let Some(certificates) = Certificates::new("plain") else { return };
+    let agent = Agent::start(&[&certificates.configuration("")]);
+    let plain = agent.get("/metrics");
+    assert_eq!((plain.status, plain.header("x-content-type-options")), (400, Some("nosniff")));
+    assert!(plain.text().contains("HTTPS"));
+    for garbage in [&[22_u8, 3, 1, 0, 5, 1, 2, 3, 4, 5][..], &[22; 20_000], &[22, 3, 1, 255, 255], b"\x16\x03\x01"] {
+        let mut stream = connect("127.0.0.1", &agent.address);
+        let _ = stream.write_all(garbage);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        // At most an alert, which is a record of type 21.
+        assert!(answer.is_empty() || answer[0] == 21, "{}", answer.escape_ascii());
+    }
+    let metrics = certificates.page(&agent, "/metrics", &[]);
+    assert_eq!(value(&metrics, "pi_monitor_refused_total{reason=\"malformed\"}"), Some(5.0));
+}
+
+#[test]
+fn hands_are_shaken_in_five_seconds() {
+    let Some(certificates) = Certificates::new("slow") else { return };
+    let agent = Agent::start(&[&certificates.configuration("")]);
+    // As much of a hello as a client may send and then wait; or nothing at all.
+    let mut hello = connect("127.0.0.1", &agent.address);
+    hello.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]).unwrap();
+    let silent = connect("127.0.0.1", &agent.address);
+    let begin = Instant::now();
+    assert_eq!(certificates.page(&agent, "/health", &[]), "ok\n");
+    for stream in [&hello, &silent] {
+        assert!(time_to_close(stream, Duration::from_secs(9)).is_some());
+    }
+    let time = begin.elapsed();
+    assert!((Duration::from_millis(4500)..Duration::from_millis(7500)).contains(&time), "{time:?}");
+}
+
+#[test]
+fn who_does_not_read_is_dropped() {
+    let Some(certificates) = Certificates::new("reader") else { return };
+    let agent = Agent::start(&[&certificates.configuration("")]);
+    let mut client = Command::new("openssl")
+        .args(["s_client", "-quiet", "-connect", &agent.address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Nobody reads what it writes, so it stops reading when the pipe is full.
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200);
+    let mut requests = client.stdin.take().unwrap();
+    std::thread::spawn(move || {
+        let _ = requests.write_all(request.as_bytes());
+        std::thread::sleep(Duration::from_secs(30));
+    });
+    let begin = Instant::now();
+    let dropped = loop {
+        let metrics = certificates.page(&agent, "/metrics", &[]);
+        if value(&metrics, "pi_monitor_refused_total{reason=\"slow_reader\"}") == Some(1.0) {
+            break begin.elapsed();
+        }
+        assert!(begin.elapsed() < Duration::from_secs(20), "{metrics}");
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    let _ = client.kill();
+    let _ = client.wait();
+    assert!(dropped > Duration::from_secs(8), "{dropped:?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_told() {
+    let Some(certificates) = Certificates::new("files") else { return };
+    let path = |name: &str| certificates.0.join(name);
+    std::fs::write(path("empty"), "").unwrap();
+    std::fs::set_permissions(path("empty"), PermissionsExt::from_mode(0o600)).unwrap();
+    for (files, expected) in [
+        ("cert_file: none\n  key_file: server.key", format!("{}: No such file", path("none").display())),
+        ("cert_file: empty\n  key_file: server.key", format!("{}: holds no certificate", path("empty").display())),
+        ("cert_file: server.crt\n  key_file: empty", format!("{}: no private key in PEM", path("empty").display())),
+        (
+            "cert_file: server.crt\n  key_file: client.key",
+            format!("{} and {} do not go together", path("server.crt").display(), path("client.key").display()),
+        ),
+        ("cert_file: server.crt\n  key: x", format!("{}:3: key: not supported", path("web.yml").display())),
+    ] {
+        certificates.configuration("");
+        std::fs::write(path("web.yml"), format!("tls_server_config:\n  {files}\n")).unwrap();
+        let flag = format!("--web.config.file={}", path("web.yml").display());
+        let output =
+            Command::new("timeout").args(["5", BINARY, "--web.listen-address=127.0.0.1:0", &flag]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.starts_with(&format!("error: {expected}")), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn prometheus_scrapes_over_https() {
+    let Some(certificates) = Certificates::new("prometheus") else { return };
+    if !needs("prometheus", has_program("prometheus")) {
+        return;
+    }
+    let agent = Agent::start(&[&certificates.configuration(USERS)]);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let target = &agent.address;
+    let configuration = format!(
+        "scrape_configs:\n- job_name: pi\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  scheme: https\n  tls_config:\n    ca_file: ca.crt\n  \
+         basic_auth:\n    username: alice\n    password: right password\n  static_configs:\n  - targets: ['{target}']\n"
+    );
+    std::fs::write(certificates.0.join("prometheus.yml"), configuration).unwrap();
+    let log = std::fs::File::create(certificates.0.join("log")).unwrap();
+    let mut prometheus = Command::new("prometheus")
+        .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .current_dir(&certificates.0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let begin = Instant::now();
+    let up = loop {
+        let query = format!("http://127.0.0.1:{port}/api/v1/query?query=up%7Bjob%3D%22pi%22%7D");
+        let output = Command::new("curl").args(["-sS", "--max-time", "5", &query]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if said.contains(",\"1\"]") || begin.elapsed() > Duration::from_secs(40) {
+            break said;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    let _ = prometheus.kill();
+    let _ = prometheus.wait();
+    let log = std::fs::read_to_string(certificates.0.join("log")).unwrap();
+    assert!(up.contains(",\"1\"]"), "{up}\n{log}");
+}
