@@ -18,6 +18,8 @@
 #               source can be had), or take rustup's, which is larger
 #   --measure   builds aarch64 with one option changed after another and writes the
 #               tables of sizes in docs/building.md (about 20 minutes)
+#   --tls       with TLS (docs/security.md), as dist/pi-monitor-TARGET-tls; it has C code,
+#               which PyPI's ziglang compiles
 #   --map       prints where the bytes of the first TARGET are, by section and by crate
 #   -h, --help  this text
 #
@@ -36,7 +38,7 @@ BUDGET=741000           # bytes, for aarch64
 ZIGLANG=${ZIGLANG:-ziglang==0.15.2}
 ALL_TARGETS="aarch64 armv7 armv6 riscv64 x86_64"
 
-WAY=auto STD=auto ACTION=build TARGETS=()
+WAY=auto STD=auto ACTION=build TLS=no TARGETS=()
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help) usage; exit 0 ;;
@@ -50,6 +52,7 @@ while [ $# -gt 0 ]; do
         shift ;;
     --measure) ACTION=measure ;;
     --map) ACTION=map ;;
+    --tls) TLS=yes ;;
     -*) die 2 "unknown option $1 (see --help)" ;;
     all) for t in $ALL_TARGETS; do TARGETS+=("$t"); done ;;
     *)
@@ -189,6 +192,21 @@ zig_musl() {
     if [ -d "$CRT" ]; then rm -rf "$tmp"; else mv "$tmp" "$CRT"; fi     # another run may have been faster
 }
 
+# c_compiler: a compiler and an archiver for the C code of --tls, as cargo's build scripts want them.
+c_compiler() {
+    local dir=$PI_CACHE/$ZIGLANG/$TRIPLE name=${TRIPLE//-/_}
+    zig_installed || return 1
+    mkdir -p "$dir"
+    # They add a --target in Rust's spelling, which zig does not know.
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\nfor word; do\n    shift\n    case $word in --target=*) ;; *) set -- "$@" "$word" ;; esac\ndone\nexec "%s" cc -target %s %s "$@"\n' \
+        "$ZIG" "$ZIG_TRIPLE" "${ZIG_CPU:+-mcpu=$ZIG_CPU}" >"$dir/cc"
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\nexec "%s" ar "$@"\n' "$ZIG" >"$dir/ar"
+    chmod 755 "$dir/cc" "$dir/ar"
+    export "CC_$name=$dir/cc" "AR_$name=$dir/ar" ZIG_GLOBAL_CACHE_DIR="$PI_CACHE/zig-cache" ZIG_LOCAL_CACHE_DIR="$PI_CACHE/zig-cache"
+}
+
 # The start file of a program at a fixed address, for --measure.
 fixed_crt1() {
     local tmp
@@ -280,6 +298,10 @@ compile() {
     else
         unset RUSTC_BOOTSTRAP
     fi
+    if [ $TLS = yes ]; then
+        c_compiler || return 1
+        args+=(--features tls)
+    fi
     rm -f "$dir/$TRIPLE/release/pi-monitor"
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}") CARGO_TARGET_DIR=$dir \
         "$CARGO" build --release --locked --bin pi-monitor --target "$TRIPLE" ${args[@]+"${args[@]}"} >&2 ||
@@ -326,6 +348,7 @@ build_all() {
         fi
         say "$target: building for $TRIPLE with $WAY_NOW, Rust $RUST_VERSION, standard library: $STD_NOW"
         file=dist/pi-monitor-$target
+        [ $TLS = no ] || file=$file-tls
         rm -f "$file"
         if ! compile "$file"; then
             say "$target: the build failed"
@@ -335,7 +358,7 @@ build_all() {
         verify "$target" "$file" || failed+=("$target")
         size=$(file_size "$file")
         lines+=("$(printf '%-8s %10s bytes  %s' "$target" "$(grouped "$size")" "$file")")
-        if [ "$target" = aarch64 ] && [ "$size" -gt $BUDGET ]; then
+        if [ "$target $TLS" = "aarch64 no" ] && [ "$size" -gt $BUDGET ]; then
             say "$target: $(grouped "$size") bytes are over the budget of $(grouped $BUDGET)"
             failed+=("$target")
         fi
