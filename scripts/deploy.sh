@@ -372,7 +372,7 @@ fi
 if [ "$here" = "$version" ]; then
     say "Done: version $version answers at $url"
 elif [ -z "$here" ]; then
-    say "Done: version $version answers on the Pi; from here $url does not answer (a firewall, or it listens elsewhere)"
+    say "Done: version $version answers on the Pi; from here $url does not tell its version (a firewall, another address, or it wants a password)"
 else
     say "Done: version $version answers on the Pi; but $url says version $here: is it another machine?"
 fi

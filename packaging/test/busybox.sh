@@ -24,6 +24,17 @@ group_busybox() {
     refused_check "a full file system" 'only [0-9]* kB free'
     inside rm /root/ballast
 
+    # An agent that lets nobody in, and one that does not start for want of the file.
+    printf 'bearer 0123456789abcdef\n' >"$RUN/bb-plain/root/auth"
+    status=0
+    PI_FLAGS='--web.auth-file=/root/auth' deploy_inside --binary "$NATIVE" || status=$?
+    if [ $status = 0 ] && [ -z "$(answering)" ]; then pass "an agent with access: install" "$(grep ^Done "$RUN/deploy.txt")"; else fail "an agent with access: install" "status $status, '$(answering)' answers: $(deploy_words)"; fi
+    status=0
+    PI_FLAGS='--web.auth-file=/root/none' deploy_inside --binary "$RUN/second" || status=$?
+    if [ $status = 1 ] && grep -q 'the old version' "$RUN/deploy.txt"; then pass "an agent with access: broken" "$(grep -m 1 'the old version' "$RUN/deploy.txt")"; else fail "an agent with access: broken" "status $status: $(deploy_words)"; fi
+    PI_FLAGS='' deploy_inside --uninstall || true
+    rm -f "$RUN/bb-plain/root/auth"
+
     # Another way of starting at boot than at the last installation.
     deploy_inside --binary "$NATIVE" || true
     container_stop

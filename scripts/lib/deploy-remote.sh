@@ -450,8 +450,14 @@ fetch() { # PATH, from $ADDRESS and $PORT; the first client that gets an answer
     case $ADDRESS in *:*) host="[$ADDRESS]" ;; *) host=$ADDRESS ;; esac
     for client in $(http_clients); do
         case $client in
-            curl) bounded curl -fsS -g --noproxy '*' "http://$host:$PORT$1" 2>/dev/null && return 0 ;;
-            wget) bounded wget -q -O - "http://$host:$PORT$1" 2>/dev/null && return 0 ;;
+            # To itself it need not show a certificate that is known.
+            curl)
+                for scheme in http https; do
+                    bounded curl -fsSk -g --noproxy '*' "$scheme://$host:$PORT$1" 2>/dev/null && return 0
+                done ;;
+            wget)
+                bounded wget -q -O - "http://$host:$PORT$1" 2>/dev/null && return 0
+                bounded wget -q -O - --no-check-certificate "https://$host:$PORT$1" 2>/dev/null && return 0 ;;
             nc) by_nc "$ADDRESS" "$PORT" "$1" 2>/dev/null && return 0 ;;
             bash) bounded by_bash "$ADDRESS" "$PORT" "$1" 2>/dev/null && return 0 ;;
         esac
@@ -487,6 +493,19 @@ find_address() {
     esac
 }
 
+# Whether the agent answers as it does to strangers: by its flags it may let nobody in
+# but with a password, or speak HTTPS only. It has not told its version then.
+refuses_as_told() {
+    case $PI_MONITOR_FLAGS in
+        *--web.auth-file* | *--web.config.file*) ;;
+        *) return 1 ;;
+    esac
+    case $(fetch /health | tail -n 1) in
+        ok | *HTTPS*) return 0 ;;
+        *) return 1 ;;
+    esac
+}
+
 # Waits until the agent answers with VERSION from the installed file, and still
 # does a moment later.
 prove() { # VERSION
@@ -497,7 +516,7 @@ prove() { # VERSION
         pid=$(main_pid)
         if [ -n "$pid" ] && [ "$(readlink "/proc/$pid/exe")" = "$BIN" ]; then
             answered=$(fetch /metrics | sed -n 's/^pi_monitor_build_info{.*version="\([^"]*\)".*/\1/p')
-            if [ "$answered" = "$1" ]; then
+            if [ "$answered" = "$1" ] || { [ -z "$answered" ] && refuses_as_told; }; then
                 # Twice by the same process, with a pause: not one that is started over and over.
                 if [ "$first" = "$pid" ]; then return 0; fi
                 first=$pid
