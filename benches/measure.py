@@ -228,18 +228,20 @@ class Bench:
         try:
             time.sleep(3)
             idle = subject.pss()
-            connections = [subject.connect(client) for client in range(1, 25)]
+            connections = [subject.connect(client) for client in range(1, 97)]
             for connection in connections:
                 subject.scrape(connection)
             # A second answer on each, since the first may share memory that was there already.
             for connection in connections:
                 subject.scrape(connection)
+            fresh = (subject.pss() - idle) / len(connections)
+            time.sleep(7)
             each = (subject.pss() - idle) / len(connections)
             for connection in connections:
                 connection.close()
             self.load(subject, 16, 400 if name.startswith("node") else 8000, 0)
             time.sleep(1)
-            return {"idle": idle, "connection": each, "loaded": subject.pss(), "threads": subject.threads()}
+            return {"idle": idle, "connection": each, "fresh": fresh, "loaded": subject.pss(), "threads": subject.threads()}
         finally:
             subject.stop()
 
@@ -388,7 +390,8 @@ def report(bench):
         ("idle with history: wake-ups per second (the sampler's: 0.5)", round(idle["agent"]["wakeups"], 1), 0.5, f"{idle['agent']['wakeups']:.2f}"),
         ("PSS idle, everything on", memory["agent"]["idle"], 1500, f"{memory['agent']['idle']:,} kB"),
         ("PSS after load, everything on", memory["agent"]["loaded"], 2500, f"{memory['agent']['loaded']:,} kB"),
-        ("PSS per idle connection", memory["agent"]["connection"], 8, f"{memory['agent']['connection']:.1f} kB"),
+        ("PSS per idle connection, 7 s after its last answer", memory["agent"]["connection"], 8,
+         f"{memory['agent']['connection']:.1f} kB ({memory['agent']['fresh']:.1f} at first)"),
         ("threads where nothing blocks", memory["agent"]["threads"], 1, f"{memory['agent']['threads']}"),
         ("exec to first answer, everything on", first["agent"][0], 5, f"{first['agent'][0]:.1f} ms ({first['agent'][1]:.1f}–{first['agent'][2]:.1f})"),
     ]
