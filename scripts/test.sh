@@ -40,7 +40,8 @@ clippy      |fast |  900|clippy                                               |n
 doc         |fast |  600|                                                     |the documentation has no broken link
 unit        |fast | 1500|?promtool=prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl ?free:procps ?ip:iproute2|cargo test: units, laws, goldens, the built binary
 collector   |fast |  600|git:git                                              |what CONTRIBUTING.md says about the first collector is true
-dependencies|fast |  120|python3:python3                                      |licences, sources and versions of what the binaries are made of
+tls         |fast |  900|openssl:openssl curl:curl ?promtool=prometheus        |HTTPS, in a binary with the feature tls, with curl, openssl and Prometheus
+dependencies|full | 1500|                                                     |licences, sources and versions of what the binaries are made of (cargo-deny)
 fuzz        |full |  900|?c++:g++                                             |two seconds of fuzzing for every parser, the whole agent and the HTTP routes
 shellcheck  |fast |  300|git:git shellcheck:shellcheck                        |no finding in any script
 vagrantfile |fast |   60|ruby:ruby                                            |the syntax of Vagrantfile
@@ -63,7 +64,10 @@ step_fmt() {
     # Named one by one: cargo fmt does not see modules that a macro declares.
     git ls-files -z -- '*.rs' | xargs -0 "$RUST_BIN/rustfmt" --check --edition "$(sed -n 's/^edition *= *"\(.*\)"/\1/p' Cargo.toml)"
 }
-step_clippy() { "$RUST_BIN/cargo-clippy" clippy --locked --all-targets -- -D warnings; }
+step_clippy() {
+    "$RUST_BIN/cargo-clippy" clippy --locked --all-targets -- -D warnings
+    "$RUST_BIN/cargo-clippy" clippy --locked --all-targets --features tls -- -D warnings
+}
 # The pages are for those who work on the agent: private items are in them, and links to those are fine.
 step_doc() { RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" "$CARGO" doc --locked --no-deps --document-private-items; }
 step_unit() {
@@ -74,7 +78,23 @@ step_unit() {
     "$CARGO" test --locked
 }
 step_collector() { tests/first-collector.sh; }
-step_dependencies() { scripts/lib/dependencies.py "$CARGO"; }
+step_tls() {
+    if [ -z "$MISSING" ]; then export PI_MONITOR_TEST_ALL=1; fi
+    "$CARGO" test --locked --features tls --lib server::config
+    "$CARGO" test --locked --features tls --test hostile tls::
+}
+step_dependencies() {
+    local version=0.20.2 dir=$PI_CACHE/cargo-deny
+    if ! "$dir/bin/cargo-deny" --version 2>/dev/null | grep -q " $version\$"; then
+        version_at_least "$RUST_VERSION" 1.88 || skip "cargo-deny $version needs Rust 1.88, here is $RUST_VERSION"
+        [ "$PI_INSTALL" = yes ] || skip "cargo-deny $version is missing (PI_INSTALL=no)"
+        say "building cargo-deny $version in $dir (some minutes, once)"
+        CARGO_TARGET_DIR=$dir/target bounded 1400 "$CARGO" install --quiet --locked --root "$dir" "cargo-deny@$version" >&2 ||
+            skip "cargo-deny $version could not be built"
+        rm -rf "$dir/target"
+    fi
+    CARGO=$CARGO PATH=$RUST_BIN:$PATH "$dir/bin/cargo-deny" --config scripts/lib/deny.toml check licenses bans sources
+}
 step_fuzz() {
     local status=0
     fuzz/run.sh || status=$?
