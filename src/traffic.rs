@@ -9,6 +9,8 @@ pub enum Reason {
     Full,
     /// A request's head did not come in time.
     SlowRequest,
+    /// An answer could not be made in time.
+    SlowAnswer,
     /// The client did not read what it had asked for.
     SlowReader,
     /// No HTTP that is understood here, or too much of it.
@@ -20,7 +22,7 @@ pub enum Reason {
 }
 
 /// The names of all reasons, in their order.
-pub static REASONS: [&str; 6] = ["full", "slow_request", "slow_reader", "malformed", "host", "access"];
+pub static REASONS: [&str; 7] = ["full", "slow_request", "slow_answer", "slow_reader", "malformed", "host", "access"];
 
 static OPEN: AtomicU64 = AtomicU64::new(0);
 static REFUSED: [AtomicU64; REASONS.len()] = [const { AtomicU64::new(0) }; REASONS.len()];

@@ -157,7 +157,7 @@ impl Link {
             // It has done nothing wrong.
             Phase::Idle => self.dropped.set(Some(Reason::Full)),
             Phase::Head => self.drop_for(Reason::SlowRequest),
-            Phase::Answer => self.drop_for(Reason::Full),
+            Phase::Answer => self.drop_for(Reason::SlowAnswer),
             Phase::Send => self.drop_for(Reason::SlowReader),
         }
     }
