@@ -52,7 +52,7 @@ build       |full | 2400|                                                     |s
 smoke       |full |  600|curl:curl qemu-aarch64-static:qemu-user-static ?promtool=prometheus|each of them serves on an emulated CPU of its kind
 pi3a        |full | 1500|qemu-system-aarch64:qemu-system-arm curl:curl jq:jq cpio:cpio depmod:kmod dtc:device-tree-compiler sfdisk:fdisk mke2fs:e2fsprogs ssh:openssh-client ?sshpass:sshpass openssl:openssl|the binary and scripts/deploy.sh on an emulated Pi 3A+
 packaging   |full | 1200|?debootstrap:debootstrap ?systemd-nspawn:systemd-container curl:curl jq:jq ?sshpass:sshpass ?lintian:lintian ?buildah:buildah|unit, Debian package and deployment, with real init systems in containers
-bare        |named| 3600|debootstrap:debootstrap curl:curl git:git             |scripts/run.sh and scripts/test.sh in a bare Debian root
+bare        |named| 7200|debootstrap:debootstrap curl:curl git:git             |scripts/run.sh and scripts/test.sh in a bare Debian root
 '
 
 # A step ends with status 0 (passed), 77 (skipped; "skip REASON") or another (failed).
