@@ -146,6 +146,16 @@ fn threads(agent: &Agent) -> u64 {
 }
 
 #[test]
+fn a_password_is_checked_once() {
+    let file = File::new("once.yml", &format!("basic_auth_users:\n  alice: {HASH}\n"));
+    let agent = Agent::start(&[&file.flag("web.config.file")]);
+    let mut scraper = Scraper::new(&agent.address, &format!("{ALICE}\r\n"));
+    let (_, first) = scraper.scrape();
+    let others: Duration = (0..12).map(|_| scraper.scrape().1).sum();
+    assert!(others < first * 4, "{first:?}, then {others:?}");
+}
+
+#[test]
 fn who_guesses_does_not_starve_a_scraper() {
     let file = File::new("brute.yml", &format!("basic_auth_users:\n  alice: {HASH}\n"));
     let agent = Agent::start(&[&file.flag("web.config.file")]);
