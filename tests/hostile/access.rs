@@ -1,7 +1,7 @@
 //! Who may ask, and what it costs to find out.
 
 use crate::agent::{Agent, BINARY};
-use crate::client::{Scraper, connect, read_answer};
+use crate::client::{Scraper, connect, exchange, read_answer, statuses};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -143,6 +143,17 @@ fn a_file_that_everybody_can_read_is_told() {
 fn threads(agent: &Agent) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", agent.child.id())).unwrap();
     status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok()).unwrap()
+}
+
+#[test]
+fn who_says_no_more_still_gets_an_answer() {
+    let file = File::new("half", "bearer 0123456789abcdef\n");
+    let agent = Agent::start(&[&file.flag("web.auth-file")]);
+    // The answer to a wrong token takes a second; the end of what the client sends is there long before.
+    let request = b"GET /metrics HTTP/1.1\r\nHost: pi\r\nAuthorization: Bearer 0123456789abcdeg\r\n\r\n";
+    assert_eq!(statuses(&exchange(&agent.address, request)), [401]);
+    let many = "GET /metrics HTTP/1.1\r\nHost: pi\r\nAuthorization: Bearer 0123456789abcdef\r\n\r\n".repeat(50);
+    assert_eq!(statuses(&exchange(&agent.address, many.as_bytes())), [200; 50]);
 }
 
 #[test]

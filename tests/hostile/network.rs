@@ -472,13 +472,6 @@ fn without_any_file_descriptor_it_waits_and_goes_on() {
 }
 
 #[test]
-fn all_that_was_asked_is_answered_to_who_says_no_more() {
-    let agent = Agent::start(&[]);
-    let answer = exchange(&agent.address, "GET /metrics HTTP/1.1\r\nHost: pi\r\n\r\n".repeat(50).as_bytes());
-    assert_eq!(statuses(&answer), [200; 50]);
-}
-
-#[test]
 fn what_is_no_http_is_refused() {
     let agent = Agent::start(&[]);
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n";
