@@ -299,7 +299,7 @@ compile() {
         unset RUSTC_BOOTSTRAP
     fi
     if [ $TLS = yes ]; then
-        c_compiler || return 1
+        c_compiler || { say "no compiler for the C code of --tls: $WAY_ERROR"; return 1; }
         args+=(--features tls)
     fi
     rm -f "$dir/$TRIPLE/release/pi-monitor"
