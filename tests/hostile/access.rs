@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// "right password", with a cost of 2^10 rounds and of 2^4.
 const HASH: &str = "$2y$10$abcdefghijklmnopqrstuuGtLnrD2i57jkGh9FBM8eEpK7xCWS9QO";
-const CHEAP: &str = "$2b$04$abcdefghijklmnopqrstuuixDYXMqh7K8om9LBImBUW2GGY1bih2C";
+pub const CHEAP: &str = "$2b$04$abcdefghijklmnopqrstuuixDYXMqh7K8om9LBImBUW2GGY1bih2C";
 /// `alice:right password`.
 const ALICE: &str = "Authorization: Basic YWxpY2U6cmlnaHQgcGFzc3dvcmQ=";
 

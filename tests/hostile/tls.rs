@@ -1,5 +1,6 @@
 //! HTTPS, with the feature `tls`: real certificates, curl, openssl and Prometheus at the other end.
 
+use crate::access::CHEAP;
 use crate::agent::{Agent, BINARY, value};
 use crate::client::{connect, time_to_close};
 use crate::needs::{has_program, needs};
@@ -11,7 +12,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// alice, with "right password".
-const USERS: &str = "basic_auth_users:\n  alice: $2b$04$abcdefghijklmnopqrstuuixDYXMqh7K8om9LBImBUW2GGY1bih2C\n";
+fn users() -> String {
+    format!("basic_auth_users:\n  alice: {CHEAP}\n")
+}
 
 /// A directory with an authority's certificate (`ca.crt`), and what it has signed for a server (`server.crt`, `server.key`) and a
 /// client (`client.crt`, `client.key`).
@@ -109,7 +112,7 @@ fn pages_come_over_https() {
 #[test]
 fn passwords_and_least_versions_hold() {
     let Some(certificates) = Certificates::new("access") else { return };
-    let agent = Agent::start(&[&certificates.configuration(&format!("  min_version: TLS13\n{USERS}"))]);
+    let agent = Agent::start(&[&certificates.configuration(&format!("  min_version: TLS13\n{}", users()))]);
     let status = |flags: &[&str]| {
         let output =
             certificates.curl(&agent, "/metrics", &[flags, &["-o", "/dev/null", "-w", "%{http_code}"]].concat());
@@ -238,7 +241,7 @@ fn prometheus_scrapes_over_https() {
     if !needs("prometheus", has_program("prometheus")) {
         return;
     }
-    let agent = Agent::start(&[&certificates.configuration(USERS)]);
+    let agent = Agent::start(&[&certificates.configuration(&users())]);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let target = &agent.address;
     let configuration = format!(
