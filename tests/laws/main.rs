@@ -6,4 +6,5 @@ mod boards;
 mod documentation;
 mod faults;
 mod goldens;
+mod rooms;
 mod table;

@@ -1,0 +1,222 @@
+//! The rooms of `src/`: what each may import, and what only one of them may do. ARCHITECTURE.md has the reasons.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Every room with the rooms that it may import, from the ground up.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("sys", &[]),
+    ("cli", &[]),
+    ("dashboard", &[]),
+    ("runtime", &["sys", "cli"]),
+    ("kernel", &["model", "sys", "cli", "runtime"]),
+    ("history", &["model", "sys"]),
+    ("judge", &["model", "cli"]),
+    ("collect", &["model", "kernel", "runtime", "sys", "cli"]),
+    ("format", &["model", "history"]),
+    ("agent", &["model", "sys", "cli", "runtime", "kernel", "history", "collect", "judge", "format"]),
+    ("server", &["model", "sys", "cli", "runtime", "history", "format", "agent", "dashboard"]),
+    (
+        "commands",
+        &[
+            "model",
+            "sys",
+            "cli",
+            "runtime",
+            "kernel",
+            "history",
+            "collect",
+            "judge",
+            "format",
+            "agent",
+            "server",
+            "dashboard",
+        ],
+    ),
+];
+
+/// Files that are not yet in the folder of their room, and that room.
+const NOT_YET_MOVED: &[(&str, &str)] = &[
+    ("agent", "agent"),
+    ("background", "kernel"),
+    ("cli", "cli"),
+    ("fault", "kernel"),
+    ("history", "history"),
+    ("log", "runtime"),
+    ("main", "commands"),
+    ("metric", "model"),
+    ("pattern", "cli"),
+    ("processes", "collect"),
+    ("sandbox", "runtime"),
+    ("snapshot", "model"),
+    ("source", "kernel"),
+    ("sys", "sys"),
+    ("text", "kernel"),
+    ("traffic", "runtime"),
+    ("verdict", "judge"),
+];
+
+/// Imports that run upward today: the file, and the room that it should not know.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("cli.rs", "collect"),
+    ("cli.rs", "kernel"),
+    ("cli.rs", "runtime"),
+    ("cli.rs", "server"),
+    ("collect/agent.rs", "judge"),
+    ("format/json.rs", "judge"),
+    ("history.rs", "format"),
+    ("processes.rs", "format"),
+    ("processes.rs", "judge"),
+    ("server/routes.rs", "kernel"),
+    ("snapshot.rs", "judge"),
+    ("verdict.rs", "collect"),
+    ("verdict.rs", "history"),
+];
+
+/// Rooms that may open files: the kernel's own files in `kernel`, and what a person names on the command line elsewhere.
+const OPENS_FILES: &[&str] = &["sys", "kernel", "cli", "server"];
+
+/// Files outside of those rooms that open some today.
+const OPENS_FILES_EXCEPTIONS: &[&str] =
+    &["collect/agent.rs", "collect/board.rs", "collect/power.rs", "collect/system.rs"];
+
+/// The source files below `src/` by their paths there, without tests and comments.
+fn sources() -> Vec<(String, String)> {
+    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&root, &mut paths);
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        (path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned(), code(&text))
+    };
+    paths.iter().map(read).collect()
+}
+
+/// The text without comments and without what comes after `#[cfg(test)]`, which ends each file.
+fn code(text: &str) -> String {
+    let before_tests = text.split("\n#[cfg(test)]\nmod ").next().unwrap();
+    before_tests.lines().map(|line| line.split("//").next().unwrap()).fold(String::new(), |all, line| all + line + "\n")
+}
+
+/// The room of a file below `src/`; `None` for `lib.rs`, which lists the rooms.
+fn room(file: &str) -> Option<&'static str> {
+    let first = file.split(['/', '.']).next().unwrap();
+    if file == "lib.rs" {
+        return None;
+    }
+    if let Some((_, room)) = NOT_YET_MOVED.iter().find(|(name, _)| file == format!("{name}.rs")) {
+        return Some(room);
+    }
+    let known = ROOMS.iter().find(|(room, _)| *room == first);
+    Some(known.unwrap_or_else(|| panic!("src/{file} is in no room: add it to ROOMS, with what it may import")).0)
+}
+
+/// The modules directly below the crate's root that `code` names: in `crate::NAME`, `crate::{NAME…, NAME…}` and the like of
+/// `pi_monitor::` in the binary.
+fn imports(code: &str) -> BTreeSet<String> {
+    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut found = BTreeSet::new();
+    for root in ["crate::", "pi_monitor::"] {
+        for (at, _) in code.match_indices(root) {
+            let rest = &code[at + root.len()..];
+            let Some(group) = rest.strip_prefix('{') else {
+                found.insert(name(rest));
+                continue;
+            };
+            let mut depth = 0;
+            let mut item = String::new();
+            for character in group.chars() {
+                match character {
+                    '}' if depth == 0 => break,
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => {
+                        found.insert(name(item.trim()));
+                        item.clear();
+                        continue;
+                    }
+                    _ => {}
+                }
+                item.push(character);
+            }
+            found.insert(name(item.trim()));
+        }
+    }
+    found.remove("");
+    found
+}
+
+/// The room that a name below the crate's root is in; `None` for what belongs to the crate as a whole.
+fn room_of_import(name: &str) -> Option<&'static str> {
+    match name {
+        "VERSION" => None,
+        // The log's macros, which stand at the root as all exported macros do.
+        "error" | "warn" | "info" | "debug" => Some("runtime"),
+        _ => {
+            let moved = NOT_YET_MOVED.iter().find(|(file, _)| *file == name).map(|(_, room)| *room);
+            moved.or_else(|| room(&format!("{name}/mod.rs")))
+        }
+    }
+}
+
+#[test]
+fn imports_run_downward_only() {
+    let mut wrong = BTreeSet::new();
+    for (file, code) in sources() {
+        let Some(own) = room(&file) else { continue };
+        let allowed = ROOMS.iter().find(|(room, _)| *room == own).unwrap().1;
+        for name in imports(&code) {
+            let Some(other) = room_of_import(&name) else { continue };
+            if other != own && !allowed.contains(&other) {
+                wrong.insert((file.clone(), other));
+            }
+        }
+        // The way past `crate::`: more steps up than the file is deep.
+        let depth = file.matches('/').count() + usize::from(!file.ends_with("mod.rs"));
+        assert!(!code.contains(&"super::".repeat(depth)), "src/{file} leaves its room through super");
+    }
+    let wrong: BTreeSet<_> = wrong.iter().map(|(file, room)| (file.as_str(), *room)).collect();
+    let known: BTreeSet<_> = EXCEPTIONS.iter().copied().collect();
+    assert_eq!(wrong, known, "imports that run upward; see ROOMS (left: found, right: EXCEPTIONS)");
+}
+
+#[test]
+fn only_the_kernel_room_opens_kernel_files() {
+    let opens = |code: &str| ["fs::", "File::open", "OpenOptions"].iter().any(|word| code.contains(word));
+    let found = sources()
+        .into_iter()
+        .filter(|(file, code)| room(file).is_some_and(|room| !OPENS_FILES.contains(&room)) && opens(code));
+    assert_eq!(found.map(|(file, _)| file).collect::<Vec<_>>(), OPENS_FILES_EXCEPTIONS, "(left: found)");
+}
+
+#[test]
+fn a_room_imports_only_rooms_below_it() {
+    let mut below: Vec<&str> = Vec::new();
+    for (room, imports) in ROOMS {
+        for import in *imports {
+            assert!(below.contains(import), "{room} may import {import}, which is not below it");
+        }
+        below.push(room);
+    }
+}
+
+#[test]
+fn imports_are_seen() {
+    let names = |code: &str| imports(code).into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(names("use crate::model::{A, B};\nlet x = crate::sys::page_size();"), "model sys");
+    assert_eq!(names("use crate::{kernel::{text, Source}, VERSION,\n    model};"), "VERSION kernel model");
+    assert_eq!(names("use pi_monitor::server;"), "server");
+    assert_eq!(names(&code("// crate::a\nlet x = 1; // crate::b\n\n#[cfg(test)]\nmod tests { use crate::c; }")), "");
+}
