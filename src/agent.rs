@@ -5,12 +5,11 @@ use crate::cli::{self, Command, Options};
 use crate::collect::{self, Collect, Context, Registration, Setup, StatFs, agent::COLLECTORS};
 use crate::format::{Format, Gzip, Renderer};
 use crate::history::{History, Request, Times};
-use crate::metric::Value;
+use crate::model::{Moment, Snapshot, Value};
 use crate::processes::{Processes, Progress};
-use crate::snapshot::{Moment, Snapshot};
 use crate::source::read_once;
 use crate::sys;
-use crate::verdict::{RULES, VERDICTS, Verdicts};
+use crate::verdict::{VERDICTS, Verdicts};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -330,8 +329,8 @@ impl Agent {
         }
         if let Some(own) = slots.iter().position(|slot| slot.registration.name == collect::agent::COLLECTOR.name) {
             snapshot.select(own);
-            for (rule, finding) in RULES.iter().zip(verdicts.iter().flat_map(|verdicts| &verdicts.report().findings)) {
-                snapshot.row(&VERDICTS, [rule.name.as_bytes()], [finding.since.is_some().into()]);
+            for finding in verdicts.iter().flat_map(|verdicts| &verdicts.report().findings) {
+                snapshot.row(&VERDICTS, [finding.rule.name.as_bytes()], [finding.since.is_some().into()]);
             }
             for (_, slot) in slots.iter().enumerate().filter(|(index, _)| wanted(*index)) {
                 let values = [slot.fault.is_empty().into(), Value::seconds(slot.duration)];

@@ -10,8 +10,7 @@
 //! and 1/2048 of the average more. No sample goes to disk and nothing is allocated after the start.
 
 use crate::format::json::{Object, write_string};
-use crate::metric::{Chart, Combine, Kind, Unit, Value};
-use crate::snapshot::Snapshot;
+use crate::model::{Chart, Column, Combine, Kind, Rates, Snapshot, Unit, Value, key};
 use std::time::Duration;
 
 /// Each ring's step and the time it reaches back, in seconds. Where the sample interval is longer than a step, or does not
@@ -192,32 +191,26 @@ impl History {
         let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
         let mut series: Vec<Series> = Vec::new();
         let mut feeds = Vec::new();
-        for (part, found) in snapshot.parts().iter().enumerate() {
-            for (section, head) in found.sections.iter().map(|section| section.head).enumerate() {
-                let mut column = 0;
-                for family in head.families {
-                    for chart in family.charts {
-                        let place = series.iter().position(|series| series.name == chart.series).unwrap_or_else(|| {
-                            series.push(Series {
-                                name: chart.series,
-                                unit: family.unit,
-                                grain: Grain::of(family.unit, family.kind == Kind::Counter),
-                                peak: chart.peak,
-                                seen: false,
-                                now: None,
-                            });
-                            series.len() - 1
-                        });
-                        let names = family.by.as_ref().map_or(&[""][..], |by| by.values);
-                        let wanted = names.iter().enumerate().fold(0, |wanted, (bit, name)| {
-                            let counts = chart.values.is_empty() || chart.values.contains(name);
-                            wanted | u32::from(counts) << bit
-                        });
-                        let (kind, unit) = (family.kind, family.unit);
-                        feeds.push(Feed { chart, series: place, part, section, column, wanted, kind, unit });
-                    }
-                    column += family.width();
-                }
+        for Column { part, section, column, family } in snapshot.columns() {
+            for chart in family.charts {
+                let place = series.iter().position(|series| series.name == chart.series).unwrap_or_else(|| {
+                    series.push(Series {
+                        name: chart.series,
+                        unit: family.unit,
+                        grain: Grain::of(family.unit, family.kind == Kind::Counter),
+                        peak: chart.peak,
+                        seen: false,
+                        now: None,
+                    });
+                    series.len() - 1
+                });
+                let names = family.by.as_ref().map_or(&[""][..], |by| by.values);
+                let wanted = names.iter().enumerate().fold(0, |wanted, (bit, name)| {
+                    let counts = chart.values.is_empty() || chart.values.contains(name);
+                    wanted | u32::from(counts) << bit
+                });
+                let (kind, unit) = (family.kind, family.unit);
+                feeds.push(Feed { chart, series: place, part, section, column, wanted, kind, unit });
             }
         }
         let tiers = TIERS.map(|(step, span)| {
@@ -498,75 +491,10 @@ impl Times<'_> {
         Value::decimal(u64::try_from(time.as_millis()).unwrap_or(0), 3).write(out);
     }
 }
-
-/// Counters' rates between one reading and the next, each counter by a key.
-#[derive(Debug, Default)]
-pub struct Rates {
-    known: Vec<Known>,
-    now: Duration,
-    /// Where the next counter is expected: they come in the same order nearly always.
-    place: usize,
-}
-
-#[derive(Debug)]
-struct Known {
-    key: u64,
-    value: f64,
-    at: Duration,
-}
-
-impl Rates {
-    /// Begins the reading at `now`.
-    pub fn begin(&mut self, now: Duration) {
-        self.now = now;
-        self.place = 0;
-    }
-
-    /// How fast a counter grew since the last reading; `None` at its first sight and when it started anew.
-    pub fn per_second(&mut self, key: u64, value: f64) -> Option<f64> {
-        let (growth, time) = self.growth(key, value)?;
-        (time > 0.0).then(|| growth / time)
-    }
-
-    /// By how much a counter grew since the last reading, and in how many seconds.
-    pub fn growth(&mut self, key: u64, value: f64) -> Option<(f64, f64)> {
-        if self.known.get(self.place).is_none_or(|known| known.key != key) {
-            match self.known.iter().position(|known| known.key == key) {
-                Some(place) => self.place = place,
-                None => {
-                    self.place = self.known.len();
-                    self.known.push(Known { key, value, at: self.now });
-                    self.place += 1;
-                    return None;
-                }
-            }
-        }
-        let known = &mut self.known[self.place];
-        self.place += 1;
-        let (growth, time) = (value - known.value, self.now.saturating_sub(known.at));
-        known.value = value;
-        known.at = self.now;
-        (growth >= 0.0).then_some((growth, time.as_secs_f64()))
-    }
-
-    /// Ends the reading: forgets the counters that it did not see.
-    pub fn end(&mut self) {
-        let now = self.now;
-        self.known.retain(|known| known.at == now);
-    }
-}
-
-/// A number for a label's text and something else (FNV-1a).
-pub fn key(label: &str, number: usize) -> u64 {
-    let bytes = label.bytes().chain(number.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::{Family, Place, Table};
-    use crate::snapshot::Moment;
+    use crate::model::{Family, Moment, Place, Table};
 
     static THINGS: Table<1, 4> = Table::new(
         Place::List("things"),

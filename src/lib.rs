@@ -1,7 +1,7 @@
 //! Pi-Monitor: a monitor for small Linux computers in one static binary.
 //!
 //! Data flows in one direction: [`source`] reads the kernel's files, a collector in [`collect`] parses them and pushes
-//! rows into a [`snapshot`], a module in [`format`](mod@format) turns the snapshot into bytes, and [`server`] sends
+//! rows into a [`model::Snapshot`], a module in [`format`](mod@format) turns the snapshot into bytes, and [`server`] sends
 //! those. The binary is the product; this library exists so that tests, benchmarks and fuzz targets reach the parts.
 //! `ARCHITECTURE.md` explains the design and its laws.
 
@@ -14,12 +14,11 @@ pub mod fault;
 pub mod format;
 pub mod history;
 pub mod log;
-pub mod metric;
+pub mod model;
 pub mod pattern;
 pub mod processes;
 pub mod sandbox;
 pub mod server;
-pub mod snapshot;
 pub mod source;
 pub mod sys;
 pub mod text;

@@ -4,7 +4,7 @@
 //! for a read at offset 0, and `pread` saves the open, the seek and the close.
 
 use crate::fault::{Bad, Fault};
-use crate::snapshot::Moment;
+use crate::model::Moment;
 use crate::sys::{self, Directory};
 use std::cell::{Ref, RefCell};
 use std::ffi::OsStr;

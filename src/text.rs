@@ -1,7 +1,7 @@
 //! Reading numbers and words out of kernel text. Everything takes and returns borrowed bytes: kernel names need not be
 //! UTF-8, and nothing here allocates.
 
-use crate::metric::Value;
+use crate::model::Value;
 
 /// The lines of a file with their numbers from 1, without their line ends.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {

@@ -3,11 +3,10 @@
 //! A rule switches on when its condition has held for [`Rule::on`] and off when it has not held for [`Rule::off`], so that
 //! a short peak is no alarm and an alarm does not flicker. The page, `/json` and `pi_verdict` all tell the same [`Report`].
 
-use crate::collect::cpu;
-use crate::history::{Rates, key};
-use crate::metric::{Family, Place, Table, Unit};
-use crate::snapshot::{Row, Section, Snapshot};
-use std::fmt::{self, Write as _};
+use crate::model::{
+    Column, Family, Finding, Place, Rates, Report, Row, RuleHead, Section, Severity, Snapshot, Table, Top, Unit, key,
+};
+use std::fmt;
 
 /// For Prometheus; JSON tells the report itself. Filled by [`crate::agent::Agent`].
 pub static VERDICTS: Table<1, 1> = Table::new(
@@ -19,12 +18,7 @@ pub static VERDICTS: Table<1, 1> = Table::new(
 /// One kind of trouble.
 #[derive(Debug)]
 pub struct Rule {
-    /// Its name in `pi_verdict` and JSON.
-    pub name: &'static str,
-    /// `critical`: act now; `warning`: look into it.
-    pub severity: &'static str,
-    /// The dashboard's card that shows more.
-    pub card: &'static str,
+    pub head: RuleHead,
     /// How long the condition has to hold before the rule switches on, in seconds.
     on: u64,
     /// How long it has to be over before the rule switches off.
@@ -40,11 +34,11 @@ pub struct Rule {
 impl Rule {
     const fn new(
         name: &'static str,
-        severity: &'static str,
+        severity: Severity,
         card: &'static str,
         check: fn(&mut View<'_>, &mut Finding) -> bool,
     ) -> Self {
-        Rule { name, severity, card, on: 10, off: 30, hold: 0, filesystems: false, check }
+        Rule { head: RuleHead { name, severity, card }, on: 10, off: 30, hold: 0, filesystems: false, check }
     }
 
     const fn after(mut self, on: u64) -> Self {
@@ -69,8 +63,8 @@ impl Rule {
     }
 }
 
-const CRITICAL: &str = "critical";
-const WARNING: &str = "warning";
+const CRITICAL: Severity = Severity::Critical;
+const WARNING: Severity = Severity::Warning;
 /// How long a start counts as news.
 const RECENT: u64 = 600;
 
@@ -93,77 +87,6 @@ pub static RULES: [Rule; 16] = [
     Rule::new("machine_restarted", WARNING, "processes", machine_restarted).at_once(),
     Rule::new("agent_restarted", WARNING, "processes", agent_restarted).at_once(),
 ];
-
-/// What a rule found, in words.
-#[derive(Clone, Debug, Default)]
-pub struct Finding {
-    /// Seconds since boot at which the condition began to hold, if the rule is on.
-    pub since: Option<u64>,
-    pub title: String,
-    pub detail: String,
-    pub culprit: String,
-}
-
-impl Finding {
-    /// Nothing found, with room for texts of the usual length: when trouble comes, memory may be short.
-    fn new() -> Self {
-        let text = || String::with_capacity(96);
-        Finding { since: None, title: text(), detail: text(), culprit: text() }
-    }
-
-    /// Begins the text about `culprit`; the title goes into the result.
-    fn name(&mut self, culprit: &str, title: fmt::Arguments<'_>, detail: fmt::Arguments<'_>) -> bool {
-        for text in [&mut self.title, &mut self.detail, &mut self.culprit] {
-            text.clear();
-        }
-        self.culprit.push_str(culprit);
-        // Writing to a string cannot fail.
-        let _ = self.title.write_fmt(title);
-        let _ = self.detail.write_fmt(detail);
-        true
-    }
-}
-
-/// All rules' state at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Seconds since boot at the moment of the report.
-    pub now: u64,
-    /// Seconds since boot from which on nothing was wrong; `None` while something is.
-    pub clear: Option<u64>,
-    /// One for each of [`RULES`]; none if nobody judges.
-    pub findings: Vec<Finding>,
-}
-
-impl Report {
-    /// The rules that are on, with what they found.
-    pub fn items(&self) -> impl Iterator<Item = (&'static Rule, &Finding)> {
-        RULES.iter().zip(&self.findings).filter(|(_, finding)| finding.since.is_some())
-    }
-
-    /// Becomes a copy of `other`, in the memory that it has.
-    pub fn copy(&mut self, other: &Report) {
-        let Report { now, clear, findings } = other;
-        (self.now, self.clear) = (*now, *clear);
-        self.findings.resize_with(findings.len(), Finding::new);
-        for (mine, theirs) in self.findings.iter_mut().zip(findings) {
-            mine.since = theirs.since;
-            if theirs.since.is_some() {
-                mine.title.clone_from(&theirs.title);
-                mine.detail.clone_from(&theirs.detail);
-                mine.culprit.clone_from(&theirs.culprit);
-            }
-        }
-    }
-}
-
-/// The processes that use most CPU, memory and I/O, if somebody looked lately.
-#[derive(Clone, Debug, Default)]
-pub struct Top {
-    pub cpu: String,
-    pub memory: String,
-    pub io: String,
-}
 
 /// Declares the families that rules read, with a number for each.
 macro_rules! inputs {
@@ -198,15 +121,6 @@ inputs! {
     Load = "pi_load_average"
     ReceiveErrors = "pi_network_receive_errors_total"
     TransmitErrors = "pi_network_transmit_errors_total"
-}
-
-/// Where a family is in a snapshot.
-#[derive(Clone, Copy, Debug)]
-struct Column {
-    part: usize,
-    section: usize,
-    column: usize,
-    family: &'static Family,
 }
 
 /// Judges tick after tick.
@@ -508,7 +422,9 @@ fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
 
 fn load_high(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(load) = view.value(Input::Load, "15m") else { return false };
-    let cpus = cpu::count(view.snapshot);
+    // One row is that of all CPUs together.
+    let cpus = view.section(view.snapshot, Input::CpuUsage).map_or(0, |(section, _)| section.len());
+    let cpus = cpus.saturating_sub(1).max(1);
     if load <= 2.0 * cpus as f64 {
         return false;
     }
@@ -537,14 +453,18 @@ fn agent_restarted(view: &mut View<'_>, found: &mut Finding) -> bool {
 impl Verdicts {
     /// For snapshots with the parts of `snapshot`.
     pub fn new(snapshot: &Snapshot) -> Self {
-        let columns = INPUTS.iter().map(|name| find(snapshot, name)).collect();
+        let columns = INPUTS.iter().map(|name| snapshot.locate(name)).collect();
         Verdicts {
             columns,
             rates: Rates::default(),
             writable: Vec::new(),
             states: Default::default(),
             started: None,
-            report: Report { now: 0, clear: None, findings: RULES.iter().map(|_| Finding::new()).collect() },
+            report: Report {
+                now: 0,
+                clear: None,
+                findings: RULES.iter().map(|rule| Finding::new(&rule.head)).collect(),
+            },
         }
     }
 
@@ -597,22 +517,6 @@ impl State {
             (self.on, self.held_since) = (false, None);
         }
     }
-}
-
-/// Where the family of this name is.
-fn find(snapshot: &Snapshot, name: &str) -> Option<Column> {
-    for (part, found) in snapshot.parts().iter().enumerate() {
-        for (section, head) in found.sections.iter().map(|section| section.head).enumerate() {
-            let mut column = 0;
-            for family in head.families {
-                if family.name == name {
-                    return Some(Column { part, section, column, family });
-                }
-                column += family.width();
-            }
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -724,7 +628,7 @@ mod tests {
     }
 
     fn names(report: &Report) -> Vec<&'static str> {
-        report.items().map(|(rule, _)| rule.name).collect()
+        report.items().map(|finding| finding.rule.name).collect()
     }
 
     /// What makes a machine ill: the file, its text at each tick, and whom the rule names. `ill` is false for the text that is
@@ -841,7 +745,7 @@ mod tests {
     #[test]
     fn every_rule_switches_on_and_off_in_its_time_and_not_for_less() {
         for (name, file, text, culprit, detail) in ILLNESSES {
-            let rule = RULES.iter().find(|rule| rule.name == *name).unwrap();
+            let rule = RULES.iter().find(|rule| rule.head.name == *name).unwrap();
             let mut bench = Bench::new(name);
             let healthy = std::fs::read_to_string(bench.directory.join(file)).unwrap();
             let clear = bench.tick();
@@ -859,7 +763,7 @@ mod tests {
                 write(&bench.directory, file, &text(tick, true));
                 let report = bench.tick();
                 ticks = tick;
-                if let Some((_, finding)) = report.items().find(|(rule, _)| rule.name == *name) {
+                if let Some(finding) = report.items().find(|finding| finding.rule.name == *name) {
                     assert_eq!((&*finding.culprit, &*finding.detail), (*culprit, *detail), "{name}");
                     assert_eq!((report.clear, names(&report)), (None, vec![*name]));
                     let since = report.now - finding.since.unwrap();
@@ -905,7 +809,7 @@ mod tests {
             let report = (0..8).map(|_| bench.tick()).last().unwrap();
             let found: Vec<_> = report
                 .items()
-                .map(|(rule, finding)| (rule.name, finding.title.clone(), finding.detail.clone()))
+                .map(|finding| (finding.rule.name, finding.title.clone(), finding.detail.clone()))
                 .collect();
             DISK.set(FULL_OF_AIR);
             (0..20).for_each(|_| drop(bench.tick()));
@@ -973,14 +877,13 @@ mod tests {
             snapshot.register(registration.name, registration.tables);
         }
         for name in INPUTS {
-            assert!(find(&snapshot, name).is_some(), "no collector tells {name}");
+            assert!(snapshot.locate(name).is_some(), "no collector tells {name}");
         }
         let mut names = std::collections::HashSet::new();
         for rule in &RULES {
-            assert!(names.insert(rule.name), "{} is there twice", rule.name);
-            assert!(["critical", "warning"].contains(&rule.severity), "{}", rule.name);
+            assert!(names.insert(rule.head.name), "{} is there twice", rule.head.name);
             let cards = ["cpu", "memory", "thermal", "pressure", "diskio", "network", "processes", "filesystems"];
-            assert!(cards.contains(&rule.card), "{}", rule.name);
+            assert!(cards.contains(&rule.head.card), "{}", rule.head.name);
         }
     }
 

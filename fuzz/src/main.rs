@@ -15,7 +15,7 @@ use pi_monitor::collect::{
     agent as own, board, cpu, cpufreq, disk, diskio, memory, network, power, pressure, system, thermal, vm,
 };
 use pi_monitor::server::config;
-use pi_monitor::{cli, format, pattern, processes, snapshot, text};
+use pi_monitor::{cli, format, model, pattern, processes, text};
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
@@ -78,7 +78,7 @@ fn words(data: &[u8]) {
 /// Whatever bytes a name holds: its text gives them back.
 fn names(data: &[u8]) {
     let mut text = String::new();
-    snapshot::push_label(&mut text, data);
+    model::push_label(&mut text, data);
     assert_eq!(page::decode(&text), data);
     let mut json = Vec::new();
     format::json::write_string(&text, &mut json);

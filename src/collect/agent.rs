@@ -5,9 +5,8 @@
 
 use super::{Collect, Context, Registration, Setup};
 use crate::fault::{Bad, Fault, First};
-use crate::metric::{Family, Place, Table, Unit, Value};
+use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
 use crate::sandbox;
-use crate::snapshot::Snapshot;
 use crate::source::{Shared, Source};
 use crate::sys::{self, Directory};
 use crate::text::{lines, uint, words};

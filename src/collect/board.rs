@@ -4,8 +4,7 @@
 
 use super::{Collect, Context, Registration, Setup};
 use crate::fault::Fault;
-use crate::metric::{Family, Place, Table, Unit};
-use crate::snapshot::Snapshot;
+use crate::model::{Family, Place, Snapshot, Table, Unit};
 use crate::source::{Roots, Source, read_once};
 use crate::sys;
 use crate::text::{hex, lines, trim};

@@ -3,8 +3,7 @@
 
 use super::{Collect, Context, Registration, Setup};
 use crate::fault::{Bad, Fault, First};
-use crate::metric::{Chart, Family, Place, Table, Unit, Value};
-use crate::snapshot::{Section, Snapshot};
+use crate::model::{Chart, Family, Place, Section, Snapshot, Table, Unit, Value};
 use crate::source::Shared;
 use crate::text::{lines, take_uint};
 

@@ -13,9 +13,8 @@
 use super::{Collect, Context, Registration, Setup, StatFs, check_pattern};
 use crate::cli::Flag;
 use crate::fault::{Bad, Fault, First};
-use crate::metric::{Family, Place, Table, Unit, Value};
+use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
 use crate::pattern::Pattern;
-use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::sys::FsStat;
 use crate::text::{lines, uint, unescape_octal, words};

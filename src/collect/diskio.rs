@@ -4,9 +4,8 @@
 use super::{Collect, Context, Registration, check_pattern};
 use crate::cli::Flag;
 use crate::fault::{Bad, Fault, First};
-use crate::metric::{Chart, Family, Place, Table, Unit, Value};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::pattern::Pattern;
-use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::text::{lines, uint, words};
 

@@ -3,8 +3,7 @@
 
 use super::{Collect, Context, Registration};
 use crate::fault::{Bad, Fault};
-use crate::metric::{Chart, Family, Place, Table, Unit, Value};
-use crate::snapshot::Snapshot;
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::source::Source;
 use crate::text::{find, take_uint};
 

@@ -6,9 +6,8 @@
 use crate::background::RemoteStat;
 use crate::cli::Flag;
 use crate::fault::Fault;
-use crate::metric::Head;
+use crate::model::{Head, Moment, Snapshot};
 use crate::pattern::Pattern;
-use crate::snapshot::{Moment, Snapshot};
 use crate::source::{Roots, Shared, Source};
 use crate::sys::FsStat;
 use std::ffi::CStr;

@@ -5,8 +5,7 @@
 
 use super::{Collect, Context, Registration, Setup};
 use crate::fault::{Bad, Fault, First};
-use crate::metric::{Chart, Family, Place, Table, Unit, Value};
-use crate::snapshot::Snapshot;
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::source::Source;
 use crate::text::{lines, uint, words};
 use std::io;

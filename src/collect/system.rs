@@ -3,8 +3,7 @@
 
 use super::{Collect, Context, Registration, Setup};
 use crate::fault::{Bad, Fault, First};
-use crate::metric::{Chart, Family, Place, Table, Unit, Value};
-use crate::snapshot::Snapshot;
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::source::{Shared, Source};
 use crate::sys::{self, Directory};
 use crate::text::{decimal, find, lines, take_uint, uint, words};

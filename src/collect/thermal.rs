@@ -3,8 +3,7 @@
 
 use super::{Collect, Context, Registration};
 use crate::fault::{Bad, Fault, First};
-use crate::metric::{Chart, Family, Place, Table, Unit, Value};
-use crate::snapshot::Snapshot;
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::source::{Device, Devices, Source, read_once};
 use crate::text::{int, trim, uint};
 use std::path::Path;

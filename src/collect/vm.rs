@@ -3,8 +3,7 @@
 
 use super::{Collect, Context, Registration};
 use crate::fault::{Bad, Fault, First};
-use crate::metric::{Chart, Family, Place, Table, Unit};
-use crate::snapshot::Snapshot;
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit};
 use crate::source::Source;
 use crate::sys;
 use crate::text::{lines, uint, words};

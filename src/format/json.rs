@@ -1,8 +1,6 @@
 //! JSON: one key per collector, rows as objects, numbers in base units.
 
-use crate::metric::{Place, Unit, Value};
-use crate::snapshot::{Row, Section, Snapshot};
-use crate::verdict::{Finding, Report};
+use crate::model::{Finding, Place, Report, Row, Section, Snapshot, Unit, Value};
 
 /// Appends the snapshot as one JSON object and a newline.
 pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
@@ -31,14 +29,14 @@ fn write_verdicts(report: &Report, out: &mut Vec<u8>) {
     }
     let list = object.key("items");
     let mut mark = b'[';
-    for (rule, finding) in report.items() {
-        let Finding { since, title, detail, culprit } = finding;
+    for finding in report.items() {
+        let Finding { rule, since, title, detail, culprit } = finding;
         list.push(mark);
         mark = b',';
         let mut item = Object::open(list);
         let texts = [
             ("rule", rule.name),
-            ("severity", rule.severity),
+            ("severity", rule.severity.name()),
             ("title", title),
             ("detail", detail),
             ("culprit", culprit),
@@ -170,8 +168,7 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::{Family, Table};
-    use crate::snapshot::Moment;
+    use crate::model::{Family, Moment, Table};
     use std::time::Duration;
 
     static LIST: Table<1, 3> = Table::new(

@@ -4,7 +4,7 @@ pub mod json;
 pub mod prometheus;
 pub mod table;
 
-use crate::snapshot::Snapshot;
+use crate::model::Snapshot;
 use miniz_oxide::deflate::core::{CompressorOxide, create_comp_flags_from_zip_params};
 use miniz_oxide::deflate::stream::deflate;
 use miniz_oxide::{MZFlush, MZStatus};

@@ -2,8 +2,7 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
-use crate::metric::{Family, Kind, Unit, Value};
-use crate::snapshot::{Section, Snapshot};
+use crate::model::{Family, Kind, Section, Snapshot, Unit, Value};
 
 /// Two languages that differ in the heads of families and in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,8 +198,7 @@ fn write_label(name: &str, text: &str, mark: &mut u8, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::{Place, Table};
-    use crate::snapshot::Moment;
+    use crate::model::{Moment, Place, Table};
 
     static THINGS: Table<1, 4> = Table::new(
         Place::List("things"),

@@ -1,7 +1,6 @@
 //! A table for people: `pi-monitor print --format table`.
 
-use crate::metric::{Unit, Value};
-use crate::snapshot::{Row, Section, Snapshot};
+use crate::model::{Row, Section, Snapshot, Unit, Value};
 
 /// Appends a block for each collector: a line for each value, with its row's labels behind it.
 pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
@@ -100,8 +99,7 @@ fn write_value(value: Value, unit: Unit, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::{Family, Place, Table};
-    use crate::snapshot::Moment;
+    use crate::model::{Family, Moment, Place, Table};
 
     static DISKS: Table<1, 2> = Table::new(
         Place::List("disks"),

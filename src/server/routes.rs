@@ -6,7 +6,7 @@ use crate::agent::Page;
 use crate::dashboard;
 use crate::format::Format;
 use crate::history::{RANGES, Request as Past};
-use crate::metric::Value;
+use crate::model::Value;
 use crate::text::decimal;
 use crate::traffic::{self, Reason};
 use hyper::body::{Body, Buf, Frame, Incoming, SizeHint};

@@ -3,7 +3,7 @@
 use crate::boards;
 use pi_monitor::cli;
 use pi_monitor::collect;
-use pi_monitor::metric::{Place, Unit};
+use pi_monitor::model::{Place, Unit};
 use std::fmt::Write;
 use std::path::Path;
 

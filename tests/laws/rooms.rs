@@ -45,11 +45,9 @@ const NOT_YET_MOVED: &[(&str, &str)] = &[
     ("history", "history"),
     ("log", "runtime"),
     ("main", "commands"),
-    ("metric", "model"),
     ("pattern", "cli"),
     ("processes", "collect"),
     ("sandbox", "runtime"),
-    ("snapshot", "model"),
     ("source", "kernel"),
     ("sys", "sys"),
     ("text", "kernel"),
@@ -64,14 +62,9 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("cli.rs", "runtime"),
     ("cli.rs", "server"),
     ("collect/agent.rs", "judge"),
-    ("format/json.rs", "judge"),
     ("history.rs", "format"),
     ("processes.rs", "format"),
-    ("processes.rs", "judge"),
     ("server/routes.rs", "kernel"),
-    ("snapshot.rs", "judge"),
-    ("verdict.rs", "collect"),
-    ("verdict.rs", "history"),
 ];
 
 /// Rooms that may open files: the kernel's own files in `kernel`, and what a person names on the command line elsewhere.

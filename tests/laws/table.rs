@@ -3,7 +3,7 @@
 use crate::boards;
 use pi_monitor::collect;
 use pi_monitor::format::Format;
-use pi_monitor::metric::{Family, Head, Kind, Place, Unit};
+use pi_monitor::model::{Family, Head, Kind, Place, Unit};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 

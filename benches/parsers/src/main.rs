@@ -6,8 +6,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use pi_monitor::collect;
 use pi_monitor::format::{Format, Gzip, Renderer};
-use pi_monitor::metric::{Family, Place, Table, Unit, Value};
-use pi_monitor::snapshot::{Moment, Snapshot};
+use pi_monitor::model::{Family, Moment, Place, Snapshot, Table, Unit, Value};
 
 const SIZES: [usize; 4] = [1, 10, 100, 1000];
 

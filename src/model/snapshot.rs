@@ -3,21 +3,7 @@
 //! A snapshot is cleared and refilled for every collection and keeps its capacity, so that after warm-up a collection
 //! allocates nothing.
 
-use crate::metric::{Head, Table, Value};
-use crate::verdict::Report;
-use std::time::Duration;
-
-/// When a collection was made, in both of the kernel's times.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moment {
-    /// Counts collections; tells two readings of one moment from readings of two moments.
-    pub id: u64,
-    /// Wall-clock time since 1970-01-01 UTC; may step.
-    pub unix: Duration,
-    /// Time since boot, suspend included; never steps.
-    pub since_boot: Duration,
-}
-
+use super::{Family, Head, Moment, Report, Table, Value, push_label};
 /// The rows of one table.
 ///
 /// Things have the same names in nearly every collection, so labels stay where they are when the section is cleared, and are made
@@ -140,6 +126,16 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Where a family is in a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    pub part: usize,
+    pub section: usize,
+    /// The place of its first value in a row.
+    pub column: usize,
+    pub family: &'static Family,
+}
+
 /// A collector's part of the snapshot.
 #[derive(Debug)]
 pub struct Part {
@@ -196,6 +192,25 @@ impl Snapshot {
         &self.parts
     }
 
+    /// Every family with its place, in the order of all outputs.
+    pub fn columns(&self) -> impl Iterator<Item = Column> {
+        self.parts.iter().enumerate().flat_map(|(part, found)| {
+            found.sections.iter().map(|section| section.head).enumerate().flat_map(move |(section, head)| {
+                let mut next = 0;
+                head.families.iter().map(move |family| {
+                    let column = next;
+                    next += family.width();
+                    Column { part, section, column, family }
+                })
+            })
+        })
+    }
+
+    /// Where the family of this name is; `None` if no collector that runs here has it.
+    pub fn locate(&self, name: &str) -> Option<Column> {
+        self.columns().find(|column| column.family.name == name)
+    }
+
     /// Adds a row to a table of the current collector.
     ///
     /// Labels are the kernel's bytes. What is not UTF-8 in them is written as `\xNN`, see [`push_label`].
@@ -220,41 +235,11 @@ impl Snapshot {
         }
     }
 }
-
-/// Appends a kernel name as UTF-8 that can be turned back into the name's bytes.
-///
-/// Valid UTF-8 is kept. A byte that is not part of any becomes `\xNN`. So that nothing else can look like that, a
-/// backslash of the name itself that is followed by `x` and two hexadecimal digits becomes `\x5c`.
-pub fn push_label(text: &mut String, name: &[u8]) {
-    if let Some(valid) = std::str::from_utf8(name).ok().filter(|valid| !valid.contains("\\x")) {
-        text.push_str(valid);
-        return;
-    }
-    let mut before = 0;
-    for chunk in name.utf8_chunks() {
-        for (at, character) in chunk.valid().char_indices() {
-            let after = &name[before + at + character.len_utf8()..];
-            if character == '\\' && matches!(after, [b'x', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
-            {
-                text.push_str("\\x5c");
-            } else {
-                text.push(character);
-            }
-        }
-        for &byte in chunk.invalid() {
-            const DIGITS: &[u8; 16] = b"0123456789abcdef";
-            text.push_str("\\x");
-            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            text.push(char::from(DIGITS[usize::from(byte & 15)]));
-        }
-        before += chunk.valid().len() + chunk.invalid().len();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::name::tests::decode;
+    use super::super::{Family, Place, Unit};
     use super::*;
-    use crate::metric::{Family, Place, Unit};
 
     static CARS: Table<2, 3> = Table::new(
         Place::List("cars"),
@@ -331,49 +316,5 @@ mod tests {
             told.push(sections[0].rows().filter_map(|row| row.labels().next()).collect::<String>());
         }
         assert_eq!(told, ["ab", "ab", "ba", "a", "ca"]);
-    }
-
-    fn decode(text: &str) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut rest = text.as_bytes();
-        while let Some((&byte, tail)) = rest.split_first() {
-            rest = match rest {
-                [b'\\', b'x', a, b, tail @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
-                    out.push(u8::from_str_radix(str::from_utf8(&[*a, *b]).unwrap(), 16).unwrap());
-                    tail
-                }
-                _ => {
-                    out.push(byte);
-                    tail
-                }
-            };
-        }
-        out
-    }
-
-    #[test]
-    fn any_bytes_decode_back() {
-        let pieces: [&[u8]; 9] = [b"\\", b"x", b"5", b"c", b"f", b"\xff", b"\xc3", b"\xbc", b" "];
-        let mut state = 7_usize;
-        for _ in 0..20_000 {
-            let mut name = Vec::new();
-            for _ in 0..state % 9 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                name.extend_from_slice(pieces[(state >> 33) % pieces.len()]);
-            }
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let mut text = String::new();
-            push_label(&mut text, &name);
-            assert_eq!(decode(&text), name, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn plain_names_stay_as_they_are() {
-        for name in ["eth0", "/mnt/My Disk", "C:\\dir", "\\", "größe", "a\"b\nc"] {
-            let mut text = String::new();
-            push_label(&mut text, name.as_bytes());
-            assert_eq!(text, name);
-        }
     }
 }

@@ -1,0 +1,19 @@
+//! The words that all other rooms use: values, families, tables, the snapshot, findings, rates. It imports no other room.
+
+mod family;
+mod finding;
+mod moment;
+mod name;
+mod rate;
+mod snapshot;
+mod table;
+mod value;
+
+pub use family::{Chart, Combine, Dimension, Family, Kind, Unit};
+pub use finding::{Finding, Report, RuleHead, Severity, Top};
+pub use moment::Moment;
+pub use name::push_label;
+pub use rate::{Rates, key};
+pub use snapshot::{Column, Part, Row, Section, Snapshot};
+pub use table::{Head, Place, Table};
+pub use value::Value;

@@ -1,0 +1,66 @@
+//! How fast counters grow.
+
+use std::time::Duration;
+
+/// Counters' rates between one reading and the next, each counter by a key.
+#[derive(Debug, Default)]
+pub struct Rates {
+    known: Vec<Known>,
+    now: Duration,
+    /// Where the next counter is expected: they come in the same order nearly always.
+    place: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    key: u64,
+    value: f64,
+    at: Duration,
+}
+
+impl Rates {
+    /// Begins the reading at `now`.
+    pub fn begin(&mut self, now: Duration) {
+        self.now = now;
+        self.place = 0;
+    }
+
+    /// How fast a counter grew since the last reading; `None` at its first sight and when it started anew.
+    pub fn per_second(&mut self, key: u64, value: f64) -> Option<f64> {
+        let (growth, time) = self.growth(key, value)?;
+        (time > 0.0).then(|| growth / time)
+    }
+
+    /// By how much a counter grew since the last reading, and in how many seconds.
+    pub fn growth(&mut self, key: u64, value: f64) -> Option<(f64, f64)> {
+        if self.known.get(self.place).is_none_or(|known| known.key != key) {
+            match self.known.iter().position(|known| known.key == key) {
+                Some(place) => self.place = place,
+                None => {
+                    self.place = self.known.len();
+                    self.known.push(Known { key, value, at: self.now });
+                    self.place += 1;
+                    return None;
+                }
+            }
+        }
+        let known = &mut self.known[self.place];
+        self.place += 1;
+        let (growth, time) = (value - known.value, self.now.saturating_sub(known.at));
+        known.value = value;
+        known.at = self.now;
+        (growth >= 0.0).then_some((growth, time.as_secs_f64()))
+    }
+
+    /// Ends the reading: forgets the counters that it did not see.
+    pub fn end(&mut self) {
+        let now = self.now;
+        self.known.retain(|known| known.at == now);
+    }
+}
+
+/// A number for a label's text and something else (FNV-1a).
+pub fn key(label: &str, number: usize) -> u64 {
+    let bytes = label.bytes().chain(number.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

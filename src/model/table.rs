@@ -1,0 +1,54 @@
+//! Tables: the families that one kind of thing has, and where its rows stand in JSON.
+//!
+//! A collector declares one [`Table`] for each kind of thing it sees (interfaces, mounts, CPUs …). The table's columns
+//! are metric [`Family`]s, its rows are the things, and every output is derived from it: Prometheus text walks it column by
+//! column, JSON row by row, the metrics reference reads its head only.
+
+use super::Family;
+
+/// Where a table's rows stand in the JSON object of its collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At most one row, whose values (and labels) are keys of the collector's own object.
+    Inline,
+    /// At most one row, in an object of this name.
+    Object(&'static str),
+    /// Any number of rows, in an array of this name.
+    List(&'static str),
+    /// Not there: JSON tells it in another way.
+    Elsewhere,
+}
+
+/// The head of a table: everything about it but its rows.
+#[derive(Debug)]
+pub struct Head {
+    pub place: Place,
+    pub labels: &'static [&'static str],
+    pub families: &'static [Family],
+    /// Values in a row: the widths of all families together.
+    pub width: usize,
+}
+
+/// A [`Head`] that knows its shape as a type, so that a row with too few or too many labels or values does not compile.
+#[derive(Debug)]
+pub struct Table<const LABELS: usize, const VALUES: usize>(Head);
+
+impl<const LABELS: usize, const VALUES: usize> Table<LABELS, VALUES> {
+    /// A table with these labels and families. Its declaration does not compile if the families' widths do not add up
+    /// to `VALUES`.
+    pub const fn new(place: Place, labels: &'static [&'static str; LABELS], families: &'static [Family]) -> Self {
+        let mut width = 0;
+        let mut i = 0;
+        while i < families.len() {
+            width += families[i].width();
+            i += 1;
+        }
+        assert!(width == VALUES, "the families' widths do not add up to VALUES");
+        Table(Head { place, labels, families, width })
+    }
+
+    /// The table without its shape.
+    pub const fn head(&self) -> &Head {
+        &self.0
+    }
+}
