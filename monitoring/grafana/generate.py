@@ -527,7 +527,7 @@ def all_pis():
     count = dict(width=3, empty="0", legend="Pis", decimals=0)
     return dashboard(
         "pi-monitor-fleet", "Pi-Monitor Fleet", "All Raspberry Pis, worst first.",
-        [DATASOURCE, job("up"),
+        [DATASOURCE, job("pi_monitor_build_info"),
          variable("instance", "Pi", 'label_values(up{job=~"$job"}, instance)', "All Pis, or some.", all_value=".+")],
         [row("Fleet",
              stat("Pis", "Pis that Prometheus knows.", "count(%s)" % up, **count),
