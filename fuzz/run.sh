@@ -83,7 +83,8 @@ seed pressure 'proc/pressure/*'
 seed vm proc/vmstat
 seed thermal 'sys/class/thermal/*/temp' 'sys/class/thermal/*/cur_state' 'sys/devices/virtual/thermal/*/temp'
 seed cpufreq 'sys/devices/system/cpu/cpufreq/*/*freq'
-seed power 'sys/class/hwmon/*/in*' 'sys/devices/platform/soc/*/get_throttled'
+seed power 'sys/class/hwmon/*/in*'
+seed mailbox 'sys/devices/platform/soc/*/get_throttled'
 seed board 'root/etc/os-release' 'root/usr/lib/os-release'
 seed own 'proc/*/stat' 'proc/*/limits' proc/stat
 seed processes 'proc/[0-9]*/stat' 'proc/[0-9]*/io' 'proc/[0-9]*/status' 'proc/[0-9]*/cmdline'

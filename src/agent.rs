@@ -1,14 +1,12 @@
 //! Owns the collectors: a snapshot no older than asked for, its rendered forms, and the tick.
 
-use crate::background::RemoteStat;
 use crate::cli::{self, Command, Options};
-use crate::collect::{self, Collect, Context, Registration, Setup, StatFs, agent::COLLECTORS};
+use crate::collect::{self, Collect, Context, Registration, Setup, agent::COLLECTORS};
 use crate::format::{Format, Gzip, Renderer};
 use crate::history::{History, Request, Times};
+use crate::kernel::{self, Machine, RemoteStat, read_once};
 use crate::model::{Moment, Snapshot, Value};
 use crate::processes::{Processes, Progress};
-use crate::source::read_once;
-use crate::sys;
 use crate::verdict::{VERDICTS, Verdicts};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,22 +14,6 @@ use std::time::Duration;
 
 /// How often filesystems are looked at for verdicts while nobody scrapes.
 const LOOK_AT_FILESYSTEMS: Duration = Duration::from_secs(30);
-
-/// What the agent asks the machine for besides files; tests put their own in.
-#[derive(Clone, Copy, Debug)]
-pub struct Machine {
-    pub statfs: StatFs,
-    /// Time since boot, for ages and durations.
-    pub since_boot: fn() -> Duration,
-    /// Wall-clock time.
-    pub unix_time: fn() -> Duration,
-}
-
-impl Default for Machine {
-    fn default() -> Self {
-        Machine { statfs: sys::statvfs, since_boot: sys::since_boot, unix_time: sys::unix_time }
-    }
-}
 
 /// A rendered form of a snapshot, shared between the requests that it answers.
 pub type Page = Arc<Vec<u8>>;
@@ -130,7 +112,7 @@ impl Rendered {
 impl Agent {
     /// Makes the collectors that `options` ask for and takes the first reading of those that need two.
     pub fn new(options: &Options, machine: Machine) -> Self {
-        let mut setup = Setup::new(&options.roots, machine.statfs, options);
+        let mut setup = Setup::new(&options.roots, machine, options);
         let (mut snapshot, mut sampled) = (Snapshot::new(), Snapshot::new());
         let mut slots = Vec::new();
         for registration in collect::ALL.iter().filter(|registration| options.is_enabled(registration.name)) {
@@ -152,7 +134,7 @@ impl Agent {
         let mut agent = Agent {
             machine,
             slots,
-            remote: RemoteStat::new(crate::background::answer),
+            remote: RemoteStat::new(kernel::answer),
             snapshot,
             filled: 0,
             moments: 0,
@@ -346,7 +328,7 @@ impl Agent {
 
 impl Slot {
     /// Remembers whether the collector's data was good and says so once when that changes.
-    fn note(&mut self, fault: Option<crate::fault::Fault>) {
+    fn note(&mut self, fault: Option<kernel::Fault>) {
         let name = self.registration.name;
         match fault {
             None if self.fault.is_empty() => {}

@@ -3,8 +3,8 @@
 //! Spelling and meaning are those of Prometheus exporters, so that habits carry over.
 
 use crate::collect::{self, Settings};
-use crate::log::Level;
-use crate::source::Roots;
+use crate::kernel::Roots;
+use crate::runtime::log::Level;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;

@@ -1,28 +1,24 @@
 //! Pi-Monitor: a monitor for small Linux computers in one static binary.
 //!
-//! Data flows in one direction: [`source`] reads the kernel's files, a collector in [`collect`] parses them and pushes
+//! Data flows in one direction: [`kernel`] reads the kernel's files, a collector in [`collect`] parses them and pushes
 //! rows into a [`model::Snapshot`], a module in [`format`](mod@format) turns the snapshot into bytes, and [`server`] sends
 //! those. The binary is the product; this library exists so that tests, benchmarks and fuzz targets reach the parts.
 //! `ARCHITECTURE.md` explains the design and its laws.
 
 pub mod agent;
-pub mod background;
 pub mod cli;
 pub mod collect;
 pub mod dashboard;
-pub mod fault;
 pub mod format;
 pub mod history;
-pub mod log;
+pub mod kernel;
 pub mod model;
 pub mod pattern;
 pub mod processes;
-pub mod sandbox;
+pub mod runtime;
 pub mod server;
-pub mod source;
+#[allow(unsafe_code, reason = "system calls; each piece of it stands behind one safe function")]
 pub mod sys;
-pub mod text;
-pub mod traffic;
 pub mod verdict;
 
 /// The version that `--version`, `pi_monitor_build_info` and the HTTP proof of a deployment report.

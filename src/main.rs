@@ -1,10 +1,12 @@
 //! The program: command line, agent, runtime.
 
-use pi_monitor::agent::{Agent, Machine};
+use pi_monitor::agent::Agent;
 use pi_monitor::cli::{self, Command, Options};
 use pi_monitor::format::{self, Format};
+use pi_monitor::kernel::Machine;
+use pi_monitor::runtime::{log, sandbox};
 use pi_monitor::server::Protection;
-use pi_monitor::{log, sandbox, server, sys};
+use pi_monitor::{server, sys};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;

@@ -9,11 +9,11 @@
 //! what cannot be read is left out.
 
 use crate::format::json::{Object, write_string};
+use crate::kernel::text::{lines, uint, words};
+use crate::kernel::{Roots, read_into};
 use crate::model::push_label;
 use crate::model::{Top, Value};
-use crate::source::{Roots, read_into};
 use crate::sys::{self, Directory};
-use crate::text::{lines, uint, words};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::PathBuf;

@@ -522,8 +522,9 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::{Agent, Machine};
+    use crate::agent::Agent;
     use crate::cli::Options;
+    use crate::kernel::Machine;
     use crate::sys::FsStat;
     use std::cell::Cell;
     use std::path::PathBuf;

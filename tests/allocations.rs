@@ -1,9 +1,13 @@
 //! After warm-up, a collection and every format of it allocate nothing.
 
-use pi_monitor::agent::{Agent, Machine};
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+#![allow(unsafe_code, reason = "counts what the allocator is asked for")]
+
+use pi_monitor::agent::Agent;
 use pi_monitor::cli::Options;
 use pi_monitor::format::Format;
 use pi_monitor::history::{RANGES, Request};
+use pi_monitor::kernel::Machine;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,10 +1,11 @@
 //! The whole agent on a board whose files hold anything.
 
 use crate::page::check_metrics;
-use pi_monitor::agent::{Agent, Machine};
+use pi_monitor::agent::Agent;
 use pi_monitor::cli::Options;
 use pi_monitor::format::Format;
 use pi_monitor::history::Request;
+use pi_monitor::kernel::Machine;
 use pi_monitor::sys::FsStat;
 use std::cell::RefCell;
 use std::fs::File;

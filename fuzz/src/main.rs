@@ -12,26 +12,28 @@ mod routes;
 
 use libfuzzer_sys::fuzz_target;
 use pi_monitor::collect::{
-    agent as own, board, cpu, cpufreq, disk, diskio, memory, network, power, pressure, system, thermal, vm,
+    agent as own, board, cpu, cpufreq, diskio, memory, network, power, pressure, system, thermal, vm,
 };
+use pi_monitor::kernel::{mailbox, mounts, text};
 use pi_monitor::server::config;
-use pi_monitor::{cli, format, model, pattern, processes, text};
+use pi_monitor::{cli, format, model, pattern, processes};
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
 /// Names and what they run.
-const TARGETS: [(&str, fn(&[u8])); 21] = [
+const TARGETS: [(&str, fn(&[u8])); 22] = [
     ("cpu", cpu::fuzz),
     ("memory", memory::fuzz),
     ("network", network::fuzz),
     ("system", system::fuzz),
-    ("disk", disk::fuzz),
+    ("disk", mounts::fuzz),
     ("diskio", diskio::fuzz),
     ("pressure", pressure::fuzz),
     ("vm", vm::fuzz),
     ("thermal", thermal::fuzz),
     ("cpufreq", cpufreq::fuzz),
     ("power", power::fuzz),
+    ("mailbox", mailbox::fuzz),
     ("board", board::fuzz),
     ("own", own::fuzz),
     ("processes", processes::fuzz),

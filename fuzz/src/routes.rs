@@ -1,7 +1,8 @@
 //! The real server in a thread of this process, and each input as what a client sends.
 
-use pi_monitor::agent::{Agent, Machine};
+use pi_monitor::agent::Agent;
 use pi_monitor::cli::Options;
+use pi_monitor::kernel::Machine;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;

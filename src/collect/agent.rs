@@ -4,13 +4,12 @@
 //! The `process_` families have the names that every Prometheus client library uses.
 
 use super::{Collect, Context, Registration, Setup};
-use crate::fault::{Bad, Fault, First};
+use crate::kernel::text::{lines, uint, words};
+use crate::kernel::{Bad, Fault, First, Shared, Source, size};
 use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
-use crate::sandbox;
-use crate::source::{Shared, Source};
+use crate::runtime::sandbox;
+use crate::runtime::traffic::{self, REASONS};
 use crate::sys::{self, Directory};
-use crate::text::{lines, uint, words};
-use crate::traffic::{self, REASONS};
 use crate::verdict::VERDICTS;
 use std::path::{Path, PathBuf};
 
@@ -170,7 +169,7 @@ fn boot_time(text: &[u8]) -> Option<u64> {
 
 /// From Linux 6.2 on the directory's size is the number of descriptors; before, its entries have to be counted.
 fn count_descriptors(path: &Path, directory: &mut Option<Directory>) -> Option<u64> {
-    let size = std::fs::metadata(path).ok()?.len();
+    let size = size(path).ok()?;
     if size > 0 && path.starts_with("/proc") {
         return Some(size);
     }

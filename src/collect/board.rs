@@ -3,11 +3,10 @@
 //! <https://www.freedesktop.org/software/systemd/man/latest/os-release.html>
 
 use super::{Collect, Context, Registration, Setup};
-use crate::fault::Fault;
+use crate::kernel::text::{hex, lines, trim};
+use crate::kernel::{Fault, Roots, Source, read_all, read_once};
 use crate::model::{Family, Place, Snapshot, Table, Unit};
-use crate::source::{Roots, Source, read_once};
 use crate::sys;
-use crate::text::{hex, lines, trim};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -85,7 +84,7 @@ fn read_board(roots: &Roots) -> Option<[Vec<u8>; 4]> {
     let tree = roots.proc.join("device-tree");
     let dmi = |file: &str| read_once(&roots.sys.join("class/dmi/id").join(file));
     if let Some(model) = read_once(&tree.join("model")) {
-        let code = std::fs::read(tree.join("system/linux,revision"))
+        let code = read_all(&tree.join("system/linux,revision"))
             .ok()
             .and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)))
             .or_else(|| cpuinfo_revision(&roots.proc.join("cpuinfo")))
@@ -136,7 +135,7 @@ fn decode_revision(code: u32) -> Option<(&'static str, &'static str)> {
 /// Other boards: the device tree's last compatible entry is the chip, such as `allwinner,sun50i-h5`; the first one's vendor is
 /// the board's.
 fn split_compatible(tree: &Path) -> (Vec<u8>, Vec<u8>) {
-    let Ok(compatible) = std::fs::read(tree.join("compatible")) else { return Default::default() };
+    let Ok(compatible) = read_all(&tree.join("compatible")) else { return Default::default() };
     let mut entries = compatible.split(|&byte| byte == 0).filter(|entry| !entry.is_empty());
     let first = entries.next().unwrap_or_default();
     let last = entries.next_back().unwrap_or(first);

@@ -2,10 +2,9 @@
 //! <https://docs.kernel.org/filesystems/proc.html#miscellaneous-kernel-statistics-in-proc-stat>
 
 use super::{Collect, Context, Registration, Setup};
-use crate::fault::{Bad, Fault, First};
+use crate::kernel::text::{lines, take_uint};
+use crate::kernel::{Bad, Fault, First, Shared};
 use crate::model::{Chart, Family, Place, Section, Snapshot, Table, Unit, Value};
-use crate::source::Shared;
-use crate::text::{lines, take_uint};
 
 /// How many of the kernel's modes are told. Two more columns, guest and guest_nice, are parts of user and nice.
 const MODES: usize = 8;

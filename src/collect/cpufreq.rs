@@ -4,10 +4,9 @@
 //! CPUs that share a clock share a policy: its files are read once and told for each of its CPUs.
 
 use super::{Collect, Context, Registration};
-use crate::fault::{Bad, Fault, First};
+use crate::kernel::text::{trim, uint, words};
+use crate::kernel::{Bad, Device, Devices, Fault, First, Sensed, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
-use crate::source::{Device, Devices, Sensed, Source};
-use crate::text::{trim, uint, words};
 use std::path::Path;
 
 static CPUS: Table<1, 3> = Table::new(

@@ -1,26 +1,23 @@
 //! `/proc/self/mountinfo` and `statvfs()`: how full each mounted filesystem is.
 //! <https://docs.kernel.org/filesystems/proc.html#proc-pid-mountinfo-information-about-mounts>
 //!
-//! mountinfo tells what `/proc/self/mounts` tells and also each mount's parent, which two things need: to leave out mounts
-//! that another one hides, and to know which mounts cannot hang. `statvfs()` on a local filesystem whose every parent is
+//! The table is read in [`mounts`](crate::kernel::mounts). `statvfs()` on a local filesystem whose every parent is
 //! local is answered from memory and asked right here; any other may hang for as long as its server, or the program behind it,
-//! likes and is asked by [`RemoteStat`](crate::background::RemoteStat).
+//! likes and is asked by [`RemoteStat`](crate::kernel::RemoteStat).
 //!
 //! The kernel says when a mount came, went or got other options, so the table is read again only then. It does not say when a
 //! filesystem turns read-only after an error, or in another mount namespace. `statvfs()` tells in most cases; at the latest
 //! the table is read again after half a minute.
 
-use super::{Collect, Context, Registration, Setup, StatFs, check_pattern};
+use super::{Collect, Context, Registration, Setup, check_pattern};
 use crate::cli::Flag;
-use crate::fault::{Bad, Fault, First};
+use crate::kernel::mounts::Mounts;
+use crate::kernel::{Fault, Source};
 use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
 use crate::pattern::Pattern;
-use crate::source::Source;
 use crate::sys::FsStat;
-use crate::text::{lines, uint, unescape_octal, words};
-use std::cmp::Ordering;
 use std::ffi::CStr;
-use std::ops::Range;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
@@ -70,68 +67,9 @@ pub static COLLECTOR: Registration = Registration {
     flags: &[&MOUNT_POINTS_EXCLUDE, &FS_TYPES_EXCLUDE],
     new: |setup| Box::new(Disk::new(setup)),
 };
-
-/// Filesystems that have no space of their own to run out of.
-const PSEUDO: &[&[u8]] = &[
-    b"autofs",
-    b"binfmt_misc",
-    b"bpf",
-    b"cgroup",
-    b"cgroup2",
-    b"configfs",
-    b"debugfs",
-    b"devpts",
-    b"devtmpfs",
-    b"efivarfs",
-    b"fusectl",
-    b"fuse.gvfsd-fuse",
-    b"fuse.lxcfs",
-    b"fuse.portal",
-    b"hugetlbfs",
-    b"iso9660",
-    b"mqueue",
-    b"nsfs",
-    b"proc",
-    b"pstore",
-    b"rpc_pipefs",
-    b"securityfs",
-    b"selinuxfs",
-    b"squashfs",
-    b"sysfs",
-    b"tracefs",
-];
-
-/// Filesystems whose `statvfs()` the kernel answers from memory. An overlay answers for its upper layer, which has to be local.
-const LOCAL: &[&[u8]] = &[
-    b"bcachefs",
-    b"btrfs",
-    b"exfat",
-    b"ext2",
-    b"ext3",
-    b"ext4",
-    b"f2fs",
-    b"hfs",
-    b"hfsplus",
-    b"jffs2",
-    b"jfs",
-    b"msdos",
-    b"nilfs2",
-    b"ntfs3",
-    b"overlay",
-    b"ramfs",
-    b"reiserfs",
-    b"rootfs",
-    b"tmpfs",
-    b"ubifs",
-    b"udf",
-    b"vfat",
-    b"xfs",
-    b"zfs",
-];
-
 struct Disk {
     mountinfo: Source,
-    statfs: StatFs,
+    statfs: fn(&CStr) -> io::Result<FsStat>,
     mount_points: Pattern,
     types: Pattern,
     /// `--path.rootfs`, without a slash at its end.
@@ -150,7 +88,7 @@ impl Disk {
         }
         Disk {
             mountinfo: setup.proc("self/mountinfo").with_long_lines(),
-            statfs: setup.statfs,
+            statfs: setup.machine.statfs,
             mount_points: setup.pattern(&MOUNT_POINTS_EXCLUDE),
             types: setup.pattern(&FS_TYPES_EXCLUDE),
             root,
@@ -175,20 +113,6 @@ impl Disk {
         mounts.find_hidden();
         mounts.select(|mountpoint, fstype| !types.matches(fstype) && !mount_points.matches(mountpoint));
     }
-
-    /// Asks for the size of what cannot hang. Tells whether one can be written to now that could not when the table was read, or
-    /// the other way round.
-    fn ask(&mut self) -> bool {
-        let Mounts { all, names, root, inside, .. } = &mut self.mounts;
-        let mut turned = false;
-        for mount in all.iter_mut().filter(|mount| mount.selected && mount.local) {
-            mount.answer = (self.statfs)(path(names, *root, *inside, mount)).ok();
-            if let Some(stat) = mount.answer {
-                turned |= *mount.no_writes.get_or_insert(stat.no_writes) != stat.no_writes;
-            }
-        }
-        turned
-    }
 }
 
 impl Collect for Disk {
@@ -207,9 +131,9 @@ impl Collect for Disk {
     }
 
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        if self.ask() {
+        if self.mounts.ask(self.statfs) {
             self.read_table(context.moment.since_boot);
-            self.ask();
+            self.mounts.ask(self.statfs);
         }
         let mounts = &self.mounts;
         for mount in mounts.selected() {
@@ -248,455 +172,9 @@ fn values(answer: Option<FsStat>, read_only: bool) -> [Value; 8] {
         false.into(),
     ]
 }
-
-/// One line of mountinfo; names are places in [`Mounts::names`].
-#[derive(Debug)]
-struct Mount {
-    id: u64,
-    parent: u64,
-    /// The device's number, major in the upper half. Each filesystem has its own, also those without a device.
-    number: u64,
-    /// The directory of the filesystem that is mounted here.
-    directory: Range<usize>,
-    device: Range<usize>,
-    /// `--path.rootfs`, the mount point, and a NUL byte.
-    path: Range<usize>,
-    fstype: Range<usize>,
-    /// Whether the filesystem itself is read-only. A mount can be so while its filesystem is not, as in the agent's own view of
-    /// the machine when a service manager shields the machine from it.
-    read_only: bool,
-    local: bool,
-    hidden: bool,
-    selected: bool,
-    /// What `statvfs()` said first after the table was read.
-    no_writes: Option<bool>,
-    /// What it said last.
-    answer: Option<FsStat>,
-}
-
-/// The mount table; cleared and refilled with its capacity kept.
-#[derive(Debug, Default)]
-struct Mounts {
-    all: Vec<Mount>,
-    names: Vec<u8>,
-    /// How much of every path is `--path.rootfs`.
-    root: usize,
-    /// Whether the mount table itself tells mounts below `--path.rootfs`, as in a container that the machine's files are mounted
-    /// into. They alone are the machine's then. Otherwise the table is another one's, and all of it is behind that path.
-    inside: bool,
-    /// Places in `all`: by parent and mount point, then by mount number, at last by filesystem and directory.
-    order: Vec<usize>,
-}
-
-impl Mounts {
-    fn clear(&mut self) {
-        self.all.clear();
-        self.names.clear();
-    }
-
-    fn bytes(&self, range: &Range<usize>) -> &[u8] {
-        &self.names[range.clone()]
-    }
-
-    /// Where the agent finds the mount.
-    fn path(&self, mount: &Mount) -> &CStr {
-        path(&self.names, self.root, self.inside, mount)
-    }
-
-    /// Where the mount is for the programs of the machine; `None` if it is not the machine's.
-    fn mountpoint(&self, mount: &Mount) -> Option<&[u8]> {
-        machines_mountpoint(&self.names, self.root, self.inside, mount)
-    }
-
-    /// The mounts that are to be told.
-    fn selected(&self) -> impl Iterator<Item = &Mount> {
-        self.all.iter().filter(|mount| mount.selected)
-    }
-
-    /// Fills the table from mountinfo's text.
-    ///
-    /// A line is such as `36 35 98:0 /dir /mnt/My\040Disk rw,noatime master:1 - ext4 /dev/sda1 rw,errors=continue`: the mount's number,
-    /// its parent's, the device's, the directory that is mounted, the mount point, the mount's options, any number of
-    /// optional fields, a dash, the type, the device, the filesystem's options. Blanks in names are octal escapes.
-    ///
-    /// # Errors
-    /// The first bad line; all others are in the table.
-    fn parse(&mut self, text: &[u8], root: &[u8]) -> Result<(), Bad> {
-        self.clear();
-        self.root = root.len();
-        let mut first = First::new();
-        for (number, line) in lines(text) {
-            if self.parse_line(line, root).is_none() {
-                first.note(Bad::new(number, "two numbers, four fields, a dash and three fields", line));
-            }
-        }
-        if self.all.is_empty() {
-            first.note(Bad::missing("a mount"));
-        }
-        let Mounts { all, names, .. } = self;
-        let below = |mount| machines_mountpoint(names, root.len(), true, mount).is_some();
-        self.inside = !root.is_empty() && all.iter().any(below);
-        first.result()
-    }
-
-    fn parse_line(&mut self, line: &[u8], root: &[u8]) -> Option<()> {
-        let mut words = words(line);
-        let id = uint(words.next()?)?;
-        let parent = uint(words.next()?)?;
-        let number = words.next()?;
-        let colon = number.iter().position(|&byte| byte == b':')?;
-        let number = uint(&number[..colon])? << 32 | uint(&number[colon + 1..])?;
-        let directory = words.next()?;
-        let mountpoint = words.next()?;
-        let _view_options = words.next()?;
-        words.by_ref().find(|&word| word == b"-")?;
-        let fstype_text = words.next()?;
-        // A device can have an empty name, for which the kernel leaves two blanks: then the options come too early.
-        let (device_text, super_options) = match (words.next()?, words.next()) {
-            (device, Some(options)) => (device, options),
-            (options, None) => (&b""[..], options),
-        };
-        let names = &mut self.names;
-        let mut store = |text: &[u8], before: &[u8], after: &[u8]| {
-            let start = names.len();
-            names.extend_from_slice(before);
-            unescape_octal(text, names);
-            names.extend_from_slice(after);
-            start..names.len()
-        };
-        self.all.push(Mount {
-            id,
-            parent,
-            number,
-            directory: store(directory, b"", b""),
-            device: store(device_text, b"", b""),
-            path: store(mountpoint, root, b"\0"),
-            fstype: store(fstype_text, b"", b""),
-            read_only: is_read_only(super_options),
-            local: LOCAL.contains(&fstype_text) || PSEUDO.contains(&fstype_text),
-            hidden: false,
-            selected: false,
-            no_writes: None,
-            answer: None,
-        });
-        Some(())
-    }
-
-    /// Marks what a path cannot reach because another mount lies over it, and what may hang because a parent may.
-    fn find_hidden(&mut self) {
-        let Mounts { all, names, root, inside: _, order } = self;
-        let point = |mount: &Mount| mountpoint(names, *root, mount);
-        // Of two mounts in one parent, one at /mnt and one at /mnt/a, the first was mounted later and hides the second, which
-        // would otherwise be in the first. Sorted with the slash before all other bytes, what is below a path follows it.
-        order.clear();
-        order.extend(0..all.len());
-        sort(order, &|a, b| {
-            let key = |place: usize| path_order(point(&all[place]));
-            all[a].parent.cmp(&all[b].parent).then_with(|| key(a).cmp(key(b))).then(a.cmp(&b))
-        });
-        let mut over: Option<usize> = None;
-        for &place in order.iter() {
-            match over {
-                Some(above) if all[above].parent == all[place].parent && all[above].id != all[place].parent => {
-                    if point(&all[above]) == point(&all[place]) {
-                        all[above].hidden = true;
-                        over = Some(place);
-                    } else if is_below(point(&all[place]), point(&all[above])) {
-                        all[place].hidden = true;
-                    } else {
-                        over = Some(place);
-                    }
-                }
-                _ => over = Some(place),
-            }
-        }
-        // A mount on another's mount point, whose parent is that other, hides it.
-        sort(order, &|a, b| all[a].id.cmp(&all[b].id));
-        for place in 0..all.len() {
-            let parent = find(all, order, all[place].parent);
-            if let Some(parent) = parent.filter(|&parent| parent != place && point(&all[parent]) == point(&all[place]))
-            {
-                all[parent].hidden = true;
-            }
-        }
-        // What hides or slows down a mount does so for all below it. A child may be listed before its parent.
-        for _ in 0..all.len() {
-            let mut changed = false;
-            for place in 0..all.len() {
-                let Some(parent) = find(all, order, all[place].parent).filter(|&parent| parent != place) else {
-                    continue;
-                };
-                // A mount that merely lies over its parent at the same point is reached all the same.
-                let over = point(&all[parent]) == point(&all[place]);
-                if all[parent].hidden && !over && !all[place].hidden {
-                    all[place].hidden = true;
-                    changed = true;
-                }
-                if !all[parent].local && all[place].local {
-                    all[place].local = false;
-                    changed = true;
-                }
-            }
-            if !changed {
-                break;
-            }
-        }
-    }
-
-    /// Chooses what is told: what can be reached, has space of its own, `wanted` (mount point, type) agrees to, and is not told
-    /// already by another mount of the same filesystem.
-    fn select(&mut self, wanted: impl Fn(&[u8], &[u8]) -> bool) {
-        let Mounts { all, names, root, inside, order } = self;
-        let machines = |mount: &Mount| machines_mountpoint(names, *root, *inside, mount);
-        for mount in all.iter_mut() {
-            let fstype = &names[mount.fstype.clone()];
-            let mountpoint = machines(mount).filter(|_| !mount.hidden && !PSEUDO.contains(&fstype));
-            mount.selected = mountpoint.is_some_and(|mountpoint| wanted(mountpoint, fstype));
-        }
-        // Bind mounts: a directory of a filesystem is not told beside a mount that holds it too. Sorted like the mount points
-        // above, what is below a directory follows it.
-        let directory = |mount: &Mount| &names[mount.directory.clone()];
-        sort(order, &|a, b| {
-            let (one, other) = (&all[a], &all[b]);
-            let key = |mount| path_order(directory(mount));
-            let groups = (one.number, !one.selected).cmp(&(other.number, !other.selected));
-            groups.then_with(|| key(one).cmp(key(other))).then(a.cmp(&b))
-        });
-        let mut told: Option<usize> = None;
-        for &place in order.iter() {
-            let mount = &all[place];
-            let covered = told.map(|told| &all[told]).is_some_and(|told| {
-                told.number == mount.number
-                    && (directory(told) == directory(mount) || is_below(directory(mount), directory(told)))
-            });
-            if !covered {
-                told = mount.selected.then_some(place);
-            } else if mount.selected && machines(mount) != Some(b"/") {
-                all[place].selected = false;
-            }
-        }
-    }
-}
-
-/// See [`Mounts::path`].
-fn path<'a>(names: &'a [u8], root: usize, inside: bool, mount: &Mount) -> &'a CStr {
-    let start = mount.path.start + if inside { root } else { 0 };
-    CStr::from_bytes_with_nul(&names[start..mount.path.end]).unwrap_or(c"/")
-}
-
-/// The mount point as the mount table has it.
-fn mountpoint<'a>(names: &'a [u8], root: usize, mount: &Mount) -> &'a [u8] {
-    &names[mount.path.start + root..mount.path.end - 1]
-}
-
-/// The mount point as the machine's programs know it; `None` if the table is a container's, and the mount is not below the
-/// `root` bytes of `--path.rootfs` that every path begins with.
-fn machines_mountpoint<'a>(names: &'a [u8], root: usize, inside: bool, mount: &Mount) -> Option<&'a [u8]> {
-    let point = mountpoint(names, root, mount);
-    if !inside {
-        return Some(point);
-    }
-    match point.strip_prefix(&names[mount.path.start..mount.path.start + root])? {
-        b"" => Some(b"/"),
-        below => below.starts_with(b"/").then_some(below),
-    }
-}
-
-/// A path's bytes with the slash before all others, so that what is below a path follows it at once when paths are sorted.
-fn path_order(path: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    path.iter().map(|&byte| if byte == b'/' { 0 } else { byte })
-}
-
-/// Sorts places by what they are places of; once in the binary for all orders, since sorting takes some kilobytes.
-fn sort(places: &mut [usize], order: &dyn Fn(usize, usize) -> Ordering) {
-    places.sort_unstable_by(|&a, &b| order(a, b));
-}
-
-/// The place of mount number `id`, by binary search in `order`.
-fn find(all: &[Mount], order: &[usize], id: u64) -> Option<usize> {
-    order.binary_search_by_key(&id, |&place| all[place].id).ok().map(|at| order[at])
-}
-
-/// Whether `path` is strictly below `directory`.
-fn is_below(path: &[u8], directory: &[u8]) -> bool {
-    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/") || (directory == b"/" && !rest.is_empty()))
-}
-
-/// Whether a filesystem's comma-separated options hold `ro`, or the word with which ext4 says, from Linux 6.15 on, that it lets
-/// nobody write after an error.
-fn is_read_only(options: &[u8]) -> bool {
-    options.split(|&byte| byte == b',').any(|option| option == b"ro" || option == b"emergency_ro")
-}
-
-/// What the fuzz target of this file runs.
-#[cfg(fuzzing)]
-pub fn fuzz(text: &[u8]) {
-    let mut mounts = Mounts::default();
-    let _ = mounts.parse(text, b"/root");
-    mounts.find_hidden();
-    mounts.select(|mountpoint, _| mountpoint.len() != 3);
-    for mount in mounts.selected() {
-        let _ = (mounts.path(mount), mounts.mountpoint(mount));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The mount points that are told, with whether they are asked here.
-    fn told(text: &[u8]) -> Vec<(Vec<u8>, bool)> {
-        let mut mounts = Mounts::default();
-        mounts.parse(text, b"/root").unwrap();
-        mounts.find_hidden();
-        mounts.select(|_, _| true);
-        mounts.selected().map(|mount| (mounts.mountpoint(mount).unwrap().to_vec(), mount.local)).collect()
-    }
-
-    fn names(text: &[u8]) -> Vec<String> {
-        told(text).into_iter().map(|(name, _)| String::from_utf8_lossy(&name).into_owned()).collect()
-    }
-
-    #[test]
-    fn real_lines() {
-        let text = b"21 25 0:20 / /sys rw,nosuid shared:7 - sysfs sysfs rw
-25 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw
-26 25 0:24 / /run ro,nosuid - tmpfs tmpfs rw,size=89000k
-28 25 179:1 / /boot/firmware rw,relatime shared:29 - vfat /dev/mmcblk0p1 ro,fmask=0022
-";
-        assert_eq!(names(text), ["/", "/run", "/boot/firmware"]);
-        let mut mounts = Mounts::default();
-        mounts.parse(text, b"").unwrap();
-        let boot = &mounts.all[3];
-        assert!(boot.read_only && !mounts.all[1].read_only && !mounts.all[2].read_only);
-        assert_eq!(mounts.bytes(&boot.device), b"/dev/mmcblk0p1");
-        assert_eq!(mounts.path(boot), c"/boot/firmware");
-    }
-
-    #[test]
-    fn names_are_decoded() {
-        let text = b"25 1 8:1 / / rw - ext4 /dev/sda1 rw
-26 25 8:2 / /mnt/My\\040\\011\\012\\134Disk rw - ext4 /dev/disk\\040one rw
-27 25 8:3 / /\xff rw - ext4  rw
-";
-        assert_eq!(told(text)[1].0, b"/mnt/My \t\n\\Disk");
-        assert_eq!(told(text)[2].0, b"/\xff");
-        let mut mounts = Mounts::default();
-        mounts.parse(text, b"").unwrap();
-        assert_eq!(mounts.bytes(&mounts.all[1].device), b"/dev/disk one");
-        assert_eq!(mounts.bytes(&mounts.all[2].device), b"");
-    }
-
-    #[test]
-    fn what_is_hidden_is_not_told() {
-        // Twice on one point; the second's parent is the first.
-        let twice = b"1 1 8:1 / / rw - ext4 a rw\n2 1 8:2 / /mnt rw - ext4 b rw\n3 2 8:3 / /mnt rw - xfs c rw\n";
-        assert_eq!(told(twice).len(), 2);
-        // A mount below one that was then hidden by a mount on the upper directory.
-        let below = b"1 1 8:1 / / rw - ext4 a rw\n2 1 8:2 / /mnt/a rw - ext4 b rw\n3 2 8:3 / /mnt/a/b rw - ext4 c rw\n\
-                      4 1 8:4 / /mnt rw - ext4 d rw\n5 4 8:5 / /mnt/a rw - ext4 e rw\n6 1 8:6 / /mnt2 rw - ext4 f rw\n";
-        let mut mounts = Mounts::default();
-        mounts.parse(below, b"").unwrap();
-        mounts.find_hidden();
-        mounts.select(|_, _| true);
-        let ids: Vec<_> = mounts.selected().map(|mount| mount.id).collect();
-        assert_eq!(ids, [1, 4, 5, 6]);
-        // The root was mounted over the first one; what the initial ramdisk had mounted was moved into it.
-        let moved =
-            b"1 0 0:2 / / rw - rootfs none rw\n9 20 0:9 / /run rw - tmpfs tmpfs rw\n20 1 8:1 / / rw - ext4 a rw\n";
-        assert_eq!(names(moved), ["/run", "/"]);
-    }
-
-    #[test]
-    fn a_filesystem_is_told_once() {
-        let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw
-2 1 8:1 /srv /mnt/bind rw - ext4 /dev/sda1 rw
-3 1 8:1 / /mnt/again rw - ext4 /dev/sda1 rw
-4 1 0:40 /@home /home rw - btrfs /dev/sdb rw
-5 1 0:40 /@srv /srv rw - btrfs /dev/sdb rw
-6 1 0:41 /inner /opt rw - ext4 /dev/sdc rw
-";
-        assert_eq!(names(text), ["/", "/home", "/srv", "/opt"]);
-        // Unless the whole is not wanted.
-        let mut mounts = Mounts::default();
-        mounts.parse(text, b"").unwrap();
-        mounts.find_hidden();
-        mounts.select(|mountpoint, _| mountpoint != b"/" && mountpoint != b"/mnt/again");
-        assert_eq!(mounts.selected().next().map(|mount| mount.id), Some(2));
-    }
-
-    #[test]
-    fn directories_of_a_told_directory_are_not_told() {
-        // A service manager gives the agent a private /tmp; the root is a subvolume, or a container's directory.
-        let text = b"1 0 0:40 /@ / rw - btrfs /dev/sda2 rw
-2 1 0:40 /@home /home rw - btrfs /dev/sda2 rw
-3 1 0:40 /@/var/tmp/private/tmp /var/tmp rw - btrfs /dev/sda2 rw
-";
-        assert_eq!(names(text), ["/", "/home"]);
-        // The root is told, whatever else holds it.
-        let text = b"1 0 8:1 /deploy/one / rw - ext4 /dev/sda1 rw
-2 1 8:1 / /sysroot ro - ext4 /dev/sda1 rw
-3 1 8:1 /deploy/var /var rw - ext4 /dev/sda1 rw
-";
-        assert_eq!(names(text), ["/", "/sysroot"]);
-    }
-
-    #[test]
-    fn in_a_container_the_machines_mounts_are_those_below_rootfs() {
-        let text = b"1 0 0:50 / / rw - overlay overlay rw
-2 1 0:51 / /etc/hosts rw - ext4 /dev/sda9 rw
-3 1 8:2 / /root ro - ext4 /dev/sda2 rw
-4 3 8:1 / /root/boot/firmware ro - vfat /dev/sda1 rw
-5 1 8:7 / /rootless rw - ext4 /dev/sda7 rw
-";
-        assert_eq!(names(text), ["/", "/boot/firmware"]);
-        let mut mounts = Mounts::default();
-        mounts.parse(text, b"/root").unwrap();
-        assert_eq!((mounts.path(&mounts.all[2]), mounts.path(&mounts.all[3])), (c"/root", c"/root/boot/firmware"));
-        // A table without such mounts is the machine's own, seen from elsewhere.
-        let text = b"1 0 8:2 / / rw - ext4 /dev/sda2 rw\n";
-        mounts.parse(text, b"/root").unwrap();
-        assert_eq!((mounts.path(&mounts.all[0]), mounts.mountpoint(&mounts.all[0])), (c"/root/", Some(&b"/"[..])));
-    }
-
-    #[test]
-    fn what_may_hang_is_not_asked_here() {
-        let text = b"1 0 8:1 / / rw - ext4 a rw
-4 3 8:4 / /net/usb rw - ext4 d rw
-3 1 0:3 / /net rw - nfs4 server:/x rw
-5 1 0:5 / /media rw - fuse.sshfs x rw
-6 1 8:6 / /data rw - f2fs x rw
-";
-        let told = told(text);
-        let asked_here: Vec<_> = told.iter().map(|(name, local)| (str::from_utf8(name).unwrap(), *local)).collect();
-        let expected = [("/", true), ("/net/usb", false), ("/net", false), ("/media", false), ("/data", true)];
-        assert_eq!(asked_here, expected);
-    }
-
-    #[test]
-    fn read_only_filesystems_are_known_by_their_options() {
-        for (options, expected) in [
-            ("ro", true),
-            ("ro,errors=remount-ro", true),
-            ("rw,errors=remount-ro", false),
-            ("rw,errors=remount-ro,emergency_ro", true),
-            ("rw,rota", false),
-            ("", false),
-        ] {
-            assert_eq!(is_read_only(options.as_bytes()), expected, "{options}");
-        }
-    }
-
-    #[test]
-    fn bad_lines_are_named_and_the_others_stay() {
-        for bad in ["x 1 8:1 / / rw - ext4 a rw", "1 1 8:1 / / rw", "1 1 8:1 / / rw - ext4", ""] {
-            let mut mounts = Mounts::default();
-            let text = format!("{bad}\n2 1 8:1 / /a rw - ext4 a rw\n");
-            assert_eq!(mounts.parse(text.as_bytes(), b"").unwrap_err().line, 1, "{bad:?}");
-            assert_eq!(mounts.all.len(), 1);
-        }
-        assert!(Mounts::default().parse(b"", b"").is_err());
-    }
 
     #[test]
     fn sizes_are_those_of_df() {

@@ -3,11 +3,10 @@
 
 use super::{Collect, Context, Registration, check_pattern};
 use crate::cli::Flag;
-use crate::fault::{Bad, Fault, First};
+use crate::kernel::text::{lines, uint, words};
+use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::pattern::Pattern;
-use crate::source::Source;
-use crate::text::{lines, uint, words};
 
 /// Whatever a disk's real sectors are, the kernel counts in these.
 const SECTOR: u64 = 512;

@@ -2,10 +2,9 @@
 //! <https://docs.kernel.org/filesystems/proc.html#meminfo>
 
 use super::{Collect, Context, Registration};
-use crate::fault::{Bad, Fault};
+use crate::kernel::text::{find, take_uint};
+use crate::kernel::{Bad, Fault, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
-use crate::source::Source;
-use crate::text::{find, take_uint};
 
 /// A gauge in bytes.
 const fn bytes(name: &'static str, help: &'static str) -> Family {

@@ -3,15 +3,10 @@
 //! A collector file reads top to bottom: the kernel file and its documentation, its tables, its state, `collect`, the
 //! parser, tests with real kernel text. `CONTRIBUTING.md` walks through writing one.
 
-use crate::background::RemoteStat;
 use crate::cli::Flag;
-use crate::fault::Fault;
+use crate::kernel::{Fault, Machine, RemoteStat, Roots, Shared, Source};
 use crate::model::{Head, Moment, Snapshot};
 use crate::pattern::Pattern;
-use crate::source::{Roots, Shared, Source};
-use crate::sys::FsStat;
-use std::ffi::CStr;
-use std::io;
 use std::path::PathBuf;
 
 /// Declares the collectors' modules and lists their registrations.
@@ -87,14 +82,11 @@ pub struct Context<'a> {
     pub remote: &'a mut RemoteStat,
 }
 
-/// How a filesystem's size is asked for; tests put their own in.
-pub type StatFs = fn(&CStr) -> io::Result<FsStat>;
-
 /// What a collector's `new` gets: the file trees and its flags.
 #[derive(Debug)]
 pub struct Setup<'a> {
     pub roots: &'a Roots,
-    pub statfs: StatFs,
+    pub machine: Machine,
     values: &'a dyn Settings,
     shared: Vec<Shared>,
 }
@@ -107,8 +99,8 @@ pub trait Settings: std::fmt::Debug {
 
 impl<'a> Setup<'a> {
     /// For collectors that read below `roots` and obey `values`.
-    pub fn new(roots: &'a Roots, statfs: StatFs, values: &'a dyn Settings) -> Self {
-        Setup { roots, statfs, values, shared: Vec::new() }
+    pub fn new(roots: &'a Roots, machine: Machine, values: &'a dyn Settings) -> Self {
+        Setup { roots, machine, values, shared: Vec::new() }
     }
 
     /// A file below `/proc`.

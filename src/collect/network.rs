@@ -3,11 +3,10 @@
 
 use super::{Collect, Context, Registration, check_pattern};
 use crate::cli::Flag;
-use crate::fault::{Bad, Fault, First};
+use crate::kernel::text::{find, lines, take_uint, trim};
+use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::pattern::Pattern;
-use crate::source::Source;
-use crate::text::{find, lines, take_uint, trim};
 
 static INTERFACES: Table<1, 8> = Table::new(
     Place::List("interfaces"),

@@ -4,10 +4,9 @@
 //! Raspberry Pi's kernel has it switched off unless the kernel command line says `psi=1`; nothing is told then.
 
 use super::{Collect, Context, Registration, Setup};
-use crate::fault::{Bad, Fault, First};
+use crate::kernel::text::{lines, uint, words};
+use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
-use crate::source::Source;
-use crate::text::{lines, uint, words};
 use std::io;
 
 static RESOURCES: Table<1, 2> = Table::new(

@@ -2,14 +2,12 @@
 //! <https://docs.kernel.org/filesystems/proc.html#kernel-data>
 
 use super::{Collect, Context, Registration, Setup};
-use crate::fault::{Bad, Fault, First};
+use crate::kernel::text::{decimal, find, lines, take_uint, uint, words};
+use crate::kernel::{Bad, Fault, First, Shared, Source, inode};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
-use crate::source::{Shared, Source};
 use crate::sys::{self, Directory};
-use crate::text::{decimal, find, lines, take_uint, uint, words};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 static SYSTEM: Table<0, 13> = Table::new(
@@ -203,7 +201,7 @@ impl ProcessCount {
     fn new(path: PathBuf) -> Self {
         /// `PROC_PID_INIT_INO` in `include/linux/proc_ns.h`.
         const MACHINES_NAMESPACE: u64 = 0xefff_fffc;
-        let namespace = std::fs::metadata(path.join("self/ns/pid")).map(|metadata| metadata.ino());
+        let namespace = inode(&path.join("self/ns/pid"));
         let by_links = namespace.is_ok_and(|namespace| namespace == MACHINES_NAMESPACE)
             && CString::new(path.as_os_str().as_bytes()).is_ok_and(|path| sys::is_procfs(&path));
         ProcessCount { path, directory: None, by_links, others: 0, uses_left: 0 }

@@ -2,10 +2,9 @@
 //! <https://docs.kernel.org/driver-api/thermal/sysfs-api.html>
 
 use super::{Collect, Context, Registration};
-use crate::fault::{Bad, Fault, First};
+use crate::kernel::text::{int, trim, uint};
+use crate::kernel::{Bad, Device, Devices, Fault, First, Source, read_once};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
-use crate::source::{Device, Devices, Source, read_once};
-use crate::text::{int, trim, uint};
 use std::path::Path;
 
 static SENSORS: Table<1, 2> = Table::new(

@@ -2,11 +2,10 @@
 //! <https://docs.kernel.org/filesystems/proc.html#vmstat>
 
 use super::{Collect, Context, Registration};
-use crate::fault::{Bad, Fault, First};
+use crate::kernel::text::{lines, uint, words};
+use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit};
-use crate::source::Source;
 use crate::sys;
-use crate::text::{lines, uint, words};
 
 static VM: Table<0, 5> = Table::new(
     Place::Inline,

@@ -1,8 +1,8 @@
 //! Who gets a place, and who has to make place for others.
 
 use super::link::{Link, Peer, Phase};
+use crate::runtime::traffic::{self, Reason};
 use crate::sys;
-use crate::traffic::{self, Reason};
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::rc::Rc;

@@ -4,7 +4,7 @@
 //! that a client does not read, and it would end a scraper's idle connection after the same few seconds.
 
 use super::tls::Channel;
-use crate::traffic::{self, Reason};
+use crate::runtime::traffic::{self, Reason};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};

@@ -3,6 +3,8 @@
 //! Tests that need another program (promtool, node_exporter) or a right (to mount) say so and pass where it is missing, unless
 //! `PI_MONITOR_TEST_ALL` is set, as the test command does after it has installed everything.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
 mod agent;
 mod command_line;
 mod first_answer;

@@ -13,7 +13,7 @@ const DEED: &str = "PI_MONITOR_TEST_DEED";
 
 fn layers(agent: &Agent) -> Vec<(String, f64)> {
     let page = agent.metrics();
-    pi_monitor::sandbox::LAYERS
+    pi_monitor::runtime::sandbox::LAYERS
         .iter()
         .map(|layer| ((*layer).to_owned(), value(&page, &format!("pi_sandbox{{layer=\"{layer}\"}}")).unwrap()))
         .collect()
@@ -53,7 +53,7 @@ fn has_landlock() -> bool {
 fn deed() {
     let Ok(deed) = std::env::var(DEED) else { return };
     let options = pi_monitor::cli::Options::parse(["--no-collector.processes".to_owned()]).unwrap();
-    pi_monitor::sandbox::enter(&options).unwrap();
+    pi_monitor::runtime::sandbox::enter(&options).unwrap();
     let text = |text: &str| CString::new(text).unwrap();
     let (shell, file, null) = (text("/bin/sh"), text("/tmp/pi-monitor-hostile-deed"), std::ptr::null::<u8>());
     // SAFETY: each call gets C strings, zeros or null where it takes pointers; what is allowed of it harms nobody.

@@ -280,8 +280,9 @@ fn up_for_years() {
 /// Somebody sets the clock, back and forth by years, while the agent runs.
 #[test]
 fn the_clock_is_set() {
-    use pi_monitor::agent::{Agent, Machine};
+    use pi_monitor::agent::Agent;
     use pi_monitor::format::Format;
+    use pi_monitor::kernel::Machine;
     use std::sync::atomic::{AtomicU64, Ordering};
     static CLOCK: AtomicU64 = AtomicU64::new(0);
     static BOOT: AtomicU64 = AtomicU64::new(1000);

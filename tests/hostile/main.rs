@@ -4,6 +4,9 @@
 //! needs root says so and passes where this user is not root, unless `PI_MONITOR_TEST_ALL` is set. `mutations/` shows for each case
 //! that it fails without the defence that it is about. Every agent is also held to 16 MB at its worst (`Agent` in `tests/e2e/agent.rs`).
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+#![allow(unsafe_code, reason = "plays what happens to an agent: signals, namespaces, mounts")]
+
 mod access;
 #[path = "../e2e/agent.rs"]
 #[allow(dead_code, reason = "shared with tests/e2e")]

@@ -1,10 +1,11 @@
 //! The fixture boards as machines that an agent can run on.
 
-use pi_monitor::agent::{Agent, Machine};
+use pi_monitor::agent::Agent;
 use pi_monitor::cli::Options;
 use pi_monitor::format::Format;
+use pi_monitor::kernel::Machine;
+use pi_monitor::kernel::text::{uint, unescape_octal};
 use pi_monitor::sys::FsStat;
-use pi_monitor::text::{uint, unescape_octal};
 use std::ffi::CStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;

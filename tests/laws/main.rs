@@ -2,6 +2,8 @@
 //!
 //! `BLESS=1 cargo test --test laws` writes goldens and documentation anew.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
 mod boards;
 mod documentation;
 mod faults;

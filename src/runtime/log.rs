@@ -99,19 +99,19 @@ pub fn line(level: Level, message: fmt::Arguments<'_>) {
 /// Something is wrong and somebody should look.
 #[macro_export]
 macro_rules! warn {
-    ($($part:tt)*) => { $crate::log::line($crate::log::Level::Warn, format_args!($($part)*)) };
+    ($($part:tt)*) => { $crate::runtime::log::line($crate::runtime::log::Level::Warn, format_args!($($part)*)) };
 }
 
 /// Something worth a line happened.
 #[macro_export]
 macro_rules! info {
-    ($($part:tt)*) => { $crate::log::line($crate::log::Level::Info, format_args!($($part)*)) };
+    ($($part:tt)*) => { $crate::runtime::log::line($crate::runtime::log::Level::Info, format_args!($($part)*)) };
 }
 
 /// For whoever looks for a fault in the agent itself.
 #[macro_export]
 macro_rules! debug {
-    ($($part:tt)*) => { $crate::log::line($crate::log::Level::Debug, format_args!($($part)*)) };
+    ($($part:tt)*) => { $crate::runtime::log::line($crate::runtime::log::Level::Debug, format_args!($($part)*)) };
 }
 
 #[cfg(test)]

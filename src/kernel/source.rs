@@ -1,34 +1,17 @@
-//! The only module that opens kernel files.
+//! Opening and reading the kernel's files. Nothing outside this room does it.
 //!
 //! A file is opened once and read again from its start at every collection: the kernel makes procfs and sysfs text anew
 //! for a read at offset 0, and `pread` saves the open, the seek and the close.
 
-use crate::fault::{Bad, Fault};
+use super::{Bad, Fault};
 use crate::model::Moment;
-use crate::sys::{self, Directory};
+use crate::sys;
 use std::cell::{Ref, RefCell};
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-/// Where the three file trees are that collectors read; other places than the usual ones for tests and containers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Roots {
-    pub proc: PathBuf,
-    pub sys: PathBuf,
-    pub root: PathBuf,
-}
-
-impl Default for Roots {
-    fn default() -> Self {
-        Roots { proc: "/proc".into(), sys: "/sys".into(), root: "/".into() }
-    }
-}
-
 /// Larger than any kernel file that a collector reads; a file that goes on forever must not fill the memory.
 const LARGEST: usize = 4 << 20;
 
@@ -234,83 +217,6 @@ impl Shared {
         Ok(Ref::map(self.0.borrow(), |shared| shared.source.text()))
     }
 }
-
-/// Devices that have an entry each in a directory of sysfs, such as `thermal_zone0` or `policy4`.
-///
-/// The directory is listed anew at every collection: sysfs tells of a new device in no cheaper way. Class directories
-/// hold links, which do not count in the directory's number of links, and their time of modification stands still.
-#[derive(Debug)]
-pub struct Devices<T> {
-    path: PathBuf,
-    directory: Option<Directory>,
-    wanted: fn(&[u8]) -> bool,
-    all: Vec<Device<T>>,
-}
-
-/// One device.
-#[derive(Debug)]
-pub struct Device<T> {
-    /// Its entry's name.
-    pub name: Vec<u8>,
-    /// What its collector keeps of it.
-    pub state: T,
-    /// Set by the collector when the device's files say that it is gone: if its entry is there, it is another device.
-    pub gone: bool,
-    listed: bool,
-}
-
-impl<T> Devices<T> {
-    /// Those entries of the directory at `path` whose names are `wanted`.
-    pub fn new(path: PathBuf, wanted: fn(&[u8]) -> bool) -> Self {
-        Devices { path, directory: None, wanted, all: Vec::new() }
-    }
-
-    /// Lists the directory: forgets devices that are gone, and lets `make` make those that are new from their path. Tells
-    /// whether there were any of either. A directory that is not there has none.
-    pub fn update(&mut self, make: impl Fn(&Path) -> T) -> bool {
-        let Devices { path, directory, wanted, all } = self;
-        let before = all.len();
-        all.retain(|device| !device.gone);
-        let mut changed = all.len() != before;
-        // A directory that was removed and made again has to be opened again.
-        for _ in 0..2 {
-            for device in &mut *all {
-                device.listed = false;
-            }
-            if directory.is_none() {
-                *directory = Directory::open(path).ok();
-            }
-            let Some(open) = directory else { break };
-            let listed = open.list(|name, _| {
-                if !wanted(name) {
-                    return;
-                }
-                let order = |device: &Device<T>| device.name.len().cmp(&name.len()).then((*device.name).cmp(name));
-                match all.binary_search_by(order) {
-                    Ok(place) => all[place].listed = true,
-                    Err(place) => {
-                        let state = make(&path.join(OsStr::from_bytes(name)));
-                        all.insert(place, Device { name: name.to_owned(), state, gone: false, listed: true });
-                        changed = true;
-                    }
-                }
-            });
-            if listed.is_ok() {
-                break;
-            }
-            *directory = None;
-        }
-        let before = all.len();
-        all.retain(|device| device.listed);
-        changed || all.len() != before
-    }
-
-    /// The devices that the last [`Devices::update`] found, in the order of their numbers.
-    pub fn all(&mut self) -> &mut [Device<T>] {
-        &mut self.all
-    }
-}
-
 /// Reads a file that is asked for once, such as a process's, in place of what `buffer` held.
 ///
 /// # Errors
@@ -334,6 +240,15 @@ pub fn read_into(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
+/// Reads a file that is asked for once, with all of its bytes.
+///
+/// # Errors
+/// As [`read_into`].
+pub fn read_all(path: &Path) -> io::Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    read_into(path, &mut buffer).map(|()| buffer)
+}
+
 /// Reads a small file that cannot change while the agent runs; `None` if it is not there or holds nothing.
 ///
 /// Device-tree strings end with a NUL byte and most files with a newline: both are cut off.
@@ -342,6 +257,21 @@ pub fn read_once(path: &Path) -> Option<Vec<u8>> {
     let text = source.read().ok()?;
     let text = text.split(|&byte| byte == 0).next().unwrap_or_default().trim_ascii();
     (!text.is_empty()).then(|| text.to_vec())
+}
+/// The size that a file says it has.
+///
+/// # Errors
+/// What `stat(2)` says.
+pub fn size(path: &Path) -> io::Result<u64> {
+    std::fs::metadata(path).map(|metadata| metadata.len())
+}
+
+/// The number of a file's inode.
+///
+/// # Errors
+/// What `stat(2)` says.
+pub fn inode(path: &Path) -> io::Result<u64> {
+    std::fs::metadata(path).map(|metadata| metadata.ino())
 }
 
 #[cfg(test)]
@@ -361,41 +291,6 @@ mod tests {
         assert_eq!(source.read().unwrap().len(), 10_000);
         std::fs::write(&path, "").unwrap();
         assert_eq!(source.read().unwrap(), b"");
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
-
-    #[test]
-    fn devices_come_go_and_are_replaced() {
-        let dir = std::env::temp_dir().join(format!("pi-monitor-devices-{}", std::process::id()));
-        let mut devices = Devices::new(dir.clone(), |name| name.starts_with(b"zone"));
-        let mut names = |gone: &str| {
-            let changed = devices.update(Path::to_owned);
-            let names = devices.all().iter_mut().map(|device| {
-                let name = String::from_utf8(device.name.clone()).unwrap();
-                assert!(device.state.ends_with(&name));
-                device.gone = name == gone;
-                name
-            });
-            (names.collect::<Vec<_>>().join(" "), changed)
-        };
-        assert_eq!(names(""), (String::new(), false));
-        for name in ["zone10", "zone2", "other3"] {
-            std::fs::create_dir_all(dir.join(name)).unwrap();
-        }
-        assert_eq!(names(""), ("zone2 zone10".to_owned(), true));
-        assert_eq!(names(""), ("zone2 zone10".to_owned(), false));
-        std::fs::remove_dir(dir.join("zone2")).unwrap();
-        std::fs::create_dir(dir.join("zone3")).unwrap();
-        assert_eq!(names("zone3"), ("zone3 zone10".to_owned(), true));
-        assert_eq!(names(""), ("zone3 zone10".to_owned(), true));
-        std::fs::remove_dir_all(&dir).unwrap();
-        assert_eq!(names(""), (String::new(), true));
-        std::fs::create_dir_all(dir.join("zone3")).unwrap();
-        assert_eq!(names(""), ("zone3".to_owned(), true));
-        // The directory is another one of the same name.
-        std::fs::remove_dir_all(&dir).unwrap();
-        std::fs::create_dir_all(dir.join("zone4")).unwrap();
-        assert_eq!(names(""), ("zone4".to_owned(), true));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

@@ -1,0 +1,122 @@
+//! Devices that come and go in a directory of sysfs.
+
+use crate::sys::Directory;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Devices that have an entry each in a directory of sysfs, such as `thermal_zone0` or `policy4`.
+///
+/// The directory is listed anew at every collection: sysfs tells of a new device in no cheaper way. Class directories
+/// hold links, which do not count in the directory's number of links, and their time of modification stands still.
+#[derive(Debug)]
+pub struct Devices<T> {
+    path: PathBuf,
+    directory: Option<Directory>,
+    wanted: fn(&[u8]) -> bool,
+    all: Vec<Device<T>>,
+}
+
+/// One device.
+#[derive(Debug)]
+pub struct Device<T> {
+    /// Its entry's name.
+    pub name: Vec<u8>,
+    /// What its collector keeps of it.
+    pub state: T,
+    /// Set by the collector when the device's files say that it is gone: if its entry is there, it is another device.
+    pub gone: bool,
+    listed: bool,
+}
+
+impl<T> Devices<T> {
+    /// Those entries of the directory at `path` whose names are `wanted`.
+    pub fn new(path: PathBuf, wanted: fn(&[u8]) -> bool) -> Self {
+        Devices { path, directory: None, wanted, all: Vec::new() }
+    }
+
+    /// Lists the directory: forgets devices that are gone, and lets `make` make those that are new from their path. Tells
+    /// whether there were any of either. A directory that is not there has none.
+    pub fn update(&mut self, make: impl Fn(&Path) -> T) -> bool {
+        let Devices { path, directory, wanted, all } = self;
+        let before = all.len();
+        all.retain(|device| !device.gone);
+        let mut changed = all.len() != before;
+        // A directory that was removed and made again has to be opened again.
+        for _ in 0..2 {
+            for device in &mut *all {
+                device.listed = false;
+            }
+            if directory.is_none() {
+                *directory = Directory::open(path).ok();
+            }
+            let Some(open) = directory else { break };
+            let listed = open.list(|name, _| {
+                if !wanted(name) {
+                    return;
+                }
+                let order = |device: &Device<T>| device.name.len().cmp(&name.len()).then((*device.name).cmp(name));
+                match all.binary_search_by(order) {
+                    Ok(place) => all[place].listed = true,
+                    Err(place) => {
+                        let state = make(&path.join(OsStr::from_bytes(name)));
+                        all.insert(place, Device { name: name.to_owned(), state, gone: false, listed: true });
+                        changed = true;
+                    }
+                }
+            });
+            if listed.is_ok() {
+                break;
+            }
+            *directory = None;
+        }
+        let before = all.len();
+        all.retain(|device| device.listed);
+        changed || all.len() != before
+    }
+
+    /// The devices that the last [`Devices::update`] found, in the order of their numbers.
+    pub fn all(&mut self) -> &mut [Device<T>] {
+        &mut self.all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_come_go_and_are_replaced() {
+        let dir = std::env::temp_dir().join(format!("pi-monitor-devices-{}", std::process::id()));
+        let mut devices = Devices::new(dir.clone(), |name| name.starts_with(b"zone"));
+        let mut names = |gone: &str| {
+            let changed = devices.update(Path::to_owned);
+            let names = devices.all().iter_mut().map(|device| {
+                let name = String::from_utf8(device.name.clone()).unwrap();
+                assert!(device.state.ends_with(&name));
+                device.gone = name == gone;
+                name
+            });
+            (names.collect::<Vec<_>>().join(" "), changed)
+        };
+        assert_eq!(names(""), (String::new(), false));
+        for name in ["zone10", "zone2", "other3"] {
+            std::fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        assert_eq!(names(""), ("zone2 zone10".to_owned(), true));
+        assert_eq!(names(""), ("zone2 zone10".to_owned(), false));
+        std::fs::remove_dir(dir.join("zone2")).unwrap();
+        std::fs::create_dir(dir.join("zone3")).unwrap();
+        assert_eq!(names("zone3"), ("zone3 zone10".to_owned(), true));
+        assert_eq!(names(""), ("zone3 zone10".to_owned(), true));
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(names(""), (String::new(), true));
+        std::fs::create_dir_all(dir.join("zone3")).unwrap();
+        assert_eq!(names(""), ("zone3".to_owned(), true));
+        // The directory is another one of the same name.
+        std::fs::remove_dir_all(&dir).unwrap();
+        std::fs::create_dir_all(dir.join("zone4")).unwrap();
+        assert_eq!(names(""), ("zone4".to_owned(), true));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,21 @@
+//! Reading the machine: files that are kept open, devices, mounts, the firmware's mailbox, and what may hang. This is the only
+//! room that opens kernel files.
+
+mod asker;
+mod devices;
+mod fault;
+mod machine;
+pub mod mailbox;
+pub mod mounts;
+mod remote;
+mod roots;
+mod source;
+pub mod text;
+
+pub use asker::{Answer, Asker};
+pub use devices::{Device, Devices};
+pub use fault::{Bad, Fault, First};
+pub use machine::Machine;
+pub use remote::{RemoteStat, answer};
+pub use roots::Roots;
+pub use source::{Sensed, Shared, Source, inode, read_all, read_into, read_once, size};

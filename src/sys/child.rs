@@ -1,0 +1,105 @@
+//! A forked child that answers questions.
+
+use std::ffi::CStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// A forked child process.
+#[derive(Debug)]
+pub struct Child {
+    pid: libc::pid_t,
+}
+
+impl Child {
+    /// Ends the child for good; one that hangs in the kernel ends when that lets go of it.
+    pub fn kill(&self) {
+        // SAFETY: kill only sends a signal; `pid` is our child and not yet waited for, so it is no other process.
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+    }
+
+    /// Whether the child has ended; does not wait.
+    pub fn has_ended(&self) -> bool {
+        // SAFETY: waitpid may have no place to store the status; WNOHANG keeps it from waiting.
+        unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
+    }
+}
+
+/// Forks a child that answers every message from its socket with what `answer` makes of it, until this side closes.
+///
+/// Returns the child and this side's end of the socket. The child keeps no other descriptor: neither the listening port nor any connection outlives the agent in it.
+///
+/// # Errors
+/// What `socketpair(2)` or `fork(2)` says.
+pub fn fork_helper(answer: fn(&CStr) -> [u8; 56]) -> io::Result<(Child, OwnedFd)> {
+    let mut ends = [0; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: `ends` has room for two descriptors.
+    if unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: socketpair returned 0, so both are open descriptors that nobody else owns.
+    let [ours, theirs] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+    // SAFETY: the child runs only `serve`, which neither allocates nor takes locks, so it is safe whatever other threads
+    // held at the moment of the fork.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => serve(theirs.as_raw_fd(), answer),
+        pid => Ok((Child { pid }, ours)),
+    }
+}
+
+/// The life of the child: never returns.
+fn serve(socket: RawFd, answer: fn(&CStr) -> [u8; 56]) -> ! {
+    // SAFETY: plain system calls on memory that this function owns. dup2 moves the socket to a fixed place so that
+    // everything else can be closed; the old process is not affected by what its copy closes.
+    unsafe {
+        for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE] {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        libc::signal(libc::SIGINT, libc::SIG_IGN);
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+        libc::dup2(socket, 0);
+        libc::fcntl(0, libc::F_SETFL, 0);
+        if libc::syscall(libc::SYS_close_range, 1, u32::MAX, 0) != 0 {
+            for descriptor in 1..1024 {
+                libc::close(descriptor);
+            }
+        }
+        let mut path = [0_u8; libc::PATH_MAX as usize + 1];
+        loop {
+            let length = libc::recv(0, path.as_mut_ptr().cast(), path.len() - 1, 0);
+            let Ok(length @ 1..) = usize::try_from(length) else {
+                libc::_exit(0);
+            };
+            path[length] = 0;
+            let Ok(text) = CStr::from_bytes_until_nul(&path) else {
+                libc::_exit(1);
+            };
+            let reply = answer(text);
+            libc::send(0, reply.as_ptr().cast(), reply.len(), libc::MSG_NOSIGNAL);
+        }
+    }
+}
+
+/// Sends one message without waiting.
+///
+/// # Errors
+/// What `send(2)` says.
+pub fn send(socket: &OwnedFd, message: &[u8]) -> io::Result<()> {
+    // SAFETY: the buffer is `message`, with its length.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), message.as_ptr().cast(), message.len(), libc::MSG_NOSIGNAL) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Receives one message without waiting; its length, 0 if the other side is gone.
+///
+/// # Errors
+/// What `recv(2)` says, `WouldBlock` if there is no message yet.
+pub fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the buffer is `buffer`, with its length.
+    let received = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+}

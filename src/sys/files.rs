@@ -1,0 +1,249 @@
+//! Files, filesystems and directories, and what the kernel says of the machine and of this process in numbers.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// What `statvfs` tells about a mounted filesystem. Blocks are `block_size` bytes (the fragment size, in which the kernel
+/// counts them; not the preferred transfer size).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FsStat {
+    pub block_size: u64,
+    pub blocks: u64,
+    pub blocks_free: u64,
+    /// Blocks free to users other than root: without the filesystem's reserve.
+    pub blocks_available: u64,
+    pub files: u64,
+    pub files_free: u64,
+    /// Whether nothing can be written where it was asked: the filesystem is read-only, or only this mount of it.
+    pub no_writes: bool,
+}
+
+impl FsStat {
+    /// The bytes in which the numbers travel between processes on this machine.
+    pub fn to_bytes(self) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        let FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free, no_writes: _ } = self;
+        let numbers = [block_size, blocks, blocks_free, blocks_available, files, files_free];
+        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// Takes back [`FsStat::to_bytes`]; `no_writes` is not told.
+    pub fn from_bytes(bytes: &[u8; 48]) -> Self {
+        let mut numbers = [0; 6];
+        for (number, place) in numbers.iter_mut().zip(bytes.chunks_exact(8)) {
+            *number = u64::from_ne_bytes(place.try_into().unwrap_or_default());
+        }
+        let [block_size, blocks, blocks_free, blocks_available, files, files_free] = numbers;
+        FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free, no_writes: false }
+    }
+}
+
+/// Asks the filesystem mounted at `path` for its size and fill. Blocks as long as that filesystem does.
+///
+/// # Errors
+/// What `statvfs(3)` says.
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "the fields' types differ between targets")]
+pub fn statvfs(path: &CStr) -> io::Result<FsStat> {
+    let mut stat = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `path` is a C string, and `stat` is as large as statvfs wants it.
+    if unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: statvfs returned 0, so it filled `stat`.
+    let stat = unsafe { stat.assume_init() };
+    Ok(FsStat {
+        block_size: stat.f_frsize as u64,
+        blocks: stat.f_blocks as u64,
+        blocks_free: stat.f_bfree as u64,
+        blocks_available: stat.f_bavail as u64,
+        files: stat.f_files as u64,
+        files_free: stat.f_ffree as u64,
+        no_writes: stat.f_flag as u64 & libc::ST_RDONLY as u64 != 0,
+    })
+}
+
+/// Whether `path` is in a real procfs, not in a copy of one.
+pub fn is_procfs(path: &CStr) -> bool {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `path` is a C string, `stat` is as large as statfs wants it, and all-zero is a valid statfs if the call fails.
+    let stat = unsafe {
+        libc::statfs(path.as_ptr(), stat.as_mut_ptr());
+        stat.assume_init()
+    };
+    // The field's type differs between targets, its value does not.
+    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between targets")]
+    let kind = stat.f_type as u64;
+    kind == PROC_SUPER_MAGIC
+}
+
+/// Whether a file is in a real procfs or sysfs: not in a copy, and not made by a program, as lxcfs does for containers.
+pub fn is_made_by_kernel(file: &File) -> bool {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    const SYSFS_MAGIC: u64 = 0x6265_6572;
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the descriptor is open, `stat` is as large as fstatfs wants it, and all-zero is a valid statfs if the call fails.
+    let stat = unsafe {
+        libc::fstatfs(file.as_raw_fd(), stat.as_mut_ptr());
+        stat.assume_init()
+    };
+    // The field's type differs between targets, its value does not.
+    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between targets")]
+    let kind = stat.f_type as u64;
+    kind == PROC_SUPER_MAGIC || kind == SYSFS_MAGIC
+}
+
+/// Whether the mount table behind a descriptor of procfs has changed since this was last asked about that descriptor, or since
+/// it was opened; also if that cannot be told.
+///
+/// `mounts_poll` in `fs/proc_namespace.c` says so with an exceptional condition, once for each descriptor.
+pub fn has_news(mounts: &File) -> bool {
+    let mut asked = libc::pollfd { fd: mounts.as_raw_fd(), events: libc::POLLPRI, revents: 0 };
+    // SAFETY: one pollfd is handed over, and a time of 0 keeps it from waiting.
+    let ready = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    ready != 0
+}
+
+/// A directory that is kept open and listed again and again without allocations.
+#[derive(Debug)]
+pub struct Directory(File);
+
+impl Directory {
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// What `open(2)` says, or `NotADirectory` from the first listing.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        File::open(path).map(Directory)
+    }
+
+    /// The directory's number of links: 2, and one for each directory in it.
+    ///
+    /// # Errors
+    /// What `fstat(2)` says.
+    pub fn links(&self) -> io::Result<u64> {
+        self.0.metadata().map(|metadata| metadata.nlink())
+    }
+
+    /// Hands each entry's name, and whether the directory itself says that it is a directory, to `each`; leaves out `.` and `..`.
+    ///
+    /// # Errors
+    /// What `lseek(2)` or `getdents64(2)` says.
+    pub fn list(&mut self, mut each: impl FnMut(&[u8], bool)) -> io::Result<()> {
+        /// What stands before the name in `struct linux_dirent64`: inode, offset, length of the record, kind.
+        const HEAD: usize = 8 + 8 + 2 + 1;
+        self.0.seek(SeekFrom::Start(0))?;
+        let mut records = [0_u8; 4096];
+        loop {
+            // SAFETY: the kernel writes at most `records.len()` bytes into `records`.
+            let filled =
+                unsafe { libc::syscall(libc::SYS_getdents64, self.0.as_raw_fd(), records.as_mut_ptr(), records.len()) };
+            let filled = usize::try_from(filled).map_err(|_| io::Error::last_os_error())?;
+            if filled == 0 {
+                return Ok(());
+            }
+            let mut rest = &records[..filled.min(records.len())];
+            while rest.len() > HEAD {
+                let length = usize::from(u16::from_ne_bytes([rest[16], rest[17]])).clamp(HEAD, rest.len());
+                let (record, behind) = rest.split_at(length);
+                let name = record[HEAD..].split(|&byte| byte == 0).next().unwrap_or_default();
+                if name != b"." && name != b".." {
+                    each(name, record[18] == libc::DT_DIR);
+                }
+                rest = behind;
+            }
+        }
+    }
+}
+
+/// How many files this process may have open.
+pub fn file_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: getrlimit fills `limit` or leaves it as it is.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
+/// The size of a memory page in bytes.
+pub fn page_size() -> u64 {
+    // SAFETY: sysconf only returns a number.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+/// The machine's hardware name as `uname -m` prints it; empty if the kernel does not tell.
+pub fn machine() -> String {
+    let mut names = MaybeUninit::<libc::utsname>::zeroed();
+    // SAFETY: `names` is as large as uname wants it, and all-zero is a valid utsname if the call fails.
+    let names = unsafe {
+        libc::uname(names.as_mut_ptr());
+        names.assume_init()
+    };
+    names.machine.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_travel_as_bytes() {
+        let stat = FsStat {
+            block_size: 1,
+            blocks: 2,
+            blocks_free: 3,
+            blocks_available: 4,
+            files: 5,
+            files_free: u64::MAX,
+            no_writes: false,
+        };
+        assert_eq!(FsStat::from_bytes(&stat.to_bytes()), stat);
+    }
+
+    #[test]
+    fn a_directory_is_listed_like_the_standard_library_lists_it() {
+        let path = std::env::temp_dir().join(format!("pi-monitor-directory-{}", std::process::id()));
+        for number in 0..300 {
+            std::fs::create_dir_all(path.join(format!("directory with a long name {number}"))).unwrap();
+        }
+        std::fs::write(path.join("file"), "").unwrap();
+        let mut directory = Directory::open(&path).unwrap();
+        for _ in 0..2 {
+            let (mut names, mut directories) = (Vec::new(), 0);
+            directory
+                .list(|name, is_directory| {
+                    names.push(String::from_utf8(name.to_vec()).unwrap());
+                    directories += usize::from(is_directory);
+                })
+                .unwrap();
+            let mut expected: Vec<_> = std::fs::read_dir(&path)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            expected.sort();
+            assert_eq!((names, directories), (expected, 300));
+        }
+        std::fs::remove_dir_all(&path).unwrap();
+        assert!(Directory::open(Path::new("/dev/null")).unwrap().list(|_, _| ()).is_err());
+    }
+
+    #[test]
+    fn procfs_is_known() {
+        assert!(is_procfs(c"/proc") && !is_procfs(c"/dev") && !is_procfs(c"/nowhere"));
+    }
+
+    #[test]
+    fn statvfs_answers_or_says_why_not() {
+        assert!(statvfs(c"/").unwrap().blocks > 0);
+        assert_eq!(statvfs(c"/nowhere").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,18 @@
+//! System calls that the standard library does not offer: the only room with `unsafe` code, each piece behind one safe
+//! function. It knows nothing of the agent.
+
+mod child;
+mod clock;
+mod confine;
+mod files;
+mod firmware;
+mod stderr;
+mod thread;
+
+pub use child::{Child, fork_helper, receive, send};
+pub use clock::{expirations, since_boot, timer, unix_time};
+pub use confine::{filter_system_calls, keep_capabilities, no_new_privs, read_only_below};
+pub use files::{Directory, FsStat, file_limit, has_news, is_made_by_kernel, is_procfs, machine, page_size, statvfs};
+pub use firmware::{VIDEOCORE_REQUEST, videocore};
+pub use stderr::{log_without_waiting, write_log};
+pub use thread::{be_nice, ignore_signal, signals, spawn, watch};
