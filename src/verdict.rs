@@ -313,8 +313,11 @@ fn inodes_full(view: &mut View<'_>, found: &mut Finding) -> bool {
     };
     let Some((row, percent)) = view.fullest(share).filter(|(_, percent)| *percent >= 95.0) else { return false };
     let (name, all) = (mountpoint(row), view.beside(row, Input::Inodes).unwrap_or_default() as u64);
-    let title = format_args!("{name} can hold few more files");
-    found.name(name, title, format_args!("{} % of {all} inodes are in use", Tenths(percent)))
+    found.name(
+        name,
+        format_args!("{name} can hold few more files"),
+        format_args!("{} % of {all} inodes are in use", Tenths(percent)),
+    )
 }
 
 fn disk_read_only(view: &mut View<'_>, found: &mut Finding) -> bool {
@@ -329,8 +332,11 @@ fn disk_read_only(view: &mut View<'_>, found: &mut Finding) -> bool {
         match view.beside(row, Input::ReadOnly) {
             Some(0.0) if !known && view.writable.len() < MOST => view.writable.push(hash),
             Some(1.0) if known && !turned => {
-                let detail = format_args!("It was writable before: see the kernel's log for errors of the device.");
-                turned = found.name(name, format_args!("{name} turned read-only"), detail);
+                turned = found.name(
+                    name,
+                    format_args!("{name} turned read-only"),
+                    format_args!("It was writable before: see the kernel's log for errors of the device."),
+                );
             }
             _ => {}
         }
@@ -343,8 +349,11 @@ fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
     match view.rates.growth(key("", Input::OomKills as usize), kills) {
         Some((growth, _)) if growth >= 1.0 => {
             let culprit = view.process(|top| &top.memory, "memory");
-            let title = format_args!("The kernel killed a process");
-            found.name(culprit, title, format_args!("Memory ran out; {} killed since boot", kills as u64))
+            found.name(
+                culprit,
+                format_args!("The kernel killed a process"),
+                format_args!("Memory ran out; {} killed since boot", kills as u64),
+            )
         }
         _ => false,
     }
@@ -358,8 +367,11 @@ fn memory_low(view: &mut View<'_>, found: &mut Finding) -> bool {
         return false;
     }
     let culprit = view.process(|top| &top.memory, "memory");
-    let detail = format_args!("{} % of {} are available", Tenths(percent), Size(total));
-    found.name(culprit, format_args!("Memory is nearly used up"), detail)
+    found.name(
+        culprit,
+        format_args!("Memory is nearly used up"),
+        format_args!("{} % of {} are available", Tenths(percent), Size(total)),
+    )
 }
 
 fn memory_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
@@ -367,15 +379,21 @@ fn memory_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
         return false;
     };
     let culprit = view.process(|top| &top.memory, "memory");
-    let detail = format_args!("All programs waited for memory {} % of the time", Tenths(percent));
-    found.name(culprit, format_args!("Memory is too small"), detail)
+    found.name(
+        culprit,
+        format_args!("Memory is too small"),
+        format_args!("All programs waited for memory {} % of the time", Tenths(percent)),
+    )
 }
 
 fn io_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(percent) = view.pressure(Input::Waiting, "io").filter(|percent| *percent >= 20.0) else { return false };
     let culprit = view.process(|top| &top.io, "disks");
-    let detail = format_args!("Programs waited for disks {} % of the time", Tenths(percent));
-    found.name(culprit, format_args!("Waiting for disks"), detail)
+    found.name(
+        culprit,
+        format_args!("Waiting for disks"),
+        format_args!("Programs waited for disks {} % of the time", Tenths(percent)),
+    )
 }
 
 fn disk_slow(view: &mut View<'_>, found: &mut Finding) -> bool {
@@ -402,8 +420,11 @@ fn disk_slow(view: &mut View<'_>, found: &mut Finding) -> bool {
         }
     }
     let Some((device, busy)) = worst else { return false };
-    let detail = format_args!("{} ms for each operation, busy {} % of the time", most.round() as u64, Tenths(busy));
-    found.name(device, format_args!("{device} is slow"), detail)
+    found.name(
+        device,
+        format_args!("{device} is slow"),
+        format_args!("{} ms for each operation, busy {} % of the time", most.round() as u64, Tenths(busy)),
+    )
 }
 
 fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
@@ -429,8 +450,11 @@ fn load_high(view: &mut View<'_>, found: &mut Finding) -> bool {
         return false;
     }
     let culprit = view.process(|top| &top.cpu, "load");
-    let detail = format_args!("{} over 15 minutes, on {} CPUs", Tenths(load), cpus);
-    found.name(culprit, format_args!("Load is high"), detail)
+    found.name(
+        culprit,
+        format_args!("Load is high"),
+        format_args!("{} over 15 minutes, on {} CPUs", Tenths(load), cpus),
+    )
 }
 
 fn network_errors(view: &mut View<'_>, found: &mut Finding) -> bool {

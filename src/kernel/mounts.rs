@@ -505,7 +505,8 @@ mod tests {
 6 1 8:6 / /data rw - f2fs x rw
 ";
         let told = told(text);
-        let asked_here: Vec<_> = told.iter().map(|(name, local)| (str::from_utf8(name).unwrap(), *local)).collect();
+        let asked_here: Vec<_> =
+            told.iter().map(|(name, local)| (std::str::from_utf8(name).unwrap(), *local)).collect();
         let expected = [("/", true), ("/net/usb", false), ("/net", false), ("/media", false), ("/data", true)];
         assert_eq!(asked_here, expected);
     }

@@ -41,7 +41,7 @@ pub(super) mod tests {
         while let Some((&byte, tail)) = rest.split_first() {
             rest = match rest {
                 [b'\\', b'x', a, b, tail @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
-                    out.push(u8::from_str_radix(str::from_utf8(&[*a, *b]).unwrap(), 16).unwrap());
+                    out.push(u8::from_str_radix(std::str::from_utf8(&[*a, *b]).unwrap(), 16).unwrap());
                     tail
                 }
                 _ => {
