@@ -10,7 +10,7 @@
 #   --record    writes what is counted now to benches/recorded.tsv
 #   -h, --help  this text
 #
-# Instructions and allocations are those of a scrape of a fixture board, as callgrind
+# Instructions and allocations are those of a scrape of a board of tests/boards, as callgrind
 # counts them; system calls are those of a scrape of this machine, as strace counts them,
 # without statfs, of which there is one for each mount. A figure may be a tenth above
 # what was recorded. Another version of Rust can make more of a difference than that:
@@ -56,7 +56,8 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 for tool in load unconfined; do cc -O2 -o "$TMP/$tool" benches/$tool.c; done
 
-BOARD=$REPO/tests/fixtures/pi-3a-plus
+unpack_boards "$TMP/boards" pi-3a-plus || die 1 "cannot unpack tests/boards/pi-3a-plus.board"
+BOARD=$TMP/boards/pi-3a-plus
 ON_BOARD=("--path.procfs=$BOARD/proc" "--path.sysfs=$BOARD/sys" "--path.rootfs=$BOARD/root")
 CORE=(--collector.disable-defaults --collector.cpu --collector.memory --collector.network --collector.system --collector.disk)
 FEW=5 MANY=25

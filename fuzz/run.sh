@@ -13,7 +13,7 @@
 #   -h, --help   this text
 #
 # With libFuzzer, which is LLVM's, on any Rust, no nightly one. The corpus is made of
-# tests/fixtures and grows in the cache, in fuzz/corpus; an input that ends a target is kept
+# tests/boards and grows in the cache, in fuzz/corpus; an input that ends a target is kept
 # in fuzz/findings there. Runs one target at a time, with one thread.
 #
 # Environment: XDG_CACHE_HOME; CARGO_TARGET_DIR; PI_RUST, PI_INSTALL (scripts/lib/toolchain.sh).
@@ -57,7 +57,11 @@ PROGRAM=${CARGO_TARGET_DIR:-target}/$HOST/release/pi-monitor-fuzz
 
 CACHE=$PI_CACHE/fuzz
 mkdir -p "$CACHE/findings"
-FIXTURES=$REPO/tests/fixtures
+BOARDS=$(mktemp -d)
+trap 'rm -rf "$BOARDS"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+unpack_boards "$BOARDS" || die 3 "the boards cannot be unpacked"
 
 # seed TARGET GLOB...: files of all boards, named by their text.
 seed() {
@@ -66,7 +70,7 @@ seed() {
     mkdir -p "$CACHE/corpus/$target"
     for glob in "$@"; do
         # shellcheck disable=SC2231  # the pattern is wanted
-        for file in $FIXTURES/*/$glob; do
+        for file in $BOARDS/*/$glob; do
             if ! [ -f "$file" ] || ! [ -s "$file" ]; then continue; fi
             sum=$(sha1sum <"$file")
             cp "$file" "$CACHE/corpus/$target/${sum:0:40}"
@@ -104,7 +108,7 @@ i=0
 # In the order of FILES in src/agent.rs, whose places are what the first byte says.
 for file in stat meminfo net/dev loadavg uptime self/mountinfo diskstats vmstat pressure/cpu self/stat self/limits; do
     # shellcheck disable=SC2059  # the format is an octal byte
-    { printf "\\$(printf %03o $i)"; cat "$FIXTURES/pi-3a-plus/proc/$file"; } >"$CACHE/corpus/agent/$i"
+    { printf "\\$(printf %03o $i)"; cat "$BOARDS/pi-3a-plus/proc/$file"; } >"$CACHE/corpus/agent/$i"
     i=$((i + 1))
 done
 seed routes

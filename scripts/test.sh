@@ -145,7 +145,7 @@ step_shellcheck() {
         *.sh) files+=("$file") ;;
         *) if head -n 1 "$file" 2>/dev/null | grep -aqE '^#!.*[/ ](ba|da|a)?sh( |$)'; then files+=("$file"); fi ;;
         esac
-    done < <(git ls-files -z -- . ':!tests/fixtures' ':!src')
+    done < <(git ls-files -z -- . ':!src')
     shellcheck -x -P SCRIPTDIR -P . "${files[@]}"
     echo "${#files[@]} scripts"
 }

@@ -9,9 +9,12 @@ use pi_monitor::format::Format;
 use pi_monitor::history::{RANGES, Request};
 use pi_monitor::kernel::Machine;
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+#[path = "boards/board.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod board;
 
 struct Counting;
 
@@ -74,12 +77,11 @@ fn allocations(flags: &[String]) -> u64 {
 // One test, since the counter counts every thread's allocations.
 #[test]
 fn nothing_is_allocated_after_warm_up() {
-    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pi-3a-plus");
-    let root = |name: &str| format!("--path.{name}fs={}", tree.join(name).display());
-    // In a fixture tree, `statvfs` asks this machine; what it answers makes no difference here.
-    let counted = allocations(&["proc", "sys", "root"].map(root));
-    println!("fixture tree: {counted} allocations in {ROUNDS} rounds");
-    assert_eq!(counted, 0, "on the fixture tree");
+    // On a board's tree, `statvfs` asks this machine; what it answers makes no difference here.
+    let tree = board::Tree::new("pi-3a-plus");
+    let counted = allocations(&tree.flags());
+    println!("board: {counted} allocations in {ROUNDS} rounds");
+    assert_eq!(counted, 0, "on the board");
 
     // This machine may have mounts that a helper process is asked about, which takes messages.
     let counted = allocations(&["--no-collector.disk".to_owned()]);

@@ -1,5 +1,6 @@
 //! The whole agent on a board whose files hold anything.
 
+use crate::board;
 use crate::page::check_metrics;
 use pi_monitor::agent::Agent;
 use pi_monitor::cli::Options;
@@ -11,7 +12,6 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// The files that an input may stand in for; its first byte says which.
@@ -47,9 +47,8 @@ thread_local! {
 impl Board {
     fn new() -> Self {
         let tree = Path::new("/dev/shm").join(format!("pi-monitor-fuzz-{}", std::process::id()));
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/pi-3a-plus");
-        let copied = Command::new("cp").arg("-a").arg(fixture).arg(&tree).status();
-        assert!(copied.is_ok_and(|status| status.success()), "no copy in {}", tree.display());
+        let unpacked = board::Board::read(&board::file("pi-3a-plus")).and_then(|board| board.unpack(&tree));
+        unpacked.unwrap_or_else(|error| panic!("{error}"));
         let root = |name: &str| format!("--path.{name}fs={}", tree.join(name).display());
         let options = Options::parse(["proc", "sys", "root"].map(root)).expect("flags");
         let machine = Machine {

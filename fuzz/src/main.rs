@@ -7,6 +7,9 @@
 #![no_main]
 
 mod agent;
+#[path = "../../tests/boards/board.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod board;
 mod page;
 mod routes;
 

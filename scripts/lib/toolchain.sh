@@ -72,6 +72,18 @@ version_at_least() {
     done
 }
 
+# unpack_boards DIR [BOARD...]: writes the files of these boards (default: all) to DIR/BOARD. After find_rust and need_cc.
+unpack_boards() {
+    local dir=$1 name file
+    shift
+    if [ $# = 0 ]; then for file in "$REPO"/tests/boards/*.board; do set -- "$@" "$(basename "$file" .board)"; done; fi
+    mkdir -p "$dir"
+    # rustc alone: it takes a second, and cargo would build what the agent depends on first.
+    "$RUSTC" --edition 2024 -o "$dir/.board" "$REPO/examples/board.rs" || return 1
+    for name in "$@"; do "$dir/.board" unpack "$REPO/tests/boards/$name.board" "$dir/$name" || return 1; done
+    rm "$dir/.board"
+}
+
 # ---------------------------------------------------------------------------
 # Packages of the distribution
 # ---------------------------------------------------------------------------

@@ -1,17 +1,14 @@
 //! One line when a collector's data goes bad, one when it is good again, and nothing in between.
 
 use crate::agent::{Agent, value};
-use std::path::PathBuf;
+use crate::board::Tree;
 use std::time::Duration;
 
 #[test]
 fn a_fault_is_logged_when_it_comes_changes_and_goes() {
-    let tree = std::env::temp_dir().join(format!("pi-monitor-logs-{}", std::process::id()));
-    let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pi-3a-plus/proc");
-    let _ = std::fs::remove_dir_all(&tree);
-    assert!(std::process::Command::new("cp").arg("-a").arg(&fixture).arg(&tree).status().unwrap().success());
-    let agent = Agent::start(&[&format!("--path.procfs={}", tree.display())]);
-    let file = tree.join("meminfo");
+    let tree = Tree::new("pi-3a-plus");
+    let agent = Agent::start(&[&tree.flags()[0]]);
+    let file = tree.path().join("proc/meminfo");
     let good = std::fs::read(&file).unwrap();
     let up = || {
         // Longer than requests share a collection.
@@ -34,5 +31,4 @@ fn a_fault_is_logged_when_it_comes_changes_and_goes() {
     std::fs::write(&file, good).unwrap();
     assert_eq!((up(), up()), (1.0, 1.0));
     assert_eq!(agent.log_lines(), ["info: collector memory: good again"]);
-    std::fs::remove_dir_all(tree).unwrap();
 }

@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 mod agent;
+#[path = "../boards/board.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod board;
 mod command_line;
 mod first_answer;
 mod http;

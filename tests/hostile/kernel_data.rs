@@ -1,6 +1,7 @@
 //! What the kernel may say, or not say at all: filesystems that hang, odd names, garbage, and rights or files that are missing.
 
 use crate::agent::{Agent, BINARY, value};
+use crate::board::Tree;
 use crate::fuse::Fuse;
 use crate::namespaces::{own_mounts, own_network, run};
 use crate::needs::{has_program, lint, needs};
@@ -272,13 +273,6 @@ fn decode(text: &str) -> Vec<u8> {
     out
 }
 
-/// A copy of a fixture board whose files can be changed.
-fn board(directory: &Directory) -> Vec<String> {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pi-3a-plus");
-    run(&format!("cp -a {}/. {}; chmod -R u+w {}", fixture.display(), directory.0.display(), directory.0.display()));
-    ["proc", "sys", "root"].iter().map(|name| format!("--path.{name}fs={}", directory.0.join(name).display())).collect()
-}
-
 fn numbers(seed: u64) -> impl FnMut() -> u64 {
     let mut state = seed;
     move || {
@@ -290,8 +284,8 @@ fn numbers(seed: u64) -> impl FnMut() -> u64 {
 /// Whatever bytes a name holds: the page parses, and the label decodes back to it.
 #[test]
 fn any_bytes_in_any_name() {
-    let directory = Directory::new("bytes");
-    let flags = board(&directory);
+    let tree = Tree::new("pi-3a-plus");
+    let flags = tree.flags();
     let agent = Agent::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     let mut random = numbers(1);
     let pieces: [&[u8]; 14] = [
@@ -321,7 +315,7 @@ fn any_bytes_in_any_name() {
             text.extend_from_slice(name);
             text.extend_from_slice(b": 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n");
         }
-        std::fs::write(directory.0.join("proc/net/dev"), text).unwrap();
+        std::fs::write(tree.path().join("proc/net/dev"), text).unwrap();
         std::thread::sleep(Duration::from_millis(110));
         if round % 8 == 0 {
             assert_pages_parse(&agent);
@@ -342,11 +336,11 @@ fn any_bytes_in_any_name() {
 
 #[test]
 fn one_name_for_two_things() {
-    let directory = Directory::new("twice");
-    let flags = board(&directory);
+    let tree = Tree::new("pi-3a-plus");
+    let flags = tree.flags();
     let agent = Agent::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     for file in ["proc/net/dev", "proc/diskstats", "proc/stat", "proc/vmstat", "proc/170/mountinfo"] {
-        let path = directory.0.join(file);
+        let path = tree.path().join(file);
         let text = std::fs::read(&path).unwrap();
         std::fs::write(&path, text.repeat(2)).unwrap();
     }
@@ -359,10 +353,10 @@ fn one_name_for_two_things() {
 
 #[test]
 fn garbage_in_every_file() {
-    let directory = Directory::new("garbage");
-    let flags = board(&directory);
+    let tree = Tree::new("pi-3a-plus");
+    let flags = tree.flags();
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
-    let list = Command::new("find").arg(&directory.0).args(["-type", "f", "-size", "-200k"]).output().unwrap();
+    let list = Command::new("find").arg(tree.path()).args(["-type", "f", "-size", "-200k"]).output().unwrap();
     let files: Vec<PathBuf> = String::from_utf8(list.stdout).unwrap().lines().map(PathBuf::from).collect();
     assert!(files.len() > 100);
     let good: Vec<_> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();

@@ -1,13 +1,13 @@
 //! What happens to a process that runs for years: nobody reads its log, signals come, time jumps.
 
 use crate::agent::{Agent, BINARY, request, value};
+use crate::board::Tree;
 use crate::namespaces::{own_mounts, own_network};
 use crate::needs::{has_program, needs};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -56,19 +56,16 @@ impl Drop for Quiet {
 }
 
 /// A board whose memory can be made good and bad, which gives log lines.
-struct Board(PathBuf);
+struct Board(Tree);
 
 impl Board {
-    fn new(name: &str) -> Self {
-        let tree = std::env::temp_dir().join(format!("pi-monitor-life-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&tree);
-        let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pi-3a-plus/proc");
-        assert!(Command::new("cp").arg("-a").arg(&fixture).arg(&tree).status().unwrap().success());
-        Board(tree)
+    fn new() -> Self {
+        Board(Tree::new("pi-3a-plus"))
     }
 
     fn flag(&self) -> String {
-        format!("--path.procfs={}", self.0.display())
+        let [proc, ..] = self.0.flags();
+        proc
     }
 
     /// Each scrape finds another fault than the one before. Returns how many there were.
@@ -76,8 +73,11 @@ impl Board {
         let begin = Instant::now();
         let mut count = 0;
         while begin.elapsed() < time {
-            std::fs::write(self.0.join("meminfo"), format!("MemTotal: {} lots {count}\n", "very ".repeat(count % 7)))
-                .unwrap();
+            std::fs::write(
+                self.0.path().join("proc/meminfo"),
+                format!("MemTotal: {} lots {count}\n", "very ".repeat(count % 7)),
+            )
+            .unwrap();
             let begin = Instant::now();
             assert_eq!(request(ADDRESS, "GET", "/metrics", &[]).status, 200);
             assert!(begin.elapsed() < Duration::from_secs(2), "a scrape waited for the log");
@@ -85,12 +85,6 @@ impl Board {
             count += 1;
         }
         count
-    }
-}
-
-impl Drop for Board {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -109,7 +103,7 @@ fn the_logs_disk_is_full() {
     if !own_network() {
         return;
     }
-    let board = Board::new("full");
+    let board = Board::new();
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut agent = Quiet::start(full.into(), &[&board.flag()]);
     board.change_for(Duration::from_millis(600));
@@ -121,7 +115,7 @@ fn nobody_is_at_the_logs_other_end() {
     if !own_network() {
         return;
     }
-    let board = Board::new("closed");
+    let board = Board::new();
     let (read, write) = pipe();
     drop(read);
     let mut agent = Quiet::start(write.into(), &[&board.flag()]);
@@ -134,7 +128,7 @@ fn nobody_reads_the_log() {
     if !own_network() {
         return;
     }
-    let board = Board::new("undrained");
+    let board = Board::new();
     for socket in [false, true] {
         let (_keep, write): (OwnedFd, OwnedFd) = if socket {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -163,7 +157,7 @@ fn the_log_is_not_flooded() {
     if !own_network() {
         return;
     }
-    let board = Board::new("flood");
+    let board = Board::new();
     let (mut read, write) = pipe();
     let begin = Instant::now();
     let mut agent = Quiet::start(write.into(), &[&board.flag()]);

@@ -11,6 +11,9 @@ mod access;
 #[path = "../e2e/agent.rs"]
 #[allow(dead_code, reason = "shared with tests/e2e")]
 mod agent;
+#[path = "../boards/board.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod board;
 mod client;
 mod confinement;
 mod fuse;

@@ -1,44 +1,25 @@
-//! The fixture boards as machines that an agent can run on.
+//! The boards of `tests/boards` as machines that an agent can run on.
 
 use pi_monitor::agent::Agent;
 use pi_monitor::cli::Options;
-use pi_monitor::format::Format;
+use pi_monitor::format::{Format, table};
 use pi_monitor::kernel::Machine;
 use pi_monitor::kernel::text::{uint, unescape_octal};
 use pi_monitor::sys::FsStat;
 use std::ffi::CStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-/// All fixture trees with a proc, sys and root of their own.
-pub fn all() -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(fixtures())
-        .unwrap()
-        .flatten()
-        .filter(|entry| entry.path().join("proc").is_dir())
-        .map(|entry| entry.file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    assert!(names.len() >= 5, "the fixture trees are missing: {names:?}");
-    names
-}
+#[path = "../boards/board.rs"]
+mod board;
+pub use board::{Board, Tree, all, file};
 
-pub fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
-}
-
-/// An agent on a board's tree.
-pub fn agent(board: &str, flags: &[&str]) -> Agent {
-    agent_in(&fixtures().join(board), flags)
-}
-
-/// An agent on any tree, with clocks that stand still and the tree's own file sizes. Call it within a runtime.
-pub fn agent_in(tree: &Path, flags: &[&str]) -> Agent {
-    let root = |name: &str| format!("--path.{name}fs={}", tree.join(name).display());
-    let roots = ["proc", "sys", "root"].map(root);
-    let words = roots.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
+/// An agent on a board's tree, with clocks that stand still and the tree's own file sizes. Call it within a runtime.
+pub fn agent(tree: &Tree, flags: &[&str]) -> Agent {
+    let words = tree.flags().into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
     let options = Options::parse(words).unwrap();
     let machine =
         Machine { statfs, since_boot: || Duration::from_secs(1000), unix_time: || Duration::from_secs(1_800_000_000) };
@@ -64,6 +45,36 @@ fn statfs(path: &CStr) -> io::Result<FsStat> {
         panic!("{}: {}", Path::new(tree).display(), line.escape_ascii());
     };
     Ok(FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free, no_writes: false })
+}
+
+/// What an agent on a board says.
+pub struct Output {
+    pub board: String,
+    pub metrics: String,
+    pub openmetrics: String,
+    pub json: String,
+    pub table: String,
+}
+
+/// The outputs of all boards, of one collection each. They are made once for all tests, since unpacking takes most of the time.
+pub fn outputs() -> &'static [Output] {
+    static OUTPUTS: OnceLock<Vec<Output>> = OnceLock::new();
+    OUTPUTS.get_or_init(|| all().into_iter().map(output).collect())
+}
+
+fn output(board: String) -> Output {
+    let tree = Tree::new(&board);
+    run(async {
+        let mut agent = agent(&tree, &[]);
+        let metrics = page(&mut agent, Format::Prometheus).await;
+        let openmetrics = page(&mut agent, Format::OpenMetrics).await;
+        let json = page(&mut agent, Format::Json).await;
+        let mut text = Vec::new();
+        table::write(agent.snapshot(Duration::ZERO).await, &mut text);
+        let build = format!("  {}  {}", pi_monitor::VERSION, std::env::consts::ARCH);
+        let table = String::from_utf8(text).unwrap().replace(&build, "  BUILD");
+        Output { board, metrics, openmetrics, json, table }
+    })
 }
 
 /// Runs a future to its end.

@@ -1,35 +1,12 @@
 //! Missing and garbled kernel files: one collector is down, everything else is intact, and it heals.
 
-use crate::boards;
+use crate::boards::{self, Tree};
 use pi_monitor::agent::Agent;
 use pi_monitor::format::Format;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// A copy of a board's tree that a test may break.
-struct Tree(PathBuf);
-
-impl Tree {
-    fn new(board: &str, test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("pi-monitor-{test}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        let status = std::process::Command::new("cp").arg("-a").arg(boards::fixtures().join(board)).arg(&path).status();
-        assert!(status.unwrap().success());
-        Tree(path)
-    }
-
-    fn write(&self, file: &str, text: impl AsRef<[u8]>) {
-        std::fs::write(self.0.join(file), text).unwrap();
-    }
-
-    fn read(&self, file: &str) -> String {
-        std::fs::read_to_string(self.0.join(file)).unwrap()
-    }
-}
-
-impl Drop for Tree {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn read(file: &Path) -> String {
+    std::fs::read_to_string(file).unwrap()
 }
 
 async fn metrics(agent: &mut Agent) -> String {
@@ -67,17 +44,17 @@ fn a_missing_or_garbled_file_costs_one_collector_and_heals() {
         ("proc/uptime", "system", "pi_uptime_seconds"),
         ("proc/sys/kernel/hostname", "board", "pi_uname_info"),
     ] {
-        let tree = Tree::new("pi-3a-plus", collector);
+        let tree = Tree::new("pi-3a-plus");
         boards::run(async {
-            let path = tree.0.join(file);
-            let mut agent = boards::agent_in(&tree.0, &[]);
+            let path = tree.path().join(file);
+            let mut agent = boards::agent(&tree, &[]);
             let good = metrics(&mut agent).await;
             assert_eq!(down(&good), [""; 0]);
 
             // The agent keeps files open, so a file of a test has to be emptied as well to be gone for it.
             let text = std::fs::read(&path).unwrap();
-            std::fs::rename(&path, tree.0.join("away")).unwrap();
-            let mut fresh = boards::agent_in(&tree.0, &[]);
+            std::fs::rename(&path, tree.path().join("away")).unwrap();
+            let mut fresh = boards::agent(&tree, &[]);
             let broken = metrics(&mut fresh).await;
             assert_eq!(down(&broken), [collector], "{file} is missing");
             // The families' own part may be gone with it; everything else is as it was.
@@ -85,7 +62,7 @@ fn a_missing_or_garbled_file_costs_one_collector_and_heals() {
                 others(text, prefix).into_iter().filter(|line| !line.starts_with("pi_collector")).collect()
             };
             assert_same(&rest(&broken), &rest(&good), &format!("{file} is missing"));
-            std::fs::rename(tree.0.join("away"), &path).unwrap();
+            std::fs::rename(tree.path().join("away"), &path).unwrap();
             let healed = metrics(&mut fresh).await;
             assert_same(&others(&healed, "-"), &others(&good, "-"), &format!("{file} is back"));
             assert_eq!(down(&healed), [""; 0]);
@@ -107,21 +84,22 @@ fn a_missing_or_garbled_file_costs_one_collector_and_heals() {
 
 #[test]
 fn nothing_is_told_without_proc_and_sys_but_the_agent_answers() {
-    let empty = std::env::temp_dir().join(format!("pi-monitor-empty-{}", std::process::id()));
+    let tree = Tree::new("vm");
     for name in ["proc", "sys", "root"] {
-        std::fs::create_dir_all(empty.join(name)).unwrap();
+        std::fs::remove_dir_all(tree.path().join(name)).unwrap();
+        std::fs::create_dir(tree.path().join(name)).unwrap();
     }
     boards::run(async {
-        let mut agent = boards::agent_in(&empty, &[]);
+        let mut agent = boards::agent(&tree, &[]);
         let text = metrics(&mut agent).await;
         assert!(down(&text).contains(&"cpu".to_owned()) && down(&text).contains(&"memory".to_owned()), "{text}");
         assert!(text.contains("pi_monitor_build_info"));
     });
-    std::fs::remove_dir_all(empty).unwrap();
 }
 
-fn second(file: &str) -> String {
-    std::fs::read_to_string(boards::fixtures().join("second/pi-3a-plus").join(file)).unwrap()
+/// A file as it reads 2 s later.
+fn later(tree: &Tree, file: &str) -> String {
+    read(&tree.path().join("later").join(file))
 }
 
 fn usage(text: &str, cpu: &str, mode: &str) -> Option<f64> {
@@ -131,26 +109,26 @@ fn usage(text: &str, cpu: &str, mode: &str) -> Option<f64> {
 
 #[test]
 fn cpu_percentages_are_those_since_boot_and_then_those_of_the_interval() {
-    let tree = Tree::new("pi-3a-plus", "cpu-interval");
+    let tree = Tree::new("pi-3a-plus");
     boards::run(async {
-        let first = tree.read("proc/stat");
+        let first = read(&tree.path().join("proc/stat"));
         let ticks = |text: &str| -> Vec<f64> {
             text.lines().next().unwrap().split_whitespace().skip(1).take(8).map(|word| word.parse().unwrap()).collect()
         };
-        let mut agent = boards::agent_in(&tree.0, &[]);
+        let mut agent = boards::agent(&tree, &[]);
         let text = metrics(&mut agent).await;
         let boot = ticks(&first);
         let expected = boot[0] / boot.iter().sum::<f64>() * 100.0;
         assert!((usage(&text, "total", "user").unwrap() - expected).abs() < 0.01);
 
-        tree.write("proc/stat", second("proc/stat"));
+        std::fs::write(tree.path().join("proc/stat"), later(&tree, "proc/stat")).unwrap();
         // Before the interval ends, the answer is still the last one's.
         let text = metrics(&mut agent).await;
         assert!((usage(&text, "total", "user").unwrap() - expected).abs() < 0.01);
         agent.tick();
         let text = metrics(&mut agent).await;
         let deltas: Vec<f64> =
-            ticks(&second("proc/stat")).iter().zip(&boot).map(|(now, before)| now - before).collect();
+            ticks(&later(&tree, "proc/stat")).iter().zip(&boot).map(|(now, before)| now - before).collect();
         for (mode, delta) in ["user", "nice", "system", "idle"].iter().zip(&deltas) {
             let expected = delta / deltas.iter().sum::<f64>() * 100.0;
             assert!((usage(&text, "total", mode).unwrap() - expected).abs() <= 0.01, "{mode}");
@@ -163,35 +141,35 @@ fn cpu_percentages_are_those_since_boot_and_then_those_of_the_interval() {
 
 #[test]
 fn an_unplugged_cpu_disappears_and_starts_anew() {
-    let tree = Tree::new("pi-3a-plus", "cpu-unplugged");
+    let tree = Tree::new("pi-3a-plus");
     boards::run(async {
-        let stat = tree.read("proc/stat");
+        let stat = read(&tree.path().join("proc/stat"));
         let without: String =
             stat.lines().filter(|line| !line.starts_with("cpu3 ")).map(|line| format!("{line}\n")).collect();
-        let mut agent = boards::agent_in(&tree.0, &[]);
+        let mut agent = boards::agent(&tree, &[]);
         let boot = usage(&metrics(&mut agent).await, "cpu3", "idle").unwrap();
-        tree.write("proc/stat", second("proc/stat"));
+        std::fs::write(tree.path().join("proc/stat"), later(&tree, "proc/stat")).unwrap();
         agent.tick();
         let interval = usage(&metrics(&mut agent).await, "cpu3", "idle").unwrap();
         assert_ne!(boot, interval);
 
-        tree.write("proc/stat", &without);
+        std::fs::write(tree.path().join("proc/stat"), &without).unwrap();
         let text = metrics(&mut agent).await;
         assert!(!text.contains("pi_cpu_usage_percent{cpu=\"cpu3\"") && usage(&text, "cpu2", "idle").is_some());
-        tree.write("proc/stat", &stat);
+        std::fs::write(tree.path().join("proc/stat"), &stat).unwrap();
         assert_eq!(usage(&metrics(&mut agent).await, "cpu3", "idle"), Some(boot));
     });
 }
 
 #[test]
 fn counters_that_run_backwards_give_zero() {
-    let tree = Tree::new("pi-3a-plus", "cpu-backwards");
+    let tree = Tree::new("pi-3a-plus");
     boards::run(async {
-        let first = tree.read("proc/stat");
-        tree.write("proc/stat", second("proc/stat"));
-        let mut agent = boards::agent_in(&tree.0, &[]);
+        let first = read(&tree.path().join("proc/stat"));
+        std::fs::write(tree.path().join("proc/stat"), later(&tree, "proc/stat")).unwrap();
+        let mut agent = boards::agent(&tree, &[]);
         let before = metrics(&mut agent).await;
-        tree.write("proc/stat", &first);
+        std::fs::write(tree.path().join("proc/stat"), &first).unwrap();
         agent.tick();
         let text = metrics(&mut agent).await;
         let samples = others(&text, "-");
@@ -210,9 +188,9 @@ fn counters_that_run_backwards_give_zero() {
         moved[3] += 50;
         let render =
             |words: &[u64]| format!("cpu {}\n", words.iter().map(u64::to_string).collect::<Vec<_>>().join(" "));
-        tree.write("proc/stat", render(&words));
-        let mut agent = boards::agent_in(&tree.0, &["--collector.disable-defaults", "--collector.cpu"]);
-        tree.write("proc/stat", render(&moved));
+        std::fs::write(tree.path().join("proc/stat"), render(&words)).unwrap();
+        let mut agent = boards::agent(&tree, &["--collector.disable-defaults", "--collector.cpu"]);
+        std::fs::write(tree.path().join("proc/stat"), render(&moved)).unwrap();
         agent.tick();
         let text = metrics(&mut agent).await;
         assert_eq!(usage(&text, "total", "user"), Some(0.0));
@@ -222,10 +200,10 @@ fn counters_that_run_backwards_give_zero() {
 
 #[test]
 fn hostile_names_survive() {
+    let tree = Tree::new("hostile");
     boards::run(async {
-        let mut agent = boards::agent("hostile", &[]);
+        let mut agent = boards::agent(&tree, &[]);
         let text = metrics(&mut agent).await;
-        assert!(Path::new(&boards::fixtures().join("hostile")).is_dir());
         let interfaces = text.lines().filter(|line| line.starts_with("pi_network_receive_bytes_total{")).count();
         assert!(interfaces >= 40, "{interfaces}");
         assert!(text.contains("<img src=x onerror=alert(1)>"), "names are data, not markup");

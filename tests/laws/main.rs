@@ -1,4 +1,4 @@
-//! Laws over the tables, golden outputs of the fixture boards, and generated documentation.
+//! Laws over the tables, golden outputs of the boards, and generated documentation.
 //!
 //! `BLESS=1 cargo test --test laws` writes goldens and documentation anew.
 
@@ -8,5 +8,6 @@ mod boards;
 mod documentation;
 mod faults;
 mod goldens;
+mod packing;
 mod rooms;
 mod table;

@@ -116,9 +116,8 @@ fn registrations_are_complete() {
 /// Samples of all boards, by family name.
 fn samples_of_all_boards() -> HashMap<String, usize> {
     let mut seen = HashMap::new();
-    for board in boards::all() {
-        let text = boards::run(async { boards::page(&mut boards::agent(&board, &[]), Format::Prometheus).await });
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
+    for boards::Output { metrics, .. } in boards::outputs() {
+        for line in metrics.lines().filter(|line| !line.starts_with('#')) {
             *seen.entry(line.split(['{', ' ']).next().unwrap().to_owned()).or_default() += 1;
         }
     }
@@ -129,14 +128,13 @@ fn samples_of_all_boards() -> HashMap<String, usize> {
 fn every_family_is_seen_on_some_board() {
     let seen = samples_of_all_boards();
     for (_, family) in families() {
-        assert!(seen.contains_key(family.name), "no fixture shows {}", family.name);
+        assert!(seen.contains_key(family.name), "no board shows {}", family.name);
     }
 }
 
 #[test]
 fn no_series_is_there_twice() {
-    for board in boards::all() {
-        let text = boards::run(async { boards::page(&mut boards::agent(&board, &[]), Format::Prometheus).await });
+    for boards::Output { board, metrics: text, .. } in boards::outputs() {
         let mut seen = HashSet::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let series = line.rsplit_once(' ').unwrap().0;
@@ -150,40 +148,31 @@ fn no_series_is_there_twice() {
 
 #[test]
 fn json_is_json_and_holds_the_same_numbers() {
-    for board in boards::all() {
-        boards::run(async {
-            let mut agent = boards::agent(&board, &[]);
-            let json = boards::page(&mut agent, Format::Json).await;
-            let value: serde_json::Value =
-                serde_json::from_str(&json).unwrap_or_else(|error| panic!("{board}: {error}"));
-            let text = boards::page(&mut agent, Format::Prometheus).await;
-            let sample = |name: &str| {
-                let line = text.lines().find(|line| line.starts_with(name) && line.as_bytes()[name.len()] == b' ');
-                line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            };
-            assert_eq!(value["memory"]["total_bytes"].as_f64(), sample("pi_memory_total_bytes"), "{board}");
-            assert_eq!(
-                value["system"]["load_average"]["5m"].as_f64(),
-                sample("pi_load_average{period=\"5m\"}"),
-                "{board}"
-            );
-            let cpus = value["cpu"]["cpus"].as_array().unwrap();
-            assert_eq!(cpus[0]["cpu"], "total");
-            let idle = sample("pi_cpu_usage_percent{cpu=\"total\",mode=\"idle\"}");
-            assert_eq!(cpus[0]["usage_percent"]["idle"].as_f64(), idle, "{board}");
-            for cpu in cpus {
-                let modes = cpu["usage_percent"].as_object().unwrap();
-                let sum: f64 = modes.values().map(|share| share.as_f64().unwrap()).sum();
-                assert!((sum - 100.0).abs() < 1e-9, "{board}: {cpu}");
-            }
-        });
+    for boards::Output { board, metrics: text, json, .. } in boards::outputs() {
+        let value: serde_json::Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{board}: {error}"));
+        let sample = |name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name) && line.as_bytes()[name.len()] == b' ');
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        };
+        assert_eq!(value["memory"]["total_bytes"].as_f64(), sample("pi_memory_total_bytes"), "{board}");
+        assert_eq!(value["system"]["load_average"]["5m"].as_f64(), sample("pi_load_average{period=\"5m\"}"), "{board}");
+        let cpus = value["cpu"]["cpus"].as_array().unwrap();
+        assert_eq!(cpus[0]["cpu"], "total");
+        let idle = sample("pi_cpu_usage_percent{cpu=\"total\",mode=\"idle\"}");
+        assert_eq!(cpus[0]["usage_percent"]["idle"].as_f64(), idle, "{board}");
+        for cpu in cpus {
+            let modes = cpu["usage_percent"].as_object().unwrap();
+            let sum: f64 = modes.values().map(|share| share.as_f64().unwrap()).sum();
+            assert!((sum - 100.0).abs() < 1e-9, "{board}: {cpu}");
+        }
     }
 }
 
 #[test]
 fn pages_are_shared_within_the_window_and_compressed_ones_are_the_same() {
     boards::run(async {
-        let mut agent = boards::agent("vm", &[]);
+        let tree = boards::Tree::new("vm");
+        let mut agent = boards::agent(&tree, &[]);
         let window = Duration::from_millis(100);
         let first = agent.page(Format::Prometheus, false, window).await;
         let second = agent.page(Format::Prometheus, false, window).await;

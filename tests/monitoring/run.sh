@@ -14,7 +14,7 @@
 # unpacked from Debian packages without installing them; the schema check needs
 # node and npm. What is missing is skipped and said.
 #
-# One agent tells of this machine, two of the boards in tests/fixtures. A Grafana
+# One agent monitors this machine, the others two of the boards in tests/boards. A Grafana
 # server is not part of this: Debian has none. How the dashboards look is not tested.
 #
 # Ends within four minutes. Everything listens on 127.0.0.1 on free ports.
@@ -137,12 +137,14 @@ for s in held:
 # --- everything starts first: scrapes take time ------------------------------
 
 BOARDS=(this-machine pi-zero-2 pi-5)
+find_rust
+unpack_boards "$TMP/boards" "${BOARDS[@]:1}" || die 1 "cannot unpack the boards"
 INSTANCES=()
 for i in "${!BOARDS[@]}"; do
     board=${BOARDS[i]} port=${PORTS[i]}
     ROOTS=()
     if [ "$board" != this-machine ]; then
-        ROOTS=("--path.procfs=tests/fixtures/$board/proc" "--path.sysfs=tests/fixtures/$board/sys" "--path.rootfs=tests/fixtures/$board/root")
+        ROOTS=("--path.procfs=$TMP/boards/$board/proc" "--path.sysfs=$TMP/boards/$board/sys" "--path.rootfs=$TMP/boards/$board/root")
     fi
     run "agent-$board" "$BINARY" "--web.listen-address=127.0.0.1:$port" ${ROOTS[@]+"${ROOTS[@]}"}
     INSTANCES+=("127.0.0.1:$port")
