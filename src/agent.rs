@@ -2,8 +2,9 @@
 
 use crate::cli::{self, Command, Options};
 use crate::collect::{self, Collect, Context, Registration, Setup, agent::COLLECTORS};
-use crate::format::{Format, Gzip, Renderer};
-use crate::history::{History, Request, Times};
+use crate::format::history::Times;
+use crate::format::{self, Format, Gzip, Renderer};
+use crate::history::{History, Request};
 use crate::kernel::{self, Machine, RemoteStat, read_once};
 use crate::model::{Moment, Snapshot, Value};
 use crate::processes::{Processes, Progress};
@@ -240,7 +241,7 @@ impl Agent {
         let id = (history.last_tick(), asked);
         history_page.get(id, gzip.then(|| compressor.level(Gzip::SMALL)), |out| {
             out.clear();
-            history.write(request, &times, out);
+            format::history::write(history, request, &times, out);
         })
     }
 

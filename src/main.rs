@@ -66,7 +66,7 @@ async fn print(options: &Options, mut agent: Agent) -> Result<(), String> {
     match options.print_format() {
         "prometheus" => format::render(Format::Prometheus, snapshot, &mut out),
         "json" => format::render(Format::Json, snapshot, &mut out),
-        _ => format::table::write(snapshot, &mut out),
+        _ => format::console::write(snapshot, &mut out),
     }
     write(&out)
 }

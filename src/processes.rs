@@ -8,7 +8,7 @@
 //! A process may vanish between any two reads, its name may hold any bytes, and `hidepid` may hide all but the agent's own:
 //! what cannot be read is left out.
 
-use crate::format::json::{Object, write_string};
+use crate::format::object::{Object, write_string};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Roots, read_into};
 use crate::model::push_label;

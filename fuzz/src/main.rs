@@ -86,7 +86,7 @@ fn names(data: &[u8]) {
     model::push_label(&mut text, data);
     assert_eq!(page::decode(&text), data);
     let mut json = Vec::new();
-    format::json::write_string(&text, &mut json);
+    format::object::write_string(&text, &mut json);
     assert_eq!(serde_json::from_slice::<String>(&json).expect("JSON"), text);
     // And compression gives back what it got.
     thread_local! {

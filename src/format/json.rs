@@ -1,5 +1,6 @@
 //! JSON: one key per collector, rows as objects, numbers in base units.
 
+use super::object::{List, Object, write_string};
 use crate::model::{Finding, Place, Report, Row, Section, Snapshot, Unit, Value};
 
 /// Appends the snapshot as one JSON object and a newline.
@@ -27,13 +28,10 @@ fn write_verdicts(report: &Report, out: &mut Vec<u8>) {
     if let Some(clear) = report.clear {
         Value::from(report.now.saturating_sub(clear)).write(object.key("clear_seconds"));
     }
-    let list = object.key("items");
-    let mut mark = b'[';
+    let mut list = List::open(object.key("items"));
     for finding in report.items() {
         let Finding { rule, since, title, detail, culprit } = finding;
-        list.push(mark);
-        mark = b',';
-        let mut item = Object::open(list);
+        let mut item = Object::open(list.item());
         let texts = [
             ("rule", rule.name),
             ("severity", rule.severity.name()),
@@ -48,10 +46,7 @@ fn write_verdicts(report: &Report, out: &mut Vec<u8>) {
         Value::from(since.map(|since| report.now.saturating_sub(since))).write(item.key("since_seconds"));
         item.close();
     }
-    if mark == b'[' {
-        list.push(b'[');
-    }
-    list.push(b']');
+    list.close();
     object.close();
 }
 
@@ -71,16 +66,13 @@ fn write_section(section: &Section, collector: &str, parent: &mut Object<'_>) {
         }
         Place::Elsewhere => {}
         Place::List(name) => {
-            let out = parent.key(name);
-            let mut mark = b'[';
+            let mut list = List::open(parent.key(name));
             for row in section.rows() {
-                out.push(mark);
-                mark = b',';
-                let mut object = Object::open(out);
+                let mut object = Object::open(list.item());
                 write_row(section, row, collector, &mut object);
                 object.close();
             }
-            out.push(b']');
+            list.close();
         }
     }
 }
@@ -109,60 +101,6 @@ fn write_row(section: &Section, row: Row<'_>, collector: &str, object: &mut Obje
             }
         }
     }
-}
-
-/// An object that is being written: puts the commas.
-#[derive(Debug)]
-pub struct Object<'a> {
-    out: &'a mut Vec<u8>,
-    mark: u8,
-}
-
-impl<'a> Object<'a> {
-    /// Begins an object at the end of `out`.
-    pub fn open(out: &'a mut Vec<u8>) -> Self {
-        Object { out, mark: b'{' }
-    }
-
-    /// Appends `"key":`; the value goes into what is returned.
-    pub fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        self.out.push(self.mark);
-        self.mark = b',';
-        write_string(key, self.out);
-        self.out.push(b':');
-        self.out
-    }
-
-    /// Ends the object.
-    pub fn close(self) {
-        if self.mark == b'{' {
-            self.out.push(b'{');
-        }
-        self.out.push(b'}');
-    }
-}
-
-/// Appends a JSON string (RFC 8259, section 7).
-pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let mut plain = text.as_bytes();
-    while let Some(at) = plain.iter().position(|byte| matches!(byte, b'\\' | b'"' | 0..=0x1f)) {
-        out.extend_from_slice(&plain[..at]);
-        match plain[at] {
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            byte @ (b'\\' | b'"') => out.extend_from_slice(&[b'\\', byte]),
-            byte => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"\\u00");
-                out.push(DIGITS[usize::from(byte >> 4)]);
-                out.push(DIGITS[usize::from(byte & 15)]);
-            }
-        }
-        plain = &plain[at + 1..];
-    }
-    out.extend_from_slice(plain);
-    out.push(b'"');
 }
 
 #[cfg(test)]

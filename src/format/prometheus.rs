@@ -4,9 +4,9 @@
 
 use crate::model::{Family, Kind, Section, Snapshot, Unit, Value};
 
-/// Two languages that differ in the heads of families and in the end.
+/// The two grammars, which differ in the heads of families and in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub enum Syntax {
     Text,
     OpenMetrics,
 }
@@ -17,7 +17,7 @@ pub enum Dialect {
 /// takes one copy and one number. It is made anew when another thing or another value is there.
 #[derive(Debug)]
 pub struct Writer {
-    dialect: Dialect,
+    syntax: Syntax,
     /// One for each section of the snapshot, in its order.
     frames: Vec<Frame>,
 }
@@ -35,14 +35,14 @@ struct Frame {
 }
 
 impl Writer {
-    /// For one language, and one snapshot.
-    pub const fn new(dialect: Dialect) -> Self {
-        Writer { dialect, frames: Vec::new() }
+    /// For one grammar, and one snapshot.
+    pub const fn new(syntax: Syntax) -> Self {
+        Writer { syntax, frames: Vec::new() }
     }
 
     /// Puts all samples, family by family, in the place of what `out` held.
     pub fn replace(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
-        let Writer { dialect, frames } = self;
+        let Writer { syntax, frames } = self;
         let sections =
             || snapshot.parts().iter().flat_map(|part| part.sections.iter().map(|section| (part.shown, section)));
         let mut room = 0;
@@ -51,7 +51,7 @@ impl Writer {
                 frames.push(Frame::default());
             }
             if shown {
-                room += frames[place].fit(section, *dialect);
+                room += frames[place].fit(section, *syntax);
             }
         }
         // Only what the last page did not reach is filled with zeros.
@@ -64,16 +64,16 @@ impl Writer {
         }
         let left = rest.len();
         out.truncate(out.len() - left);
-        if *dialect == Dialect::OpenMetrics {
+        if *syntax == Syntax::OpenMetrics {
             out.extend_from_slice(b"# EOF\n");
         }
     }
 }
 
 /// Appends all samples of one snapshot.
-pub fn write(snapshot: &Snapshot, dialect: Dialect, out: &mut Vec<u8>) {
+pub fn write(snapshot: &Snapshot, syntax: Syntax, out: &mut Vec<u8>) {
     let mut page = Vec::new();
-    Writer::new(dialect).replace(snapshot, &mut page);
+    Writer::new(syntax).replace(snapshot, &mut page);
     out.append(&mut page);
 }
 
@@ -86,9 +86,9 @@ fn copy<'a>(text: &[u8], out: &'a mut [u8]) -> &'a mut [u8] {
 
 impl Frame {
     /// Makes the text anew if it has to be. Returns how much room it may take with its values.
-    fn fit(&mut self, section: &Section, dialect: Dialect) -> usize {
+    fn fit(&mut self, section: &Section, syntax: Syntax) -> usize {
         if !self.fits(section) {
-            self.make(section, dialect);
+            self.make(section, syntax);
         }
         self.text.len() + self.samples.len() * Value::LONGEST
     }
@@ -114,7 +114,7 @@ impl Frame {
             && section.values().iter().zip(&self.present).all(|(value, present)| value.is_present() == *present)
     }
 
-    fn make(&mut self, section: &Section, dialect: Dialect) {
+    fn make(&mut self, section: &Section, syntax: Syntax) {
         let Frame { text, samples, present, made_for } = self;
         text.clear();
         samples.clear();
@@ -133,7 +133,7 @@ impl Frame {
                         text.push(b'\n');
                     }
                     if !head_written {
-                        write_head(family, dialect, text);
+                        write_head(family, syntax, text);
                         head_written = true;
                     }
                     text.extend_from_slice(family.name.as_bytes());
@@ -156,15 +156,15 @@ impl Frame {
     }
 }
 
-fn write_head(family: &Family, dialect: Dialect, out: &mut Vec<u8>) {
-    let (name, kind) = match (dialect, family.kind, family.unit) {
-        (Dialect::Text, kind, _) => (family.name, kind.name()),
+fn write_head(family: &Family, syntax: Syntax, out: &mut Vec<u8>) {
+    let (name, kind) = match (syntax, family.kind, family.unit) {
+        (Syntax::Text, kind, _) => (family.name, kind.name()),
         // OpenMetrics keeps what a sample's name ends in out of the family's name.
-        (Dialect::OpenMetrics, _, Unit::Info) => (family.name.strip_suffix("_info").unwrap_or(family.name), "info"),
-        (Dialect::OpenMetrics, Kind::Counter, _) => {
+        (Syntax::OpenMetrics, _, Unit::Info) => (family.name.strip_suffix("_info").unwrap_or(family.name), "info"),
+        (Syntax::OpenMetrics, Kind::Counter, _) => {
             (family.name.strip_suffix("_total").unwrap_or(family.name), "counter")
         }
-        (Dialect::OpenMetrics, Kind::Gauge, _) => (family.name, "gauge"),
+        (Syntax::OpenMetrics, Kind::Gauge, _) => (family.name, "gauge"),
     };
     let mut line = |keyword: &str, text: &str| {
         for part in ["# ", keyword, " ", name, " ", text, "\n"] {
@@ -173,7 +173,7 @@ fn write_head(family: &Family, dialect: Dialect, out: &mut Vec<u8>) {
     };
     line("HELP", family.help);
     line("TYPE", kind);
-    if dialect == Dialect::OpenMetrics && !matches!(family.unit, Unit::Count | Unit::Info) {
+    if syntax == Syntax::OpenMetrics && !matches!(family.unit, Unit::Count | Unit::Info) {
         line("UNIT", family.unit.suffix());
     }
 }
@@ -212,7 +212,7 @@ mod tests {
     static NOTHING: Table<0, 1> =
         Table::new(Place::Inline, &[], &[Family::gauge("pi_nothing", "Never there.", Unit::Count)]);
 
-    fn text(dialect: Dialect) -> String {
+    fn text(syntax: Syntax) -> String {
         let mut snapshot = Snapshot::new();
         snapshot.register("thing", &[THINGS.head(), NOTHING.head()]);
         snapshot.clear(Moment::default());
@@ -220,7 +220,7 @@ mod tests {
         snapshot.row(&THINGS, [b"\"\\\n\xff"], [Value::ABSENT, 3.into(), 4.into(), true.into()]);
         snapshot.row(&NOTHING, [], [Value::ABSENT]);
         let mut out = Vec::new();
-        write(&snapshot, dialect, &mut out);
+        write(&snapshot, syntax, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -239,14 +239,14 @@ pi_thing_bytes{name="\"\\\n\\xff"} 4
 pi_thing_info{name="x"} 1
 pi_thing_info{name="\"\\\n\\xff"} 1
 "#;
-        assert_eq!(text(Dialect::Text), expected);
+        assert_eq!(text(Syntax::Text), expected);
     }
 
     #[test]
     fn a_writer_writes_what_a_new_one_would() {
         let mut snapshot = Snapshot::new();
         snapshot.register("thing", &[THINGS.head(), NOTHING.head()]);
-        let (mut writer, mut again) = (Writer::new(Dialect::OpenMetrics), Vec::new());
+        let (mut writer, mut again) = (Writer::new(Syntax::OpenMetrics), Vec::new());
         let mut state = 1_u64;
         let mut random = |below: u64| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -264,14 +264,14 @@ pi_thing_info{name="\"\\\n\\xff"} 1
             }
             let mut anew = Vec::new();
             writer.replace(&snapshot, &mut again);
-            write(&snapshot, Dialect::OpenMetrics, &mut anew);
+            write(&snapshot, Syntax::OpenMetrics, &mut anew);
             assert_eq!(again, anew);
         }
     }
 
     #[test]
     fn openmetrics() {
-        let text = text(Dialect::OpenMetrics);
+        let text = text(Syntax::OpenMetrics);
         for line in [
             "# TYPE pi_thing_seconds counter",
             "# UNIT pi_thing_seconds seconds",

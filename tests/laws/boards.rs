@@ -2,7 +2,7 @@
 
 use pi_monitor::agent::Agent;
 use pi_monitor::cli::Options;
-use pi_monitor::format::{Format, table};
+use pi_monitor::format::{Format, console};
 use pi_monitor::kernel::Machine;
 use pi_monitor::kernel::text::{uint, unescape_octal};
 use pi_monitor::sys::FsStat;
@@ -70,7 +70,7 @@ fn output(board: String) -> Output {
         let openmetrics = page(&mut agent, Format::OpenMetrics).await;
         let json = page(&mut agent, Format::Json).await;
         let mut text = Vec::new();
-        table::write(agent.snapshot(Duration::ZERO).await, &mut text);
+        console::write(agent.snapshot(Duration::ZERO).await, &mut text);
         let build = format!("  {}  {}", pi_monitor::VERSION, std::env::consts::ARCH);
         let table = String::from_utf8(text).unwrap().replace(&build, "  BUILD");
         Output { board, metrics, openmetrics, json, table }

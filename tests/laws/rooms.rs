@@ -40,7 +40,6 @@ const ROOMS: &[(&str, &[&str])] = &[
 const NOT_YET_MOVED: &[(&str, &str)] = &[
     ("agent", "agent"),
     ("cli", "cli"),
-    ("history", "history"),
     ("main", "commands"),
     ("pattern", "cli"),
     ("processes", "collect"),
@@ -54,7 +53,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("cli.rs", "runtime"),
     ("cli.rs", "server"),
     ("collect/agent.rs", "judge"),
-    ("history.rs", "format"),
     ("processes.rs", "format"),
     ("server/routes.rs", "kernel"),
 ];

@@ -9,8 +9,15 @@
 //! therefore off by at most half a grain or 1/4096, whichever is more, and an extreme by 1/32 of its distance from the average
 //! and 1/2048 of the average more. No sample goes to disk and nothing is allocated after the start.
 
-use crate::format::json::{Object, write_string};
-use crate::model::{Chart, Column, Combine, Kind, Rates, Snapshot, Unit, Value, key};
+mod ring;
+mod series;
+
+pub use ring::Point;
+pub use series::{Grain, Series};
+
+use crate::model::{Column, Combine, Kind, Rates, Snapshot, Unit, key};
+use ring::{Open, Tier};
+use series::Feed;
 use std::time::Duration;
 
 /// Each ring's step and the time it reaches back, in seconds. Where the sample interval is longer than a step, or does not
@@ -24,37 +31,6 @@ const MOST_POINTS: u64 = 360;
 /// Fewer levels make the answer smaller; these still are finer than a chart's pixels.
 pub const RANGES: [(&str, u64, u64); 5] =
     [("2m", 120, 1000), ("10m", 600, 1000), ("1h", 3600, 100), ("24h", 24 * 3600, 100), ("7d", 7 * 24 * 3600, 100)];
-
-/// The smallest difference that a series of some unit keeps.
-#[derive(Clone, Copy, Debug)]
-struct Grain {
-    /// The unit's name in `/history`.
-    name: &'static str,
-    /// How many grains one unit holds.
-    per_unit: f64,
-    /// One grain, exactly.
-    value: Value,
-    /// Added to every value, in grains: for units whose values may be below zero.
-    offset: u64,
-}
-
-impl Grain {
-    const fn of(unit: Unit, rate: bool) -> Grain {
-        let (name, per_unit, value, offset) = match (unit, rate) {
-            (Unit::Percent, _) | (Unit::Seconds, true) => ("percent", 1e2, Value::decimal(1, 2), 0),
-            (Unit::Bytes, false) => ("bytes", 1.0, Value::decimal(1, 0), 0),
-            (Unit::Bytes, true) => ("bytes_per_second", 1.0, Value::decimal(1, 0), 0),
-            (Unit::Celsius, _) => ("celsius", 1e1, Value::decimal(1, 1), 1000),
-            (Unit::Hertz, _) => ("hertz", 1e-6, Value::decimal(1_000_000, 0), 0),
-            (Unit::Seconds, false) => ("seconds", 1e3, Value::decimal(1, 3), 0),
-            (Unit::Volts, _) => ("volts", 1e3, Value::decimal(1, 3), 0),
-            (Unit::Ratio, _) => ("ratio", 1e3, Value::decimal(1, 3), 0),
-            (Unit::Count | Unit::Info, false) => ("count", 1e2, Value::decimal(1, 2), 0),
-            (Unit::Count | Unit::Info, true) => ("count_per_second", 1e2, Value::decimal(1, 2), 0),
-        };
-        Grain { name, per_unit, value, offset }
-    }
-}
 
 /// What is kept: the rings, and how snapshots fill them.
 #[derive(Debug)]
@@ -71,118 +47,6 @@ pub struct History {
     tiers: [Tier; TIERS.len()],
     /// The points of one series while they are written.
     scratch: Vec<Option<Point>>,
-}
-
-#[derive(Debug)]
-struct Series {
-    name: &'static str,
-    unit: Unit,
-    grain: Grain,
-    peak: bool,
-    /// Whether there ever was a value: what the machine lacks is left out.
-    seen: bool,
-    /// The value of the present tick.
-    now: Option<f64>,
-}
-
-/// The way of a family's values into a series.
-#[derive(Debug)]
-struct Feed {
-    chart: &'static Chart,
-    series: usize,
-    /// Which part and section of the snapshot.
-    part: usize,
-    section: usize,
-    /// Which columns, as bits from `column` on.
-    column: usize,
-    wanted: u32,
-    kind: Kind,
-    unit: Unit,
-}
-
-/// One ring for all series.
-#[derive(Debug)]
-struct Tier {
-    /// How many ticks a slot holds.
-    every: u64,
-    /// How many slots a series has: those of its span, and the one that is being filled.
-    slots: usize,
-    /// The slots of the first series, then those of the second; 0 is a gap.
-    points: Vec<u32>,
-    /// What the slot that is being filled has seen, for each series.
-    open: Vec<Open>,
-    slot: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Open {
-    count: u32,
-    sum: f64,
-    lowest: f64,
-    highest: f64,
-}
-
-/// A point as it comes out of a ring, in grains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Point {
-    value: u64,
-    lowest: u64,
-    highest: u64,
-}
-
-/// A number with `bits + 1` significant bits. Numbers below `2 << bits` are kept exactly; the codes of larger numbers are
-/// larger.
-const fn pack(number: u64, bits: u32) -> u64 {
-    let exponent = (u64::BITS - number.leading_zeros()).saturating_sub(bits + 1);
-    let rounded = if exponent == 0 { number } else { (number >> (exponent - 1)).div_ceil(2) };
-    ((exponent as u64) << bits) + rounded
-}
-
-/// Takes back [`pack`].
-const fn unpack(code: u64, bits: u32) -> u64 {
-    let exponent = (code >> bits).saturating_sub(1);
-    (code - (exponent << bits)) << exponent
-}
-
-/// How finely the extremes' distance is counted, relative to the average.
-const BAND: f64 = 2048.0;
-
-impl Open {
-    fn add(&mut self, value: f64) {
-        if self.count == 0 || value < self.lowest {
-            self.lowest = value;
-        }
-        if self.count == 0 || value > self.highest {
-            self.highest = value;
-        }
-        self.count += 1;
-        self.sum += value;
-    }
-
-    /// The point as it is kept: the average's code and one in the upper half, the distances' codes in the lower.
-    fn pack(&self, peak: bool) -> u32 {
-        if self.count == 0 {
-            return 0;
-        }
-        let value = if peak { self.highest } else { self.sum / f64::from(self.count) };
-        // A float becomes the nearest integer of its type, so nothing here can overflow.
-        let code = pack(value.round() as u64, 11).min(65_534);
-        let kept = unpack(code, 11) as f64;
-        let band = |distance: f64| {
-            let relative = if kept > 0.0 { distance.max(0.0) * BAND / kept } else { 0.0 };
-            pack(relative.round() as u64, 4).min(255) as u32
-        };
-        (code as u32 + 1) << 16 | band(kept - self.lowest) << 8 | band(self.highest - kept)
-    }
-}
-
-impl Point {
-    fn unpack(packed: u32) -> Option<Point> {
-        let value = unpack(u64::from((packed >> 16).checked_sub(1)?), 11);
-        let band = |code: u32| unpack(u64::from(code & 255), 4).saturating_mul(value) / BAND as u64;
-        let (below, above) = (band(packed >> 8), band(packed));
-        Some(Point { value, lowest: value.saturating_sub(below), highest: value.saturating_add(above) })
-    }
 }
 
 impl History {
@@ -323,18 +187,17 @@ impl History {
         rates.end();
     }
 
-    /// Appends the points of a range as JSON: all, or those after `since` (milliseconds since boot).
-    pub fn write(&mut self, request: Request, times: &Times<'_>, out: &mut Vec<u8>) {
+    /// What a request asks for: which points, and how far they are apart.
+    pub fn span(&self, request: Request) -> Span {
         let (_, seconds, levels) = RANGES[request.range];
         let (first, last) = self.ticks.unwrap_or((0, 0));
         let reaches = |tier: &Tier| tier.every * self.interval * (tier.slots as u64 - 1) >= seconds * 1000;
-        let place = self.tiers.iter().position(reaches).unwrap_or(TIERS.len() - 1);
-        let is_coarse = place > 0;
-        let tier = &self.tiers[place];
-        let slot_time = tier.every * self.interval;
+        let tier = self.tiers.iter().position(reaches).unwrap_or(TIERS.len() - 1);
+        let Tier { every, .. } = self.tiers[tier];
+        let slot_time = every * self.interval;
         // As many slots become one point as it takes to have no more than MOST_POINTS.
         let merged = (seconds * 1000 / slot_time).div_ceil(MOST_POINTS).max(1);
-        let ticks = tier.every * merged;
+        let ticks = every * merged;
         let step = ticks * self.interval;
         // Points of which all ticks have been, by number since boot; the first of them may be incomplete.
         let beyond = if self.ticks.is_some() { (last + 1) / ticks } else { 0 };
@@ -344,128 +207,24 @@ impl History {
         if let Some(since) = request.since {
             count = count.min((end + step / 2).saturating_sub(since) / step);
         }
-        let mut object = Object::open(out);
-        Times::write(times.unix, object.key("now"));
-        Times::write(times.since_boot, object.key("boot"));
-        write_string(times.boot_id, object.key("boot_id"));
-        Value::decimal(step, 3).write(object.key("step"));
-        Value::decimal(end, 3).write(object.key("end"));
-        Value::from(count).write(object.key("count"));
-        let list = object.key("series");
-        let mut mark = b'[';
-        let scratch = &mut self.scratch;
-        for (place, series) in self.series.iter().enumerate().filter(|(_, series)| series.seen) {
+        Span { step, end, count, levels, tier, merged, beyond }
+    }
+
+    /// Hands each series that ever had a value, with its points of a span, to `each`.
+    pub fn points(&mut self, span: &Span, mut each: impl FnMut(&Series, &[Option<Point>])) {
+        let History { tiers, series, scratch, .. } = self;
+        let Span { tier, merged, beyond, count, .. } = *span;
+        let tier = &tiers[tier];
+        for (place, series) in series.iter().enumerate().filter(|(_, series)| series.seen) {
             scratch.clear();
             let points = &tier.points[place * tier.slots..(place + 1) * tier.slots];
             for number in beyond - count..beyond {
                 let slots = (number * merged..(number + 1) * merged).filter(|slot| tier.holds(*slot));
                 let kept = slots.filter_map(|slot| Point::unpack(points[(slot % tier.slots as u64) as usize]));
-                scratch.push(merge(kept, series.peak));
+                scratch.push(ring::merge(kept, series.peak));
             }
-            list.push(mark);
-            mark = b',';
-            series.write(scratch, levels, is_coarse, list);
+            each(series, scratch);
         }
-        if mark == b'[' {
-            list.push(b'[');
-        }
-        list.push(b']');
-        object.close();
-        out.push(b'\n');
-    }
-}
-
-/// Several slots as one point; `None` if all are gaps.
-fn merge(points: impl Iterator<Item = Point>, peak: bool) -> Option<Point> {
-    let mut count = 0;
-    let mut sum = 0;
-    let mut all: Option<Point> = None;
-    for point in points {
-        count += 1;
-        sum += point.value;
-        let Point { value: _, lowest, highest } = all.unwrap_or(point);
-        all = Some(Point { value: 0, lowest: lowest.min(point.lowest), highest: highest.max(point.highest) });
-    }
-    all.map(|all| Point { value: if peak { all.highest } else { sum / count }, ..all })
-}
-
-impl Series {
-    fn write(&self, points: &[Option<Point>], levels: u64, band: bool, out: &mut Vec<u8>) {
-        let Series { name, unit, grain, peak, seen: _, now: _ } = self;
-        // What is a share of the whole cannot be more than that, and need not look so because of rounding.
-        let most = if grain.name == "percent" { 10_000 } else { u64::MAX };
-        let highest = points.iter().flatten().map(|point| point.highest).max().unwrap_or(0).min(most);
-        // A temperature's zero is not where its chart begins, so its steps are not coarser for larger values.
-        let coarse = if *unit == Unit::Celsius { 1 } else { round_down(highest / levels) };
-        let mut object = Object::open(out);
-        write_string(name, object.key("name"));
-        write_string(grain.name, object.key("unit"));
-        write_string(if *peak { "max" } else { "avg" }, object.key("kind"));
-        grain.value.times(coarse).write(object.key("scale"));
-        let mut column = |key: &str, pick: fn(&Point) -> u64| {
-            let out = object.key(key);
-            let mut mark = b'[';
-            for point in points {
-                out.push(mark);
-                mark = b',';
-                match point {
-                    // Half a step is added before the division, so that it rounds to the nearest.
-                    Some(point) => {
-                        let number = pick(point).min(most) as i64 - grain.offset as i64;
-                        let coarse = coarse as i64;
-                        Value::signed((number + coarse / 2).div_euclid(coarse), 0).write(out);
-                    }
-                    None => out.extend_from_slice(b"null"),
-                }
-            }
-            if mark == b'[' {
-                out.push(b'[');
-            }
-            out.push(b']');
-        };
-        column("v", |point| point.value);
-        let flat = points.iter().flatten().all(|point| point.lowest == point.highest);
-        if band && !peak && !flat {
-            column("lo", |point| point.lowest);
-            column("hi", |point| point.highest);
-        }
-        object.close();
-    }
-}
-
-/// The largest of 1, 2, 5, 10, 20, 50 … that is not above `number`, but at least 1.
-fn round_down(number: u64) -> u64 {
-    let mut power = 1;
-    while number / 10 >= power {
-        power *= 10;
-    }
-    match number / power {
-        0 | 1 => power,
-        2..=4 => 2 * power,
-        _ => 5 * power,
-    }
-}
-
-impl Tier {
-    /// Whether `slot` has been and is not yet overwritten.
-    fn holds(&self, slot: u64) -> bool {
-        slot <= self.slot && slot + self.slots as u64 > self.slot
-    }
-
-    /// Opens `slot`; those that are skipped become gaps.
-    fn advance(&mut self, slot: u64) {
-        let slots = self.slots as u64;
-        if slot == self.slot {
-            return;
-        }
-        let skipped = slot.saturating_sub(self.slot).min(slots);
-        for empty in slot + 1 - skipped..=slot {
-            for series in self.points.chunks_exact_mut(self.slots) {
-                series[(empty % slots) as usize] = 0;
-            }
-        }
-        self.open.fill(Open::default());
-        self.slot = slot;
     }
 }
 
@@ -478,23 +237,35 @@ pub struct Request {
     pub since: Option<u64>,
 }
 
-/// The clocks at the moment of an answer, and which boot its times are counted from.
+/// Which points answer a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Times<'a> {
-    pub unix: Duration,
-    pub since_boot: Duration,
-    pub boot_id: &'a str,
+pub struct Span {
+    /// Milliseconds between two points.
+    pub step: u64,
+    /// When the last point ends, in milliseconds since boot.
+    pub end: u64,
+    pub count: u64,
+    /// Into how many levels a series' largest value is divided.
+    pub levels: u64,
+    tier: usize,
+    /// How many slots become one point.
+    merged: u64,
+    /// The number of the first point that is not complete.
+    beyond: u64,
 }
 
-impl Times<'_> {
-    fn write(time: Duration, out: &mut Vec<u8>) {
-        Value::decimal(u64::try_from(time.as_millis()).unwrap_or(0), 3).write(out);
+impl Span {
+    /// Whether each point stands for more than one reading, so that its extremes may differ from its average.
+    pub fn is_coarse(&self) -> bool {
+        self.tier > 0
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Family, Moment, Place, Table};
+    use crate::format::history::{Times, write};
+    use crate::model::{Chart, Family, Moment, Place, Table, Value};
 
     static THINGS: Table<1, 4> = Table::new(
         Place::List("things"),
@@ -522,58 +293,13 @@ mod tests {
     fn text(history: &mut History, range: usize, since: Option<u64>) -> String {
         let mut out = Vec::new();
         let times = Times { unix: Duration::from_secs(1_000), since_boot: Duration::from_secs(10), boot_id: "ab12" };
-        history.write(Request { range, since }, &times, &mut out);
+        write(history, Request { range, since }, &times, &mut out);
         String::from_utf8(out).unwrap()
     }
 
     fn random(state: &mut u64) -> u64 {
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         *state >> 33
-    }
-
-    #[test]
-    fn packed_numbers_keep_their_significant_bits_and_their_order() {
-        for bits in [4, 11] {
-            let exact = 2_u64 << bits;
-            assert!((0..exact).all(|number| unpack(pack(number, bits), bits) == number));
-            let mut state = 1;
-            let mut before = (0, 0);
-            for _ in 0..100_000 {
-                let number = (random(&mut state) << 31 | random(&mut state)) >> (random(&mut state) % 62);
-                let code = pack(number, bits);
-                assert!(unpack(code, bits).abs_diff(number) <= number >> (bits + 1), "{number} {bits}");
-                assert_eq!(pack(unpack(code, bits), bits), code);
-                assert!((number > before.0) <= (code >= before.1) && (number < before.0) <= (code <= before.1));
-                before = (number, code);
-            }
-        }
-        // The codes of what a Pi can have fit: 4 TB/s in 16 bits, and 240 times the average in 8.
-        assert!(pack(4_000_000_000_000, 11) <= 65_534 && pack(240 * 2048, 4) <= 255);
-    }
-
-    #[test]
-    fn a_point_is_as_exact_as_the_module_says() {
-        let mut state = 5;
-        for round in 0..20_000 {
-            let mut open = Open::default();
-            let limit = 1 << (random(&mut state) % 40 + 1);
-            let samples: Vec<u64> = (0..1 + round % 60).map(|_| (random(&mut state) << 20) % limit).collect();
-            samples.iter().for_each(|&sample| open.add(sample as f64));
-            let point = Point::unpack(open.pack(false)).unwrap();
-            let mean = samples.iter().sum::<u64>() as f64 / samples.len() as f64;
-            let (lowest, highest) = (*samples.iter().min().unwrap() as f64, *samples.iter().max().unwrap() as f64);
-            let value_error = (mean / 4096.0).max(0.5);
-            assert!((point.value as f64 - mean).abs() <= value_error, "{point:?} {mean}");
-            if point.value > 0 {
-                let bound = |distance: f64| distance / 32.0 + mean / 2048.0 + 2.0 * value_error + 1.0;
-                assert!((point.lowest as f64 - lowest).abs() <= bound(mean - lowest), "{point:?} {lowest} {mean}");
-                assert!((point.highest as f64 - highest).abs() <= bound(highest - mean), "{point:?} {highest} {mean}");
-            }
-        }
-        let mut state = Open::default();
-        (0..60).for_each(|tick| state.add(f64::from(u8::from(tick == 30)) * 100.0));
-        assert_eq!(Point::unpack(state.pack(true)).unwrap().value, 100, "a state that was on for one tick");
-        assert_eq!(Point::unpack(0), None);
     }
 
     #[test]
