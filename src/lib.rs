@@ -8,12 +8,12 @@
 pub mod agent;
 pub mod cli;
 pub mod collect;
+pub mod commands;
 pub mod dashboard;
 pub mod format;
 pub mod history;
 pub mod kernel;
 pub mod model;
-pub mod pattern;
 pub mod processes;
 pub mod runtime;
 pub mod server;

@@ -8,6 +8,8 @@
 //! A process may vanish between any two reads, its name may hold any bytes, and `hidepid` may hide all but the agent's own:
 //! what cannot be read is left out.
 
+use crate::cli::Switch;
+use crate::collect::GROUP;
 use crate::format::object::{Object, write_string};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Roots, read_into};
@@ -18,6 +20,19 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub static PROCESSES: Switch = Switch {
+    group: &GROUP,
+    name: "processes",
+    help: "/processes: what uses most CPU, memory and I/O; read only when a client asks",
+    on: true,
+};
+pub static COMMAND_LINES: Switch = Switch {
+    group: &GROUP,
+    name: "processes.command-lines",
+    help: "command lines in /processes, which may hold secrets (default: off)",
+    on: false,
+};
 
 /// How many processes are told by each of CPU, memory and I/O.
 const MOST: usize = 10;

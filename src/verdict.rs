@@ -547,7 +547,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::agent::Agent;
-    use crate::cli::Options;
+    use crate::commands;
     use crate::kernel::Machine;
     use crate::sys::FsStat;
     use std::cell::Cell;
@@ -612,7 +612,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let agent = {
                 let _entered = runtime.enter();
-                Agent::new(&Options::parse(flags).unwrap(), machine)
+                Agent::new(&commands::parse(flags).unwrap(), machine)
             };
             let mut bench = Bench { directory, agent, runtime };
             // The agent's own start is news for a while.
@@ -873,7 +873,7 @@ mod tests {
     fn starts_are_news_for_ten_minutes() {
         let mut bench = Bench::new("starts");
         let _entered = bench.runtime.enter();
-        let options = Options::parse([format!("--path.procfs={}", bench.directory.join("proc").display())]).unwrap();
+        let options = commands::parse([format!("--path.procfs={}", bench.directory.join("proc").display())]).unwrap();
         let machine = Machine {
             statfs: |_| Ok(DISK.get()),
             since_boot: || Duration::from_secs(CLOCK.get()),

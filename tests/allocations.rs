@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "counts what the allocator is asked for")]
 
 use pi_monitor::agent::Agent;
-use pi_monitor::cli::Options;
+use pi_monitor::commands;
 use pi_monitor::format::Format;
 use pi_monitor::history::{RANGES, Request};
 use pi_monitor::kernel::Machine;
@@ -50,7 +50,7 @@ const ROUNDS: usize = if cfg!(debug_assertions) { 200 } else { 1000 };
 fn allocations(flags: &[String]) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let options = Options::parse(flags.iter().cloned()).unwrap();
+        let options = commands::parse(flags.iter().cloned()).unwrap();
         let mut agent = Agent::new(&options, Machine::default());
         let mut before = 0;
         for round in 0..WARM_UP + ROUNDS {

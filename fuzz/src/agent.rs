@@ -3,7 +3,7 @@
 use crate::board;
 use crate::page::check_metrics;
 use pi_monitor::agent::Agent;
-use pi_monitor::cli::Options;
+use pi_monitor::commands;
 use pi_monitor::format::Format;
 use pi_monitor::history::Request;
 use pi_monitor::kernel::Machine;
@@ -50,7 +50,7 @@ impl Board {
         let unpacked = board::Board::read(&board::file("pi-3a-plus")).and_then(|board| board.unpack(&tree));
         unpacked.unwrap_or_else(|error| panic!("{error}"));
         let root = |name: &str| format!("--path.{name}fs={}", tree.join(name).display());
-        let options = Options::parse(["proc", "sys", "root"].map(root)).expect("flags");
+        let options = commands::parse(["proc", "sys", "root"].map(root)).expect("flags");
         let machine = Machine {
             // What may hang would be asked by a helper process; there is none of it in the corpus, and inputs make few.
             statfs: |_| {

@@ -19,7 +19,7 @@ use pi_monitor::collect::{
 };
 use pi_monitor::kernel::{mailbox, mounts, text};
 use pi_monitor::server::config;
-use pi_monitor::{cli, format, model, pattern, processes};
+use pi_monitor::{cli, commands, format, model, processes};
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
@@ -102,7 +102,7 @@ fn names(data: &[u8]) {
 fn patterns(data: &[u8]) {
     let mut lines = data.split(|&byte| byte == b'\n');
     let Some(Ok(expression)) = lines.next().map(str::from_utf8) else { return };
-    if let Ok(pattern) = pattern::Pattern::new(expression) {
+    if let Ok(pattern) = cli::pattern::Pattern::new(expression) {
         for line in lines.take(4) {
             let _ = pattern.matches(line);
         }
@@ -112,7 +112,7 @@ fn patterns(data: &[u8]) {
 /// Command lines, one word a line.
 fn flags(data: &[u8]) {
     let words = data.split(|&byte| byte == b'\n').map(|word| String::from_utf8_lossy(word).into_owned());
-    if let Err(wrong) = cli::Options::parse(words) {
+    if let Err(wrong) = commands::parse(words) {
         assert!(!wrong.is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! The real server in a thread of this process, and each input as what a client sends.
 
 use pi_monitor::agent::Agent;
-use pi_monitor::cli::Options;
+use pi_monitor::commands;
 use pi_monitor::kernel::Machine;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ fn serve() -> SocketAddr {
         let listen = format!("--web.listen-address={address}");
         let flags =
             [&listen, "--collector.disable-defaults", "--collector.cpu", "--collector.agent", "--log.level=error"];
-        let options = Options::parse(flags.map(str::to_owned)).expect("flags");
+        let options = commands::parse(flags.map(str::to_owned)).expect("flags");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let agent = {
             let _entered = runtime.enter();

@@ -9,12 +9,12 @@
 //! filesystem turns read-only after an error, or in another mount namespace. `statvfs()` tells in most cases; at the latest
 //! the table is read again after half a minute.
 
-use super::{Collect, Context, Registration, Setup, check_pattern};
+use super::{Collect, Context, Registration, Setup};
 use crate::cli::Flag;
+use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::mounts::Mounts;
 use crate::kernel::{Fault, Source};
 use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
-use crate::pattern::Pattern;
 use crate::sys::FsStat;
 use std::ffi::CStr;
 use std::io;

@@ -1,12 +1,12 @@
 //! `/proc/diskstats`: what went to and from each disk, and how long that took.
 //! <https://docs.kernel.org/admin-guide/iostats.html>
 
-use super::{Collect, Context, Registration, check_pattern};
+use super::{Collect, Context, Registration};
 use crate::cli::Flag;
+use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
-use crate::pattern::Pattern;
 
 /// Whatever a disk's real sectors are, the kernel counts in these.
 const SECTOR: u64 = 512;

@@ -3,10 +3,10 @@
 //! A collector file reads top to bottom: the kernel file and its documentation, its tables, its state, `collect`, the
 //! parser, tests with real kernel text. `CONTRIBUTING.md` walks through writing one.
 
-use crate::cli::Flag;
+use crate::cli::pattern::Pattern;
+use crate::cli::{Bare, Flag, Group, Options, Switch};
 use crate::kernel::{Fault, Machine, RemoteStat, Roots, Shared, Source};
 use crate::model::{Head, Moment, Snapshot};
-use crate::pattern::Pattern;
 use std::path::PathBuf;
 
 /// Declares the collectors' modules and lists their registrations.
@@ -53,6 +53,24 @@ pub struct Registration {
     pub new: fn(&mut Setup) -> Box<dyn Collect>,
 }
 
+impl Registration {
+    /// What switches it on and off.
+    pub fn switch(&self) -> Switch {
+        Switch { group: &GROUP, name: self.name, help: self.summary, on: true }
+    }
+}
+
+/// The switches of collectors, and of what is just as optional.
+pub static GROUP: Group = Group { name: "collector", title: "Collectors" };
+
+pub static DISABLE_DEFAULTS: Bare =
+    Bare { name: "collector.disable-defaults", help: "Run only the collectors that are switched on by name." };
+
+/// Whether what a switch stands for runs: the last one counts, and without one the default.
+pub fn is_enabled(options: &Options, switch: &Switch) -> bool {
+    options.switched(switch).unwrap_or(switch.on && !options.has(&DISABLE_DEFAULTS))
+}
+
 /// Reads one part of the kernel's knowledge.
 pub trait Collect {
     /// Reads the kernel and pushes what it found.
@@ -87,20 +105,14 @@ pub struct Context<'a> {
 pub struct Setup<'a> {
     pub roots: &'a Roots,
     pub machine: Machine,
-    values: &'a dyn Settings,
+    options: &'a Options,
     shared: Vec<Shared>,
 }
 
-/// Where the values of collectors' flags come from.
-pub trait Settings: std::fmt::Debug {
-    /// The value given for `flag`, or its default.
-    fn value(&self, flag: &'static Flag) -> &str;
-}
-
 impl<'a> Setup<'a> {
-    /// For collectors that read below `roots` and obey `values`.
-    pub fn new(roots: &'a Roots, machine: Machine, values: &'a dyn Settings) -> Self {
-        Setup { roots, machine, values, shared: Vec::new() }
+    /// For collectors that read below `roots` and obey `options`.
+    pub fn new(roots: &'a Roots, machine: Machine, options: &'a Options) -> Self {
+        Setup { roots, machine, options, shared: Vec::new() }
     }
 
     /// A file below `/proc`.
@@ -119,16 +131,8 @@ impl<'a> Setup<'a> {
         shared
     }
 
-    /// The expression given for `flag`, which the command line has checked with [`check_pattern`].
+    /// The expression given for `flag`, which the command line has checked with [`crate::cli::pattern::check_pattern`].
     pub fn pattern(&self, flag: &'static Flag) -> Pattern {
-        Pattern::new(self.values.value(flag)).unwrap_or_default()
+        Pattern::new(self.options.value(flag)).unwrap_or_default()
     }
-}
-
-/// Checks the value of a flag that takes a regular expression.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_pattern(value: &str) -> Result<(), String> {
-    Pattern::new(value).map(drop).map_err(|error| error.to_string())
 }

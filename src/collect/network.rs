@@ -1,12 +1,12 @@
 //! `/proc/net/dev`: what went through each network interface.
 //! <https://docs.kernel.org/filesystems/proc.html#networking-info-in-proc-net>
 
-use super::{Collect, Context, Registration, check_pattern};
+use super::{Collect, Context, Registration};
 use crate::cli::Flag;
+use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::text::{find, lines, take_uint, trim};
 use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
-use crate::pattern::Pattern;
 
 static INTERFACES: Table<1, 8> = Table::new(
     Place::List("interfaces"),

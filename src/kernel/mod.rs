@@ -8,7 +8,7 @@ mod machine;
 pub mod mailbox;
 pub mod mounts;
 mod remote;
-mod roots;
+pub mod roots;
 mod source;
 pub mod text;
 

@@ -1,6 +1,27 @@
 //! Where the machine's file trees are.
 
-use std::path::PathBuf;
+use crate::cli::{Flag, Options};
+use std::path::{Path, PathBuf};
+
+static PROCFS: Flag = Flag {
+    name: "path.procfs",
+    value: "DIR",
+    default: "/proc",
+    help: "Where procfs is mounted.",
+    check: check_directory,
+};
+static SYSFS: Flag =
+    Flag { name: "path.sysfs", value: "DIR", default: "/sys", help: "Where sysfs is mounted.", check: check_directory };
+static ROOTFS: Flag = Flag {
+    name: "path.rootfs",
+    value: "DIR",
+    default: "/",
+    help: "Where the root filesystem is mounted, for an agent in a container.",
+    check: check_directory,
+};
+
+/// The flags of this file, in the order of `--help`.
+pub static FLAGS: &[&Flag] = &[&PROCFS, &SYSFS, &ROOTFS];
 
 /// Where the three file trees are that collectors read; other places than the usual ones for tests and containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,8 +31,27 @@ pub struct Roots {
     pub root: PathBuf,
 }
 
+impl Roots {
+    /// The places that the command line names.
+    pub fn new(options: &Options) -> Self {
+        Roots {
+            proc: options.value(&PROCFS).into(),
+            sys: options.value(&SYSFS).into(),
+            root: options.value(&ROOTFS).into(),
+        }
+    }
+}
+
 impl Default for Roots {
     fn default() -> Self {
-        Roots { proc: "/proc".into(), sys: "/sys".into(), root: "/".into() }
+        Roots { proc: PROCFS.default.into(), sys: SYSFS.default.into(), root: ROOTFS.default.into() }
+    }
+}
+
+fn check_directory(value: &str) -> Result<(), String> {
+    match std::fs::metadata(Path::new(value)) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err("not a directory".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }

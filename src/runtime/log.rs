@@ -4,6 +4,7 @@
 //! disk is full, is left out: nothing waits, nothing panics. And at most 5 lines are written in 10 s; how many were left out
 //! is said with the next one.
 
+use crate::cli::{Flag, Options};
 use crate::sys;
 use std::fmt::{self, Write as _};
 use std::sync::Mutex;
@@ -23,6 +24,26 @@ impl Level {
     /// All levels with the names that `--log.level` takes.
     pub const ALL: [(&'static str, Level); 4] =
         [("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info), ("debug", Level::Debug)];
+}
+
+pub static LOG_LEVEL: Flag = Flag {
+    name: "log.level",
+    value: "LEVEL",
+    default: "info",
+    help: "How much to log to standard error: error, warn, info or debug.",
+    check: |value| match named(value) {
+        Some(_) => Ok(()),
+        None => Err("not one of error, warn, info, debug".to_owned()),
+    },
+};
+
+fn named(name: &str) -> Option<Level> {
+    Level::ALL.iter().find(|(known, _)| *known == name).map(|(_, level)| *level)
+}
+
+/// How much the command line asks for.
+pub fn level(options: &Options) -> Level {
+    named(options.value(&LOG_LEVEL)).unwrap_or(Level::Info)
 }
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);

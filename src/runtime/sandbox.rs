@@ -12,7 +12,7 @@
 //! Rights are given up before there is a second thread, since the kernel keeps most of them for each thread.
 //! <https://docs.kernel.org/userspace-api/seccomp_filter.html>, <https://docs.kernel.org/userspace-api/landlock.html>
 
-use crate::cli::{self, Options};
+use crate::cli::Bare;
 use crate::sys;
 use libc::sock_filter;
 use std::path::PathBuf;
@@ -37,14 +37,29 @@ const CAP_NET_BIND_SERVICE: u64 = 1 << 10;
 /// What other users' processes read and write; and all processes, where `/proc` is mounted with `hidepid`.
 const CAP_SYS_PTRACE: u64 = 1 << 19;
 
+pub static REQUIRE_SANDBOX: Bare = Bare {
+    name: "require-sandbox",
+    help: "Do not run without self-confinement: end if a layer of it fails (Landlock only where the kernel has it).",
+};
+
+/// What has to work after the agent has confined itself.
+#[derive(Debug)]
+pub struct Needs {
+    /// Whether other users' processes are looked into.
+    pub looks_into_processes: bool,
+    /// The directories and files that are read, with all that is below them.
+    pub readable: Vec<PathBuf>,
+    /// Whether to end rather than run without a layer.
+    pub required: bool,
+}
+
 /// Gives up what is not needed from here on. Call it while there is one thread.
 ///
 /// # Errors
 /// With `--require-sandbox`, which layer is missing. Landlock is not asked for where the kernel has none.
-pub fn enter(options: &Options) -> Result<(), String> {
-    let processes = options.is_enabled(cli::PROCESSES);
+pub fn enter(needs: &Needs) -> Result<(), String> {
     let mut keep = CAP_DAC_READ_SEARCH | CAP_NET_BIND_SERVICE;
-    if processes {
+    if needs.looks_into_processes {
         keep |= CAP_SYS_PTRACE;
     }
     let capabilities = sys::keep_capabilities(keep);
@@ -54,7 +69,7 @@ pub fn enter(options: &Options) -> Result<(), String> {
     let results = [
         sys::no_new_privs(),
         capabilities.map(drop),
-        if looks { Ok(()) } else { sys::read_only_below(&readable(options)) },
+        if looks { Ok(()) } else { sys::read_only_below(&needs.readable) },
         sys::filter_system_calls(&filter()),
     ];
     let mut entered = 0;
@@ -74,27 +89,13 @@ pub fn enter(options: &Options) -> Result<(), String> {
             crate::debug!("not confined by landlock, which this kernel does not offer");
             continue;
         }
-        if options.require_sandbox {
+        if needs.required {
             return Err(format!("--require-sandbox: {name}: {wrong}"));
         }
         crate::info!("not confined by {name}: {wrong}");
     }
     ENTERED.store(entered, Ordering::Relaxed);
     Ok(())
-}
-
-/// What the agent reads: all that collectors open is below one of these. Names of hosts and users are in `etc`.
-fn readable(options: &Options) -> Vec<PathBuf> {
-    let roots = &options.roots;
-    let root = |path: &str| roots.root.join(path);
-    vec![
-        roots.proc.clone(),
-        roots.sys.clone(),
-        root("etc"),
-        root("usr/lib/os-release"),
-        "/etc".into(),
-        "/dev/vcio".into(),
-    ]
 }
 
 // What the processor's system call numbers are numbers of.

@@ -6,6 +6,7 @@
 //! the agent from its work nor others from being let in. A password that was right is remembered, and costs nothing again.
 
 use super::config;
+use super::flags::AUTH_FILE;
 use super::link::Peer;
 use crate::cli::Options;
 use crate::sys;
@@ -83,7 +84,7 @@ impl Access {
     /// The file and line that is wrong, and what was wanted there.
     pub fn read(options: &Options, users: Vec<(String, String)>) -> Result<Option<Self>, String> {
         let mut access = Access::default();
-        let file = options.auth_file();
+        let file = options.value(&AUTH_FILE);
         if !file.is_empty() {
             access.take_credentials(file, &config::read_secret(Path::new(file))?)?;
             if access.tokens.is_empty() && access.passwords.is_empty() {

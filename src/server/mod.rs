@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod config;
+pub mod flags;
 pub mod gate;
 pub mod host;
 pub mod link;
@@ -12,6 +13,7 @@ pub mod routes;
 pub mod tls;
 
 use crate::agent::Agent;
+use crate::agent::flags::interval;
 use crate::cli::Options;
 use crate::sys;
 use access::Access;
@@ -71,7 +73,7 @@ impl Protection {
     /// # Errors
     /// The file, the line if there is one, and what is wrong.
     pub fn read(options: &Options) -> Result<Self, String> {
-        let file = options.config_file();
+        let file = options.value(&flags::CONFIG_FILE);
         let config = if file.is_empty() { Config::default() } else { Config::read(file)? };
         Ok(Protection { tls: Tls::read(config.tls.as_ref())?, access: Access::read(options, config.users)? })
     }
@@ -103,14 +105,14 @@ pub async fn run(options: &Options, agent: Agent, protection: Protection) -> Res
         sys::ignore_signal(signal);
     }
     let mut listeners = Vec::new();
-    for address in options.listen() {
+    for address in options.values(&flags::LISTEN) {
         listeners.push(listen(address).map_err(|error| format!("cannot listen on {address}: {error}"))?);
     }
     let shared = Rc::new(Shared {
         agent: Mutex::new(agent),
         access: protection.access.map(Rc::new),
         tls: protection.tls,
-        hosts: options.allowed_hosts().to_owned(),
+        hosts: options.value(&flags::ALLOWED_HOSTS).to_owned(),
         gate: Gate::default(),
         ending: Cell::new(false),
         end: Notify::new(),
@@ -123,7 +125,7 @@ pub async fn run(options: &Options, agent: Agent, protection: Protection) -> Res
         crate::info!("listening on {scheme}://{address}/");
         tasks.spawn_local(accept(listener, shared.clone()));
     }
-    let timer = sys::timer(options.sample_interval).and_then(sys::watch).map_err(|error| format!("timer: {error}"))?;
+    let timer = sys::timer(interval(options)).and_then(sys::watch).map_err(|error| format!("timer: {error}"))?;
     tasks.spawn_local(sample(timer, shared.clone()));
     tasks.run_until(wait_for_signal(signals)).await.map_err(|error| format!("signals: {error}"))?;
     shared.ending.set(true);

@@ -3,6 +3,7 @@
 use crate::agent::{Agent, BINARY, value};
 use crate::namespaces::own_network;
 use crate::needs::needs;
+use pi_monitor::commands;
 use std::ffi::CString;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -52,8 +53,8 @@ fn has_landlock() -> bool {
 #[test]
 fn deed() {
     let Ok(deed) = std::env::var(DEED) else { return };
-    let options = pi_monitor::cli::Options::parse(["--no-collector.processes".to_owned()]).unwrap();
-    pi_monitor::runtime::sandbox::enter(&options).unwrap();
+    let options = commands::parse(["--no-collector.processes".to_owned()]).unwrap();
+    pi_monitor::runtime::sandbox::enter(&commands::needs(&options)).unwrap();
     let text = |text: &str| CString::new(text).unwrap();
     let (shell, file, null) = (text("/bin/sh"), text("/tmp/pi-monitor-hostile-deed"), std::ptr::null::<u8>());
     // SAFETY: each call gets C strings, zeros or null where it takes pointers; what is allowed of it harms nobody.

@@ -280,7 +280,7 @@ fn the_clock_is_set() {
     use std::sync::atomic::{AtomicU64, Ordering};
     static CLOCK: AtomicU64 = AtomicU64::new(0);
     static BOOT: AtomicU64 = AtomicU64::new(1000);
-    let options = pi_monitor::cli::Options::parse(std::iter::empty()).unwrap();
+    let options = pi_monitor::commands::parse(std::iter::empty()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let machine = Machine {

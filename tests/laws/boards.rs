@@ -1,7 +1,7 @@
 //! The boards of `tests/boards` as machines that an agent can run on.
 
 use pi_monitor::agent::Agent;
-use pi_monitor::cli::Options;
+use pi_monitor::commands;
 use pi_monitor::format::{Format, console};
 use pi_monitor::kernel::Machine;
 use pi_monitor::kernel::text::{uint, unescape_octal};
@@ -20,7 +20,7 @@ pub use board::{Board, Tree, all, file};
 /// An agent on a board's tree, with clocks that stand still and the tree's own file sizes. Call it within a runtime.
 pub fn agent(tree: &Tree, flags: &[&str]) -> Agent {
     let words = tree.flags().into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
-    let options = Options::parse(words).unwrap();
+    let options = commands::parse(words).unwrap();
     let machine =
         Machine { statfs, since_boot: || Duration::from_secs(1000), unix_time: || Duration::from_secs(1_800_000_000) };
     Agent::new(&options, machine)

@@ -1,8 +1,9 @@
 //! `docs/metrics.md` and `docs/flags.md` are generated from the tables, and current.
 
 use crate::boards;
-use pi_monitor::cli;
+use pi_monitor::cli::Entry;
 use pi_monitor::collect;
+use pi_monitor::commands;
 use pi_monitor::model::{Place, Unit};
 use std::fmt::Write;
 use std::path::Path;
@@ -60,13 +61,18 @@ fn flags() {
     let mut text = format!(
         "{GENERATED}# Flags\n\n`--flag=value` and `--flag value` mean the same. The last value counts, except where a flag may be given more than once.\n\n| flag | default | meaning |\n|---|---|---|\n"
     );
-    for flag in cli::flags() {
-        let default =
-            if flag.default.is_empty() { String::new() } else { format!("`{}`", flag.default.replace('|', "\\|")) };
-        let _ = writeln!(text, "| `--{}={}` | {default} | {} |", flag.name, flag.value, flag.help);
-    }
-    for (flag, help) in cli::BARE {
-        let _ = writeln!(text, "| `{flag}` | | {help} |");
+    for entry in commands::entries() {
+        match entry {
+            Entry::Value(flag) => {
+                let default = flag.default.replace('|', "\\|");
+                let default = if default.is_empty() { default } else { format!("`{default}`") };
+                let _ = writeln!(text, "| `--{}={}` | {default} | {} |", flag.name, flag.value, flag.help);
+            }
+            Entry::Bare(bare) => {
+                let _ = writeln!(text, "| `--{}` | | {} |", bare.name, bare.help);
+            }
+            Entry::Switch(_) => {}
+        }
     }
     text.push_str(
         "| `--help`, `-h` | | This table, as text. |\n| `--version` | | The version and what it was built for. |\n",
@@ -75,8 +81,8 @@ fn flags() {
     for registration in collect::ALL {
         let _ = writeln!(text, "| `{}` | {} | {} |", registration.name, registration.summary, registration.source);
     }
-    for (name, meaning, _) in cli::SWITCHES {
-        let _ = writeln!(text, "| `{name}` | {meaning} | /proc/PID |");
+    for switch in [pi_monitor::processes::PROCESSES, pi_monitor::processes::COMMAND_LINES] {
+        let _ = writeln!(text, "| `{}` | {} | /proc/PID |", switch.name, switch.help);
     }
     compare("flags.md", &text);
 }

@@ -1,13 +1,15 @@
 //! Owns the collectors: a snapshot no older than asked for, its rendered forms, and the tick.
 
-use crate::cli::{self, Command, Options};
+pub mod flags;
+
+use crate::cli::Options;
 use crate::collect::{self, Collect, Context, Registration, Setup, agent::COLLECTORS};
 use crate::format::history::Times;
 use crate::format::{self, Format, Gzip, Renderer};
 use crate::history::{History, Request};
-use crate::kernel::{self, Machine, RemoteStat, read_once};
+use crate::kernel::{self, Machine, RemoteStat, Roots, read_once};
 use crate::model::{Moment, Snapshot, Value};
-use crate::processes::{Processes, Progress};
+use crate::processes::{COMMAND_LINES, PROCESSES, Processes, Progress};
 use crate::verdict::{VERDICTS, Verdicts};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -113,10 +115,22 @@ impl Rendered {
 impl Agent {
     /// Makes the collectors that `options` ask for and takes the first reading of those that need two.
     pub fn new(options: &Options, machine: Machine) -> Self {
-        let mut setup = Setup::new(&options.roots, machine, options);
+        Agent::build(options, machine, true)
+    }
+
+    /// The same without verdicts, for a single collection, which has nothing to compare with.
+    pub fn once(options: &Options, machine: Machine) -> Self {
+        Agent::build(options, machine, false)
+    }
+
+    fn build(options: &Options, machine: Machine, judges: bool) -> Self {
+        let roots = Roots::new(options);
+        let mut setup = Setup::new(&roots, machine, options);
         let (mut snapshot, mut sampled) = (Snapshot::new(), Snapshot::new());
         let mut slots = Vec::new();
-        for registration in collect::ALL.iter().filter(|registration| options.is_enabled(registration.name)) {
+        for registration in
+            collect::ALL.iter().filter(|registration| collect::is_enabled(options, &registration.switch()))
+        {
             snapshot.register(registration.name, registration.tables);
             sampled.register(registration.name, registration.tables);
             let collector = (registration.new)(&mut setup);
@@ -125,13 +139,12 @@ impl Agent {
             slots.push(Slot { registration, collector, charted, fault: String::new(), duration: Duration::ZERO });
         }
         assert!(slots.len() <= 64, "a set of collectors is kept as bits");
-        let history = History::new(&sampled, options.sample_interval);
-        let verdicts = (options.command != Command::Print).then(|| Verdicts::new(&sampled));
-        let boot_id = read_once(&options.roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
+        let history = History::new(&sampled, flags::interval(options));
+        let verdicts = judges.then(|| Verdicts::new(&sampled));
+        let boot_id = read_once(&roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
         let boot_id = boot_id.iter().copied().take_while(u8::is_ascii_hexdigit).take(8).map(char::from).collect();
-        let processes = options
-            .is_enabled(cli::PROCESSES)
-            .then(|| Processes::new(&options.roots, options.is_enabled(cli::COMMAND_LINES)));
+        let processes = collect::is_enabled(options, &PROCESSES)
+            .then(|| Processes::new(&roots, collect::is_enabled(options, &COMMAND_LINES)));
         let mut agent = Agent {
             machine,
             slots,

@@ -25,6 +25,14 @@ impl Pattern {
     }
 }
 
+/// Checks the value of a flag that takes a regular expression.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_pattern(value: &str) -> Result<(), String> {
+    Pattern::new(value).map(drop).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,95 @@
+//! What a command line is made of: flags with a value, switches, bare flags and commands.
+//!
+//! Each is declared in the room that reads it. `commands` lists them all.
+
+use super::Options;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// A flag that takes a value: `--NAME=VALUE`.
+#[derive(Debug)]
+pub struct Flag {
+    /// Without the two dashes.
+    pub name: &'static str,
+    /// What stands for the value in help.
+    pub value: &'static str,
+    pub default: &'static str,
+    pub help: &'static str,
+    /// Says what is wrong with a given value. The default is not checked.
+    pub check: fn(&str) -> Result<(), String>,
+}
+
+/// A flag that takes no value: `--NAME`.
+#[derive(Debug)]
+pub struct Bare {
+    /// Without the two dashes.
+    pub name: &'static str,
+    pub help: &'static str,
+}
+
+/// Something that is switched on by `--GROUP.NAME` and off by `--no-GROUP.NAME`.
+#[derive(Clone, Copy, Debug)]
+pub struct Switch {
+    pub group: &'static Group,
+    pub name: &'static str,
+    pub help: &'static str,
+    /// Whether it is on by default.
+    pub on: bool,
+}
+
+/// Switches of one kind.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The first part of each flag's name.
+    pub name: &'static str,
+    /// What they are, as a heading.
+    pub title: &'static str,
+}
+
+/// One line of the table of flags.
+#[derive(Clone, Copy, Debug)]
+pub enum Entry {
+    Value(&'static Flag),
+    Bare(&'static Bare),
+    Switch(Switch),
+}
+
+/// What the program does: the first word of a command line.
+#[derive(Debug)]
+pub struct Command {
+    pub name: &'static str,
+    /// What stands for its argument in help; empty if it takes none.
+    pub argument: &'static str,
+    pub help: &'static str,
+    /// The flags that have a meaning for this command only.
+    pub flags: &'static [Entry],
+    pub run: fn(&Options) -> Result<ExitCode, String>,
+}
+
+impl Entry {
+    /// The ways to write it.
+    pub fn spellings(&self) -> impl Iterator<Item = String> + use<> {
+        let (first, second) = match self {
+            Entry::Value(flag) => (format!("--{}", flag.name), None),
+            Entry::Bare(bare) => (format!("--{}", bare.name), None),
+            Entry::Switch(Switch { group, name, .. }) => {
+                (format!("--{}.{name}", group.name), Some(format!("--no-{}.{name}", group.name)))
+            }
+        };
+        std::iter::once(first).chain(second)
+    }
+}
+
+/// A duration as Prometheus writes it, with one unit: `500ms`, `2s`, `1m`, `1h`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number = text[..digits].parse::<u32>().ok()?;
+    let milliseconds = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(u64::from(number) * milliseconds))
+}

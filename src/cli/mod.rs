@@ -1,0 +1,171 @@
+//! The command line: flags as data. The parser, `--help` and `docs/flags.md` all read the same table.
+//!
+//! Spelling and meaning are those of Prometheus exporters, so that habits carry over. This room knows what a flag is, and
+//! no flag by name; those live with what they are for, and `commands` lists them.
+
+pub mod flag;
+pub mod help;
+pub mod pattern;
+
+pub use flag::{Bare, Command, Entry, Flag, Group, Switch};
+use help::unknown;
+
+/// What a command line asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked {
+    Run(&'static Command),
+    Help,
+    Version,
+}
+
+/// A checked command line.
+#[derive(Debug)]
+pub struct Options {
+    pub asked: Asked,
+    /// The argument of the command.
+    pub argument: Option<String>,
+    /// Names of flags and what was given, in order; the last one counts where one is wanted.
+    given: Vec<(&'static str, String)>,
+    /// The bare flags that were given.
+    bare: Vec<&'static str>,
+    /// Switches that were given, in order, and whether on.
+    switched: Vec<(Switch, bool)>,
+}
+
+impl Options {
+    /// Reads the words behind the program's name. The first command is the one that is run without being named.
+    ///
+    /// # Errors
+    /// One line that names the word that is wrong, and the nearest right one if it looks like a slip.
+    pub fn parse(
+        words: impl IntoIterator<Item = String>,
+        commands: &[&'static Command],
+        entries: &[Entry],
+    ) -> Result<Self, String> {
+        let mut options = Options {
+            asked: Asked::Run(commands[0]),
+            argument: None,
+            given: Vec::new(),
+            bare: Vec::new(),
+            switched: Vec::new(),
+        };
+        let mut command: Option<&'static Command> = None;
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            if word == "-h" || word == "--help" {
+                options.asked = Asked::Help;
+            } else if word == "--version" {
+                if !matches!(options.asked, Asked::Help) {
+                    options.asked = Asked::Version;
+                }
+            } else if let Some(flag) = word.strip_prefix("--") {
+                let (name, value) = match flag.split_once('=') {
+                    Some((name, value)) => (name, Some(value.to_owned())),
+                    None => (flag, None),
+                };
+                if !options.take(name, value, &mut words, entries)? {
+                    return Err(unknown(&format!("--{name}"), commands, entries));
+                }
+            } else if let Some(command) = command.filter(|_| !word.starts_with('-')) {
+                if command.argument.is_empty() || options.argument.is_some() {
+                    return Err(format!("unexpected argument {word}; see --help"));
+                }
+                options.argument = Some(word);
+            } else {
+                command = commands.iter().find(|command| command.name == word).copied();
+                if command.is_none() {
+                    return Err(unknown(&word, commands, entries));
+                }
+            }
+        }
+        if let Asked::Run(default) = options.asked {
+            let command = command.unwrap_or(default);
+            options.asked = Asked::Run(command);
+            options.check_owners(command, commands)?;
+        }
+        Ok(options)
+    }
+
+    /// Takes a flag, and the next word if that is its value; false if there is no such flag.
+    fn take(
+        &mut self,
+        name: &str,
+        value: Option<String>,
+        rest: &mut impl Iterator<Item = String>,
+        entries: &[Entry],
+    ) -> Result<bool, String> {
+        let parts = |group: &Group| {
+            let (on, name) = name.strip_prefix("no-").map_or((true, name), |name| (false, name));
+            Some((on, name.strip_prefix(group.name)?.strip_prefix('.')?))
+        };
+        for entry in entries {
+            match *entry {
+                Entry::Value(flag) if flag.name == name => {
+                    let value = value
+                        .or_else(|| rest.next())
+                        .ok_or_else(|| format!("--{name} needs a value: {}", flag.value))?;
+                    (flag.check)(&value).map_err(|wrong| format!("--{name}={value}: {wrong}"))?;
+                    self.given.push((flag.name, value));
+                    return Ok(true);
+                }
+                Entry::Bare(bare) if bare.name == name => self.bare.push(bare.name),
+                Entry::Switch(switch) => match parts(switch.group) {
+                    Some((on, name)) if name == switch.name => self.switched.push((switch, on)),
+                    _ => continue,
+                },
+                _ => continue,
+            }
+            return match value {
+                Some(value) => Err(format!("--{name}={value}: takes no value")),
+                None => Ok(true),
+            };
+        }
+        Ok(false)
+    }
+
+    /// That no flag was given that has a meaning for another command only.
+    fn check_owners(&self, command: &Command, commands: &[&Command]) -> Result<(), String> {
+        for other in commands.iter().filter(|other| other.name != command.name) {
+            for entry in other.flags {
+                let (name, value) = match entry {
+                    Entry::Value(flag) => {
+                        let Some((name, value)) = self.given.iter().find(|(name, _)| *name == flag.name) else {
+                            continue;
+                        };
+                        (*name, format!("={value}"))
+                    }
+                    Entry::Bare(bare) if self.has(bare) => (bare.name, String::new()),
+                    _ => continue,
+                };
+                let owner = other.name;
+                return Err(format!("--{name} goes with {owner}: pi-monitor {owner} --{name}{value}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The value given for `flag`, or its default.
+    pub fn value(&self, flag: &Flag) -> &str {
+        let given = self.given.iter().rev().find(|(name, _)| *name == flag.name);
+        given.map_or(flag.default, |(_, value)| value)
+    }
+
+    /// All values given for a flag that may be given more than once, or its default.
+    pub fn values(&self, flag: &Flag) -> impl Iterator<Item = &str> {
+        let (name, default) = (flag.name, flag.default);
+        let given = move || self.given.iter().filter(move |(given, _)| *given == name).map(|(_, value)| value.as_str());
+        let default = given().next().is_none().then_some(default);
+        given().chain(default)
+    }
+
+    /// Whether a bare flag was given.
+    pub fn has(&self, bare: &Bare) -> bool {
+        self.bare.contains(&bare.name)
+    }
+
+    /// What a switch was last set to; `None` if it was not given.
+    pub fn switched(&self, switch: &Switch) -> Option<bool> {
+        let is = |given: &Switch| given.name == switch.name && given.group == switch.group;
+        self.switched.iter().rev().find(|(given, _)| is(given)).map(|(_, on)| *on)
+    }
+}

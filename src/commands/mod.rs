@@ -1,0 +1,240 @@
+//! What the program can do, one file for each command, and the lists of all commands and all flags.
+
+pub mod print;
+pub mod serve;
+
+use crate::agent::flags::INTERVAL;
+use crate::cli::{Command, Entry, Options, help};
+use crate::kernel::roots::{self, Roots};
+use crate::processes::{COMMAND_LINES, PROCESSES};
+use crate::runtime::log;
+use crate::runtime::sandbox::{Needs, REQUIRE_SANDBOX};
+use crate::{collect, server};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Every command. The first one is what the program does unless it is asked for another.
+pub static ALL: &[&Command] = &[&serve::COMMAND, &print::COMMAND];
+
+/// Every flag, in the order of `--help`.
+pub fn entries() -> Vec<Entry> {
+    let mut all = Vec::new();
+    for flags in [server::flags::FLAGS, roots::FLAGS, &[&INTERVAL, &log::LOG_LEVEL]] {
+        all.extend(flags.iter().copied().map(Entry::Value));
+    }
+    all.extend(ALL.iter().flat_map(|command| command.flags));
+    all.extend(collect::ALL.iter().flat_map(|it| it.flags).copied().map(Entry::Value));
+    all.extend([&collect::DISABLE_DEFAULTS, &REQUIRE_SANDBOX].map(Entry::Bare));
+    all.extend(collect::ALL.iter().map(|it| it.switch()).chain([PROCESSES, COMMAND_LINES]).map(Entry::Switch));
+    all
+}
+
+/// Reads the words behind the program's name.
+///
+/// # Errors
+/// As [`Options::parse`].
+pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Options, String> {
+    Options::parse(words, ALL, &entries())
+}
+
+/// What `--help` prints.
+pub fn help() -> String {
+    help::help(ALL, &entries())
+}
+
+/// What a command that collects needs after it has confined itself: all that collectors open is below one of these places.
+/// Names of hosts and users are in `etc`.
+pub fn needs(options: &Options) -> Needs {
+    let Roots { proc, sys, root } = Roots::new(options);
+    let readable = ["etc", "usr/lib/os-release"].map(|path| root.join(path)).into_iter();
+    Needs {
+        looks_into_processes: collect::is_enabled(options, &PROCESSES),
+        readable: readable.chain([proc, sys, "/etc".into(), "/dev/vcio".into()]).collect(),
+        required: options.has(&REQUIRE_SANDBOX),
+    }
+}
+
+/// A runtime of one thread.
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| format!("cannot start: {error}"))
+}
+
+/// Writes to standard output; a reader that has seen enough is no failure.
+///
+/// # Errors
+/// Why it cannot be written.
+pub fn write(text: &[u8]) -> Result<ExitCode, String> {
+    match std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("standard output: {error}")),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Asked;
+    use crate::server::flags::LISTEN;
+    use std::collections::HashSet;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        super::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    fn is_enabled(line: &str, name: &str) -> bool {
+        let mut switches = entries().into_iter().filter_map(|entry| match entry {
+            Entry::Switch(switch) if switch.name == name => Some(switch),
+            _ => None,
+        });
+        collect::is_enabled(&parse(line).unwrap(), &switches.next().unwrap())
+    }
+
+    #[test]
+    fn laws_over_the_table() {
+        let mut names = HashSet::new();
+        let text = help();
+        for entry in entries() {
+            let spelled: Vec<String> = entry.spellings().collect();
+            for spelling in &spelled {
+                assert!(names.insert(spelling.clone()), "duplicate {spelling}");
+                let good = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'-');
+                assert!(spelling.bytes().all(good), "{spelling}");
+                // A slip is named, with the right word.
+                let slip = format!("{spelling}x=1");
+                let expected = format!("did you mean {spelling}?");
+                assert!(parse(&slip).unwrap_err().contains(&expected), "{slip}: {:?}", parse(&slip));
+            }
+            match entry {
+                Entry::Value(flag) => {
+                    assert!(flag.help.ends_with('.') && !flag.value.is_empty(), "{}", flag.name);
+                    assert!(text.contains(&format!("--{}={}", flag.name, flag.value)));
+                    if flag.default.is_empty() {
+                        continue;
+                    }
+                    assert_eq!((flag.check)(flag.default), Ok(()), "{}", flag.name);
+                    // Both spellings give the same, with the command that the flag goes with.
+                    let owns = |command: &&&Command| {
+                        command.flags.iter().any(|own| own.spellings().next().as_ref() == spelled.first())
+                    };
+                    let command = ALL.iter().find(owns).map_or("serve", |command| command.name);
+                    for gap in ["=", " "] {
+                        let line = format!("{command} --{}{gap}{}", flag.name, flag.default);
+                        assert_eq!(parse(&line).unwrap().value(flag), flag.default, "{line}");
+                    }
+                }
+                Entry::Bare(bare) => {
+                    assert!(
+                        bare.help.ends_with('.') && text.contains(&format!("  --{}\n", bare.name)),
+                        "{}",
+                        bare.name
+                    );
+                    assert!(parse(&format!("--{}", bare.name)).unwrap().has(bare), "{}", bare.name);
+                    let value = format!("--{}=1", bare.name);
+                    assert_eq!(parse(&value).unwrap_err(), format!("{value}: takes no value"));
+                }
+                Entry::Switch(switch) => {
+                    assert!(text.contains(&format!("\n  {} ", switch.name)), "{}", switch.name);
+                    for (spelling, on) in spelled.iter().zip([true, false]) {
+                        assert_eq!(parse(spelling).unwrap().switched(&switch), Some(on), "{spelling}");
+                    }
+                }
+            }
+        }
+        for command in ALL {
+            assert!(names.insert(command.name.to_owned()) && text.contains(command.name), "{}", command.name);
+        }
+        for registration in collect::ALL {
+            for flag in registration.flags {
+                assert!(flag.name.starts_with(&format!("collector.{}.", registration.name)), "{}", flag.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_switched_by_name() {
+        let processes = |line: &str| (is_enabled(line, "processes"), is_enabled(line, "processes.command-lines"));
+        assert_eq!(processes(""), (true, false));
+        assert_eq!(processes("--collector.processes.command-lines"), (true, true));
+        assert_eq!(processes("--collector.processes.command-lines --no-collector.processes"), (false, true));
+        assert_eq!(processes("--collector.disable-defaults"), (false, false));
+        assert!(parse("--collector.processes=x").is_err() && parse("--collector.processes.command-line").is_err());
+        assert!(is_enabled("", "cpu"));
+        assert!(!is_enabled("--no-collector.cpu", "cpu"));
+        assert!(is_enabled("--no-collector.cpu --collector.cpu", "cpu"));
+        let only = |name| is_enabled("--collector.disable-defaults --collector.disk", name);
+        assert!(only("disk") && !only("cpu"));
+        assert_eq!(parse("--collector.cpu=yes").unwrap_err(), "--collector.cpu=yes: takes no value");
+    }
+
+    #[test]
+    fn bad_words_are_named() {
+        for (line, expected) in [
+            ("--collector.cpuu", "unknown flag --collector.cpuu; did you mean --collector.cpu?"),
+            ("status", "unknown command status; see --help"),
+            ("serv", "unknown command serv; did you mean serve?"),
+            ("print more", "unexpected argument more; see --help"),
+            ("print print", "unexpected argument print; see --help"),
+            ("print -x", "unknown flag -x; see --help"),
+            ("--web.auth-file=", "--web.auth-file=: wanted a file's name"),
+            ("--web.config.file= --help", "--web.config.file=: wanted a file's name"),
+            ("prnt", "unknown command prnt; did you mean print?"),
+            ("-x", "unknown flag -x; see --help"),
+            ("--no-such-thing-at-all-anywhere", "unknown flag --no-such-thing-at-all-anywhere; see --help"),
+            ("--web.listen-address", "--web.listen-address needs a value: ADDRESS"),
+            (
+                "--web.listen-address=9100",
+                "--web.listen-address=9100: not ADDRESS:PORT, such as :9100 or 127.0.0.1:9100",
+            ),
+            ("--web.listen-address=:99999", "--web.listen-address=:99999: \"99999\" is not a port from 0 to 65535"),
+            (
+                "--web.listen-address=::1:9100",
+                "--web.listen-address=::1:9100: an IPv6 address needs brackets: [::1]:9100",
+            ),
+            ("--sample.interval=2", "--sample.interval=2: not a duration such as 500ms, 2s or 1m"),
+            ("--sample.interval=1ms", "--sample.interval=1ms: not between 100ms and 1h"),
+            (
+                "--sample.interval=99999999999s",
+                "--sample.interval=99999999999s: not a duration such as 500ms, 2s or 1m",
+            ),
+            ("--log.level=loud", "--log.level=loud: not one of error, warn, info, debug"),
+            ("--path.procfs=/nowhere", "--path.procfs=/nowhere: No such file or directory (os error 2)"),
+            ("print --format=xml", "--format=xml: not one of prometheus, json, table"),
+            ("--format=json", "--format goes with print: pi-monitor print --format=json"),
+        ] {
+            assert_eq!(parse(line).unwrap_err(), expected, "{line}");
+        }
+        let wrong = parse("--collector.network.device-exclude=(").unwrap_err();
+        assert!(wrong.starts_with("--collector.network.device-exclude=(: "), "{wrong}");
+    }
+
+    #[test]
+    fn the_last_value_counts_but_addresses_add_up() {
+        let options =
+            parse("--log.level=debug --log.level error --web.listen-address=:1 --web.listen-address=[::1]:2").unwrap();
+        assert_eq!(log::level(&options), log::Level::Error);
+        assert_eq!(options.values(&LISTEN).collect::<Vec<_>>(), [":1", "[::1]:2"]);
+        assert_eq!(parse("").unwrap().values(&LISTEN).collect::<Vec<_>>(), [":9100"]);
+    }
+
+    #[test]
+    fn commands() {
+        let asked = |line| match parse(line).unwrap().asked {
+            Asked::Run(command) => command.name,
+            Asked::Help => "--help",
+            Asked::Version => "--version",
+        };
+        for (line, expected) in [
+            ("", "serve"),
+            ("serve", "serve"),
+            ("print --format json", "print"),
+            ("--format=json print", "print"),
+            ("--help --version", "--help"),
+            ("--version --help", "--help"),
+            ("--format=json --help", "--help"),
+            ("print --version", "--version"),
+        ] {
+            assert_eq!(asked(line), expected, "{line}");
+        }
+    }
+}

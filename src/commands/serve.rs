@@ -1,0 +1,27 @@
+//! `pi-monitor serve`: the dashboard, the metrics and JSON on a port.
+
+use super::{needs, runtime};
+use crate::agent::Agent;
+use crate::cli::{Command, Options};
+use crate::kernel::Machine;
+use crate::runtime::sandbox;
+use crate::server::{self, Protection};
+use crate::sys;
+use std::process::ExitCode;
+
+pub static COMMAND: Command =
+    Command { name: "serve", argument: "", help: "serve the dashboard, metrics and JSON", flags: &[], run };
+
+fn run(options: &Options) -> Result<ExitCode, String> {
+    sys::log_without_waiting();
+    // Their files are out of reach afterwards.
+    let protection = Protection::read(options)?;
+    sandbox::enter(&needs(options))?;
+    let runtime = runtime()?;
+    let agent = {
+        // Helper processes register with the runtime.
+        let _entered = runtime.enter();
+        Agent::new(options, Machine::default())
+    };
+    runtime.block_on(server::run(options, agent, protection)).map(|()| ExitCode::SUCCESS)
+}
