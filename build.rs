@@ -1,96 +1,150 @@
-//! Joins the dashboard's files into one page, hashes its inline parts for the Content-Security-Policy, and compresses it.
+//! Assembles the dashboard: joins its modules into two scripts, hashes what runs for the Content-Security-Policy, and
+//! compresses the results.
 //!
-//! No tool is needed: what makes the page smaller beforehand is only the taking away of comments, indentation and needless
-//! spaces. `tests/dashboard/page.mjs` does the same for work on the page without a build.
+//! The first script is what `main.js` imports and is part of the page. The second is what it imports with `import('…')`;
+//! the page fetches it when the first number is on screen. `tests/dashboard/page.mjs` does the same for work on the page
+//! without a build; a test compares the two.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs, io};
 
 const FOLDER: &str = "src/dashboard";
-/// Signs beside which spaces carry no meaning outside of texts and patterns.
-const SCRIPT_SIGNS: &[&str] =
-    &["===", "!==", "=>", ">=", "<=", "&&", "||", "??", "=", "?", ":", ",", ";", "{", "}", "(", ")", "*", "<", ">"];
-const STYLE_SIGNS: &[&str] = &["{", "}", ":", ";", ","];
-
-#[derive(Clone, Copy, PartialEq)]
-enum Language {
-    Markup,
-    Script,
-    Style,
-}
+const ENTRY: &str = "main.js";
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed={FOLDER}");
     let read = |name: &str| fs::read_to_string(Path::new(FOLDER).join(name));
-    let style = squeeze(&read("style.css")?, Language::Style);
-    let mut script = String::from("(() => {\n'use strict';");
-    for name in read("scripts")?.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        script.push('\n');
-        script.push_str(&squeeze(&read(name)?, Language::Script));
-    }
-    script.push_str("\n})();");
-    let page = squeeze(&read("index.html")?, Language::Markup).replace("{style}", &style).replace("{script}", &script);
-    let policy = format!(
-        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; connect-src 'self'; img-src data:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        base64(&sha256(script.as_bytes())),
-        base64(&sha256(style.as_bytes())),
+
+    let mut first = Part::default();
+    first.add(ENTRY, &[])?;
+    let entry = dynamic_import(&first.text).ok_or_else(|| wrong(ENTRY, "expected import('./….js'), found none"))?;
+    let mut second = Part::default();
+    second.add(&entry, &first.names)?;
+    let shared = format!("{{ {} }}", second.shared.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+
+    let loading = format!("load('{entry}', {shared})");
+    let script =
+        format!("(() => {{\n'use strict';\n{}}})();", first.text.replace(&format!("import('./{entry}')"), &loading));
+    let more = format!(
+        "globalThis.piMonitorPart = (shared) => {{\n'use strict';\nconst {shared} = shared;\n{}}};",
+        second.text
     );
-    let tag: String = sha256(page.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let old = strip(&read("old.js")?);
+    let style = strip(&read("style.css")?);
+    let page = strip(&read("index.html")?)
+        .replace("{style}", style.trim_end())
+        .replace("{script}", &script)
+        .replace("{old}", old.trim_end());
+    let policy = format!(
+        "default-src 'none'; script-src {} {} {}; style-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        source(&script),
+        source(old.trim_end()),
+        source(&more),
+        source(style.trim_end()),
+    );
+
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
-    fs::write(Path::new(&out).join("dashboard.html.gz"), gzip(page.as_bytes()))?;
-    let facts = format!("Facts {{ length: {}, policy: {policy:?}, tag: {:?} }}\n", page.len(), format!("\"{tag}\""));
+    fs::write(Path::new(&out).join("page.html.gz"), gzip(page.as_bytes()))?;
+    fs::write(Path::new(&out).join("more.js.gz"), gzip(more.as_bytes()))?;
+    let facts = format!(
+        "(Facts {{ length: {}, tag: {:?} }}, Facts {{ length: {}, tag: {:?} }}, {policy:?})\n",
+        page.len(),
+        tag(&page),
+        more.len(),
+        tag(&more),
+    );
     fs::write(Path::new(&out).join("dashboard.rs"), facts)
 }
 
-/// Drops comments on lines of their own, indentation, blank lines and needless spaces. The dashboard's files are written so
-/// that this is safe: texts stay on one line.
-fn squeeze(text: &str, language: Language) -> String {
-    let mut lines = Vec::new();
+/// Modules joined in the order in which they need each other, without their `import` and `export`.
+#[derive(Default)]
+struct Part {
+    /// Modules that are in, or on their way in.
+    names: Vec<String>,
+    /// What modules of this part import from modules of an earlier one.
+    shared: BTreeSet<String>,
+    text: String,
+}
+
+impl Part {
+    /// Adds a module after the modules that it imports. `earlier` lists the modules of the part before this one.
+    fn add(&mut self, name: &str, earlier: &[String]) -> io::Result<()> {
+        self.names.push(name.to_owned());
+        let mut body = String::new();
+        for line in strip(&fs::read_to_string(Path::new(FOLDER).join(name))?).lines() {
+            if let Some(rest) = line.strip_prefix("import ") {
+                let (words, from) = parse_import(rest).ok_or_else(|| wrong(name, line))?;
+                if earlier.iter().any(|other| other == from) {
+                    self.shared.extend(words.map(str::to_owned));
+                } else if !self.names.iter().any(|other| other == from) {
+                    self.add(from, earlier)?;
+                } else if !self.text.contains(&format!("// {from}\n")) {
+                    return Err(wrong(name, &format!("{line} closes a circle")));
+                }
+            } else if line.starts_with("export let ") {
+                // The second part gets values, which would not follow the variable.
+                return Err(wrong(name, line));
+            } else if let Some(rest) = line.strip_prefix("export ") {
+                // The entry of the second part hands over what it exports.
+                body.push_str(if rest.starts_with('{') { "return " } else { "" });
+                body.push_str(rest);
+                body.push('\n');
+            } else {
+                body.push_str(line);
+                body.push('\n');
+            }
+        }
+        self.text.push_str(&format!("// {name}\n{body}"));
+        Ok(())
+    }
+}
+
+/// `{ a, b } from './file.js';` as the names and the file.
+fn parse_import(text: &str) -> Option<(impl Iterator<Item = &str>, &str)> {
+    let (words, from) = text.strip_prefix("{ ")?.strip_suffix("';")?.split_once(" } from './")?;
+    (!words.contains(" as ")).then(|| (words.split(", "), from))
+}
+
+/// The file in the first `import('./file.js')`.
+fn dynamic_import(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("import('./")?;
+    rest.split_once("')").map(|(name, _)| name.to_owned())
+}
+
+fn wrong(name: &str, what: &str) -> io::Error {
+    io::Error::other(format!("{FOLDER}/{name}: cannot join: {what}"))
+}
+
+/// Drops comments on lines of their own, indentation, and blank lines. The files are written so that this is safe: a text
+/// stays on one line.
+fn strip(text: &str) -> String {
+    let mut out = String::new();
     let mut comment = false;
     for line in text.lines().map(str::trim) {
         comment |= line.starts_with("/*");
         if !comment && !line.is_empty() && !line.starts_with("//") {
-            lines.push(tighten(line, language));
+            out.push_str(line);
+            out.push('\n');
         }
         comment &= !line.ends_with("*/");
     }
-    lines.join("\n")
+    out
 }
 
-/// A line without needless spaces outside of quotes. A line with double quotes, with a slash (in scripts, where it may begin
-/// a pattern), or with other than none or two backticks is left alone.
-fn tighten(line: &str, language: Language) -> String {
-    let ticks = line.matches('`').count();
-    let slash = language == Language::Script && line.contains('/');
-    if language == Language::Markup || line.contains('"') || slash || (ticks != 0 && ticks != 2) {
-        return line.to_owned();
-    }
-    let mut out = String::new();
-    let mut rest = line;
-    while let Some(start) = rest.find(['\'', '`']) {
-        let quote = if rest[start..].starts_with('`') { '`' } else { '\'' };
-        let Some(end) = rest[start + 1..].find(quote) else { break };
-        let end = start + 1 + end + 1;
-        out.push_str(&trim_signs(&rest[..start], language));
-        out.push_str(&rest[start..end]);
-        rest = &rest[end..];
-    }
-    out + &trim_signs(rest, language)
+/// What lets this text run: its hash as the Content-Security-Policy spells it.
+fn source(text: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
 }
 
-fn trim_signs(part: &str, language: Language) -> String {
-    let mut part = part.to_owned();
-    if language == Language::Style {
-        part = part.replace(" {", "{").replace(" }", "}");
-    }
-    for sign in if language == Language::Style { STYLE_SIGNS } else { SCRIPT_SIGNS } {
-        if language == Language::Script {
-            part = part.replace(&format!(" {sign} "), sign);
-        }
-        part = part.replace(&format!("{sign} "), sign);
-    }
-    part
+/// An entity tag: it changes with the text.
+fn tag(text: &str) -> String {
+    let digits: String = Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{digits}\"")
 }
 
 /// One gzip member without a name and a time, so that the same page is the same file (RFC 1952).
@@ -106,65 +160,4 @@ fn crc32(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1)))
     })
-}
-
-/// SHA-256 (FIPS 180-4). Its constants are computed as the standard defines them: from the roots of the first primes.
-fn sha256(data: &[u8]) -> [u8; 32] {
-    let primes: Vec<u128> = (2u128..312).filter(|n| (2..*n).all(|d| n % d != 0)).collect();
-    // The first 32 bits behind the point of a root: the whole part of root(n · 2^(32·degree)), modulo 2^32.
-    let fraction = |prime: u128, degree: u32| {
-        let wanted = prime << (32 * degree);
-        let (mut low, mut high) = (0u128, 1u128 << 36);
-        while high - low > 1 {
-            let middle = u128::midpoint(low, high);
-            if middle.pow(degree) <= wanted { low = middle } else { high = middle }
-        }
-        low as u32
-    };
-    let rounds: Vec<u32> = primes.iter().take(64).map(|prime| fraction(*prime, 3)).collect();
-    let mut state: Vec<u32> = primes.iter().take(8).map(|prime| fraction(*prime, 2)).collect();
-    let mut message = data.to_vec();
-    message.push(0x80);
-    message.resize((message.len() + 8).next_multiple_of(64), 0);
-    let end = message.len() - 8;
-    message[end..].copy_from_slice(&(data.len() as u64 * 8).to_be_bytes());
-    for block in message.chunks_exact(64) {
-        let mut words: Vec<u32> =
-            block.chunks_exact(4).map(|four| four.iter().fold(0, |word, byte| word << 8 | u32::from(*byte))).collect();
-        for i in 16..64 {
-            let (a, b) = (words[i - 15], words[i - 2]);
-            let a = a.rotate_right(7) ^ a.rotate_right(18) ^ (a >> 3);
-            let b = b.rotate_right(17) ^ b.rotate_right(19) ^ (b >> 10);
-            words.push(words[i - 16].wrapping_add(a).wrapping_add(words[i - 7]).wrapping_add(b));
-        }
-        let mut s: [u32; 8] = std::array::from_fn(|i| state[i]);
-        for (word, round) in words.iter().zip(&rounds) {
-            let [a, b, c, d, e, f, g, h] = s;
-            let mix = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
-            let one = h.wrapping_add(mix).wrapping_add((e & f) ^ (!e & g)).wrapping_add(*round).wrapping_add(*word);
-            let mix = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
-            let two = mix.wrapping_add((a & b) ^ (a & c) ^ (b & c));
-            s = [one.wrapping_add(two), a, b, c, d.wrapping_add(one), e, f, g];
-        }
-        for (sum, new) in state.iter_mut().zip(s) {
-            *sum = sum.wrapping_add(new);
-        }
-    }
-    let mut out = [0; 32];
-    for (four, word) in out.chunks_exact_mut(4).zip(state) {
-        four.copy_from_slice(&word.to_be_bytes());
-    }
-    out
-}
-
-fn base64(data: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for three in data.chunks(3) {
-        let bits = three.iter().chain([0, 0].iter()).take(3).fold(0, |bits, byte| bits << 8 | usize::from(*byte));
-        for i in 0..4 {
-            out.push(if i <= three.len() { char::from(DIGITS[bits >> (18 - 6 * i) & 63]) } else { '=' });
-        }
-    }
-    out
 }

@@ -1,19 +1,16 @@
-// The cards: what each shows, in small on the page and in large in its dialog.
+// The cards: what each shows on the page. What its dialog shows beyond that is in details.js.
 
-const AQUA = '#40e0d0', BLUE = '#4aa3ff', WAIT = '#ffb000', VIOLET = '#c08cff', CACHE = '#3b93a0', WARN = '#ffc24b', CRITICAL = '#ff7a7a';
-const SPECTRUM = [AQUA, BLUE, WAIT, VIOLET, '#7bd88f', '#ff9e64', '#e6e66a', '#f08cc8'];
+import { Chart, cursor } from './chart.js';
+import { QUIET, busy, link } from './link.js';
+import { el, format, join, known, mark, natural, say, show } from './text.js';
 
-const now = (name) => link.fine.last(name);
-const line = (key, label, color) => ({ key, label, color });
+export const AQUA = '#40e0d0', BLUE = '#4aa3ff', WAIT = '#ffb000', VIOLET = '#c08cff', CACHE = '#3b93a0', WARN = '#ffc24b', CRITICAL = '#ff7a7a';
+
+export const now = (name) => link.fine.last(name);
+export const line = (key, label, color) => ({ key, label, color });
 /** The alarm level of a value: empty, warning or critical. */
 const level = (value, warning, critical) => (value >= critical ? 'critical' : value >= warning ? 'warning' : '');
-/** A chart of what is seen per core, device or interface since the page opened. */
-const perThing = (name, prefix, kind) => ({
-  name, kind, thin: true, data: () => link.live,
-  series: () => [...link.live.series.keys()].filter((key) => key.startsWith(prefix)).sort(natural)
-    .map((key, i) => line(key, key.slice(prefix.length), SPECTRUM[i % SPECTRUM.length])),
-});
-const shown = (name, kind, lines, more) => ({ name, kind, data: () => link.shown, series: () => lines, ...more });
+export const shown = (name, kind, lines, more) => ({ name, kind, data: () => link.shown, series: () => lines, ...more });
 
 const REASONS = { under_voltage: 'under-voltage', frequency_capped: 'clock capped', throttled: 'throttled', soft_temperature_limit: 'soft temperature limit' };
 const reasons = (flags) => Object.keys(flags ?? {}).filter((key) => flags[key] > 0).map((key) => REASONS[key] ?? key).join(', ');
@@ -41,7 +38,7 @@ function legend(lines, kind) {
 }
 
 /** A table whose rows are texts. `columns`: [title, options], options n (numbers), sort (a key), s (hidden when small). */
-function table(caption, columns, sorting) {
+export function table(caption, columns, sorting) {
   const heads = columns.map(([title, options = '']) => {
     const head = el('th', { scope: 'col', class: options });
     const key = sorting?.keys[title];
@@ -49,7 +46,7 @@ function table(caption, columns, sorting) {
       const button = el('button', { type: 'button' }, title);
       button.addEventListener('click', () => {
         sorting.by = key;
-        refresh();
+        node.refill();
       });
       head.append(button);
       head.key = key;
@@ -82,12 +79,12 @@ const processOrder = { by: 'cpu', keys: { CPU: 'cpu', Memory: 'memory', 'I/O': '
 const transferred = (one) => (one.read_bytes_per_second ?? 0) + (one.write_bytes_per_second ?? 0);
 const processWeight = { cpu: (one) => one.cpu_percent, memory: (one) => one.resident_bytes, io: transferred };
 
-function processTable(most) {
+export function processTable(most) {
   const long = most > 10;
   const columns = [['PID', 'n s id'], ['Process', 'w'], ['User', 's'], ...(long ? [['State', 's'], ['Threads', 'n s']] : []), ['CPU', 'n'], ['Memory', 'n'], ['I/O', 'n']];
   const node = table('Processes', columns, processOrder);
-  const fill = node.fill;
-  node.fill = () => {
+  const { fill } = node;
+  node.fill = node.refill = () => {
     const weigh = processWeight[processOrder.by];
     const list = [...(link.processes?.processes ?? [])].sort((a, b) => (weigh(b) ?? 0) - (weigh(a) ?? 0) || a.pid - b.pid).slice(0, most);
     fill(list.map((one) => [
@@ -113,7 +110,7 @@ function mounts() {
   return [...seen.values()].sort((a, b) => rank(b) - rank(a) || natural(a.mountpoint, b.mountpoint));
 }
 
-function mountList(most) {
+export function mountList(most) {
   const node = el('ul', 'mounts');
   node.fill = () => {
     const all = mounts();
@@ -201,21 +198,20 @@ const MEMORY_LINES = [line('memory_used', 'used', AQUA), line('memory_cached', '
 const PRESSURE_LINES = [line('pressure_cpu', 'cpu', AQUA), line('pressure_io', 'io', WAIT), line('pressure_memory', 'memory', VIOLET)];
 const DISK_LINES = [line('disk_read', 'read', AQUA), line('disk_write', 'write', WAIT)];
 const NETWORK_LINES = [line('network_receive', 'in', AQUA), line('network_transmit', 'out', BLUE)];
-const LOAD_LINES = [line('load', 'load', AQUA)];
-const stalls = () => link.fine.has('pressure_cpu');
-const topClock = () => Math.max(0, ...(link.json.cpufreq?.cpus ?? []).map((one) => pick(one, 'max_hertz') ?? 0));
+export const LOAD_LINES = [line('load', 'load', AQUA)];
+export const stalls = () => link.fine.has('pressure_cpu');
+export const topClock = () => Math.max(0, ...(link.json.cpufreq?.cpus ?? []).map((one) => pick(one, 'max_hertz') ?? 0));
 const cores = () => (link.json.cpu?.cpus ?? []).filter((one) => one.cpu !== 'total').length;
-const join = (...parts) => parts.filter(Boolean).join(' · ');
-const loadLine = () => shown('Load', 'load', LOAD_LINES);
 
 /**
- * A card: charts[0] is the one on the page. value() is the big number with its level, sub() the line beside the title,
- * absent() says why there is nothing to show, extra() makes what stands below the chart.
+ * A card. The agent is asked for the collectors `often` in every cycle, for those `seldom` in every fourth, and for `also`
+ * while the dialog is open. value() is the big number with its level, sub() the line beside the title, absent() says why
+ * there is nothing to show, extra() makes what stands below the chart.
  */
-const CARDS = [
+export const CARDS = [
   {
-    id: 'cpu', title: 'CPU', collectors: ['cpu', 'cpufreq'],
-    charts: [shown('CPU use', 'percent', CPU_LINES, { stack: true }), perThing('Busy per core, since this page opened', 'core:', 'percent')],
+    id: 'cpu', title: 'CPU', often: ['cpu'], seldom: ['cpufreq'],
+    chart: shown('CPU use', 'percent', CPU_LINES, { stack: true }),
     absent: () => !link.fine.has('cpu_user') && !link.json.cpu && 'No CPU use: /proc/stat could not be read.',
     value() {
       const value = ['cpu_user', 'cpu_system', 'cpu_irq', 'cpu_steal'].reduce((sum, name) => sum + (now(name) || 0), 0 * now('cpu_user'));
@@ -225,12 +221,8 @@ const CARDS = [
     extra: () => [legend(() => CPU_LINES, () => 'percent'), tiles()],
   },
   {
-    id: 'memory', title: 'Memory', collectors: ['memory', 'vm'], beside: ring,
-    charts: [
-      shown('Memory', 'bytes', MEMORY_LINES, { stack: true, top: () => link.json.memory?.total_bytes }),
-      shown('Swap in use', 'bytes', [line('swap_used', 'swap', VIOLET)], { top: () => link.json.memory?.swap_total_bytes }),
-      shown('Swapping, in and out', 'rate', [line('swap_rate', 'swapping', WAIT)]),
-    ],
+    id: 'memory', title: 'Memory', seldom: ['memory'], also: ['vm'], beside: ring,
+    chart: shown('Memory', 'bytes', MEMORY_LINES, { stack: true, top: () => link.json.memory?.total_bytes }),
     absent: () => !link.fine.has('memory_used') && !link.json.memory && 'No memory: /proc/meminfo could not be read.',
     value() {
       const share = now('memory_used') / link.json.memory?.total_bytes;
@@ -253,11 +245,8 @@ const CARDS = [
     fillBeside: (node) => node.fill(now('memory_used') / link.json.memory?.total_bytes, now('memory_cached') / link.json.memory?.total_bytes),
   },
   {
-    id: 'thermal', title: 'Thermal & power', collectors: ['thermal', 'power', 'cpufreq'],
-    charts: [
-      shown('Temperature', 'celsius', [line('temperature', 'SoC', WARN)], { flag: 'throttled' }),
-      shown('Clock', 'hertz', [line('frequency', 'clock', BLUE)], { top: topClock, flag: 'throttled' }),
-    ],
+    id: 'thermal', title: 'Thermal & power', often: ['power'], seldom: ['cpufreq'], also: ['thermal'],
+    chart: shown('Temperature', 'celsius', [line('temperature', 'SoC', WARN)], { flag: 'throttled' }),
     absent: () => !link.fine.has('temperature') && !link.fine.has('frequency') && !link.json.power && 'This kernel offers no temperature, clock or power report.',
     value: () => (link.fine.has('temperature') ? [show('celsius', now('temperature')), level(now('temperature'), 70, 80)] : ['', '']),
     sub: () => '',
@@ -281,11 +270,8 @@ const CARDS = [
     },
   },
   {
-    id: 'pressure', title: 'Pressure & load', collectors: ['pressure', 'system'],
-    charts: [
-      { name: 'Pressure or load', data: () => link.shown, get kind() { return stalls() ? 'pressure' : 'load'; }, series: () => (stalls() ? PRESSURE_LINES : LOAD_LINES) },
-      { ...loadLine(), only: stalls },
-    ],
+    id: 'pressure', title: 'Pressure & load', often: ['system'], also: ['pressure'],
+    chart: { name: 'Pressure or load', data: () => link.shown, get kind() { return stalls() ? 'pressure' : 'load'; }, series: () => (stalls() ? PRESSURE_LINES : LOAD_LINES) },
     absent: () => !link.fine.has('load') && !stalls() && !link.json.system && 'Neither pressure nor load could be read.',
     value() {
       const value = now('load');
@@ -302,12 +288,8 @@ const CARDS = [
     },
   },
   {
-    id: 'diskio', title: 'Disk I/O', collectors: ['diskio'],
-    charts: [
-      shown('Disk transfer', 'rate', DISK_LINES),
-      shown('Busiest disk', 'percent', [line('disk_busy', 'busy', CRITICAL)]),
-      perThing('Read and written per device, since this page opened', 'disk:', 'rate'),
-    ],
+    id: 'diskio', title: 'Disk I/O', often: ['diskio'],
+    chart: shown('Disk transfer', 'rate', DISK_LINES),
     absent: () => !link.fine.has('disk_read') && !link.json.diskio?.disks?.length && 'The kernel reports no physical disk.',
     value: () => [show('rate', now('disk_read') + now('disk_write')), level(now('disk_busy'), 70, 90)],
     sub: () => (known(now('disk_busy')) ? `${show('percent', now('disk_busy'))} busy` : ''),
@@ -319,19 +301,15 @@ const CARDS = [
       };
       return [legend(() => DISK_LINES, () => 'rate'), note];
     },
-    things: ['Disks', [['Device', 'w'], ['Read', 'n'], ['Written', 'n'], ['Busy', 'n'], ['Per operation', 'n']], () => disks().map((one) => [
-      one.name, show('rate', one.read), show('rate', one.written), show('percent', Math.min(100, one.busy * 100)), known(one.wait) ? `${(one.wait * 1000).toFixed(1)} ms` : '–'])],
   },
   {
-    id: 'network', title: 'Network', collectors: ['network', 'wifi'],
-    charts: [shown('Network transfer', 'rate', NETWORK_LINES), perThing('In and out per interface, since this page opened', 'net:', 'rate')],
+    id: 'network', title: 'Network', often: ['network'],
+    chart: shown('Network transfer', 'rate', NETWORK_LINES),
     absent: () => !link.fine.has('network_receive') && !link.json.network?.interfaces?.length && 'The kernel reports no network interface.',
     value: () => [show('rate', now('network_receive') + now('network_transmit')), ''],
     sub() {
       const top = interfaces()[0];
-      const signal = link.json.wifi?.interfaces?.find((one) => one.interface === top?.name);
-      const dbm = signal && pick(signal, 'signal_dbm');
-      return top ? join(top.name, known(dbm) && `${dbm} dBm`, `${top.drops} drops`, top.errors > 0 && `${top.errors} errors`) : '';
+      return top ? join(top.name, `${top.drops} drops`, top.errors > 0 && `${top.errors} errors`) : '';
     },
     extra() {
       const note = el('p', 'note one');
@@ -342,11 +320,9 @@ const CARDS = [
       };
       return [legend(() => NETWORK_LINES, () => 'rate'), note];
     },
-    things: ['Interfaces', [['Interface', 'w'], ['In', 'n'], ['Out', 'n'], ['Drops', 'n'], ['Errors', 'n']], () => interfaces().map((one) => [
-      one.name, show('rate', one.received), show('rate', one.sent), String(one.drops), String(one.errors)])],
   },
   {
-    id: 'processes', title: 'Top processes', collectors: ['system'], charts: [],
+    id: 'processes', title: 'Top processes', often: ['system'],
     absent() {
       const { processes: answer } = link;
       if (answer?.error) return answer.error.status === 404 ? 'Switched off with --no-collector.processes.' : `No processes: ${answer.error.message}.`;
@@ -358,36 +334,39 @@ const CARDS = [
       return join(known(link.processes?.total ?? all) && `${link.processes?.total ?? all} processes`, known(running) && `${running} running`, known(blocked) && `${blocked} blocked on I/O`);
     },
     extra: () => [processTable(7)],
-    large: () => [processTable(30)],
   },
   {
-    id: 'filesystems', title: 'Filesystems', collectors: ['disk'], charts: [],
+    id: 'filesystems', title: 'Filesystems', seldom: ['disk'],
     absent: () => (!link.json.disk ? 'No filesystems were reported.' : !mounts().length && 'No filesystem is mounted.'),
     value: () => ['', ''],
     sub: () => (link.json.disk ? `${mounts().length} mounted` : ''),
     extra: () => [mountList(5)],
-    large: () => [mountList(Infinity)],
   },
 ];
 
-function interfaces() {
+export function interfaces() {
   return [...(link.rates.interface?.values() ?? [])].map((one) => ({
     ...one, drops: (one.row.receive_dropped ?? 0) + (one.row.transmit_dropped ?? 0), errors: (one.row.receive_errors ?? 0) + (one.row.transmit_errors ?? 0),
-  })).sort((a, b) => QUIET.test(a.name) - QUIET.test(b.name) || (b.received + b.sent || 0) - (a.received + a.sent || 0) || natural(a.name, b.name));
+  })).sort((a, b) => Number(QUIET.test(a.name)) - Number(QUIET.test(b.name)) || (b.received + b.sent || 0) - (a.received + a.sent || 0) || natural(a.name, b.name));
 }
 
-function disks() {
+export function disks() {
   return [...(link.rates.device?.values() ?? [])].map((one) => ({ ...one, wait: (one.reading + one.writing) / (one.reads + one.writes) }))
     .sort((a, b) => (b.busy || 0) - (a.busy || 0) || (b.read + b.written || 0) - (a.read + a.written || 0));
 }
 
-/** Builds a card's place on the page. */
-function makeCard(card) {
+/** The collectors that a card shows. */
+export const collectorsOf = (card) => [...(card.often ?? []), ...(card.seldom ?? []), ...(card.also ?? [])];
+/** The card of this name, or the first one that shows the collector of this name. */
+export const cardOf = (name) => CARDS.find((card) => card.id === name) ?? CARDS.find((card) => collectorsOf(card).includes(name));
+
+/** Builds a card's place on the page. `open` opens its dialog. */
+export function makeCard(card, open) {
   const button = el('button', { type: 'button', id: `open-${card.id}`, 'aria-haspopup': 'dialog' }, el('i', { 'aria-hidden': 'true' }, '◇'), card.title);
   const sub = el('p', 'sub'), big = el('p', 'big');
   const absent = el('p', { class: 'absent', hidden: '' });
   const body = el('div', 'body');
-  const [main] = card.charts;
+  const main = card.chart;
   const chart = main && new Chart(main);
   const beside = card.beside?.();
   const extra = card.extra();
@@ -396,7 +375,7 @@ function makeCard(card) {
   const node = el('section', { class: 'card', id: `card-${card.id}`, 'aria-labelledby': `open-${card.id}` }, el('div', 'head', el('h2', '', button), sub, big), absent, body);
   node.addEventListener('click', (event) => {
     const own = event.target.closest('button, a');
-    if (own ? own === button : !(event.target.closest('.chart') && pointer !== 'mouse')) openDialog(card.id);
+    if (own ? own === button : !(event.target.closest('.chart') && cursor.pointer !== 'mouse')) open(card.id);
   });
   card.button = button;
   card.node = node;

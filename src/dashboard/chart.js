@@ -1,15 +1,24 @@
 // Charts: one class for all. The lower canvas holds the data and is drawn when data or size change; the upper one holds
-// the crosshair, which is the only thing that moves with the pointer.
+// the crosshair (crosshair.js), which is the only thing that moves with the pointer.
 
-const INK = '#86bcbc', GRID = '#17303a', SHADE = '#10222b', TEXT = '#dff7f5', CARD = '#0a161d', MARK = '#ffc24b', ALERT = '#ff7a7a';
+import { GAP } from './history.js';
+import { link } from './link.js';
+import { clock, el, format, show, span } from './text.js';
 
-/** Where the crosshair of all charts stands (on the since-boot clock), and whether it stays there. */
-const cursor = { time: null, pinned: false };
-const charts = new Set();
-let family = 'monospace', letter = 6.6;
+export const INK = '#86bcbc', GRID = '#17303a', MARK = '#ffc24b';
+const SHADE = '#10222b', ALERT = '#ff7a7a';
+
+/**
+ * Where the crosshair of all charts stands (on the since-boot clock), whether it stays there, and what moved it last.
+ * crosshair.js hooks in with `watch`, for each new chart, and `cross`, for each chart that is drawn.
+ */
+export const cursor = { time: null, pinned: false, pointer: 'mouse', watch: null, cross: null };
+export const charts = new Set();
+/** The charts' font, and how wide its letters are. */
+export const type = { family: 'monospace', letter: 6.6 };
 
 /** Times in milliseconds go here when a benchmark has put a list there. */
-const timing = window.dashboardTiming;
+export const timing = window.dashboardTiming;
 
 // The observer tells the sizes, so that drawing never has to ask for them, which would make the browser lay out the page.
 const sizes = new ResizeObserver((entries) => {
@@ -37,7 +46,9 @@ const axes = {
 };
 const ticks = { ...format, pressure: (v) => `${v}%`, percent: (v) => `${v}%`, celsius: (v) => `${v}°`, load: (v) => String(v) };
 
-class Chart {
+export class Chart {
+  size = null; width = 0; height = 0; ratio = 0; n = 0; seconds = 0; first = 0; reach = 0;
+
   /**
    * spec: name, kind (of the y axis), series() → [{key, label, color}], data() → History, stack, top() of the axis,
    * flag: a 0/1 series that is marked along the bottom.
@@ -48,10 +59,8 @@ class Chart {
     this.over = el('canvas', { 'aria-hidden': 'true' });
     this.host = el('div', `chart ${spec.size ?? ''}`, this.base, this.over);
     this.host.chart = this;
-    for (const type of ['pointermove', 'pointerleave', 'pointerdown', 'pointerup']) {
-      this.host.addEventListener(type, (event) => this.point(event));
-    }
     charts.add(this);
+    cursor.watch?.(this);
     sizes.observe(this.host);
   }
 
@@ -80,7 +89,7 @@ class Chart {
     const pen = canvas.getContext('2d');
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     pen.clearRect(0, 0, this.width, this.height);
-    pen.font = `11px ${family}`;
+    pen.font = `11px ${type.family}`;
     pen.lineJoin = 'round';
     return pen;
   }
@@ -140,7 +149,7 @@ class Chart {
     if (high < low) [low, high] = [0, 1];
     const [bottom, top] = axes[spec.kind](low, high, spec.top?.());
     const labels = [bottom, (bottom + top) / 2, top].map((value) => ticks[spec.kind](value));
-    const left = Math.ceil(Math.max(...labels.map((label) => label.length)) * letter) + 6;
+    const left = Math.ceil(Math.max(...labels.map((label) => label.length)) * type.letter) + 6;
     const box = { x: left, y: 8, w: width - left - 2, h: height - 26 };
     Object.assign(this, { box, bottom, top });
     const length = data.end - data.start || 1;
@@ -196,7 +205,7 @@ class Chart {
       const over = Math.round(box.x + (at - wall) / length * box.w) + 0.5;
       pen.moveTo(over, box.y);
       pen.lineTo(over, box.y + box.h);
-      const label = clock(at, step), half = label.length * letter / 2;
+      const label = clock(at, step), half = label.length * type.letter / 2;
       if (over - half >= 0 && over + half <= width) pen.fillText(label, over, height - 4);
     }
     pen.stroke();
@@ -207,7 +216,7 @@ class Chart {
     pen.rect(box.x, box.y - 1, box.w, box.h + 2);
     pen.clip();
     const many = spec.thin;
-    for (const line of spec.stack ? this.lines.toReversed() : this.lines) {
+    for (const line of spec.stack ? this.lines.slice().reverse() : this.lines) {
       const { v, lo, hi, from } = line;
       pen.fillStyle = pen.strokeStyle = line.color;
       for (const part of parts(v)) {
@@ -258,12 +267,12 @@ class Chart {
       pen.lineTo(at, box.y + box.h);
       pen.stroke();
       pen.setLineDash([]);
-      const right = at + 9 * letter < box.x + box.w;
+      const right = at + 9 * type.letter < box.x + box.w;
       pen.textAlign = right ? 'left' : 'right';
       pen.fillText('reboot', at + (right ? 4 : -4), box.y + 10);
     }
     this.describe(data);
-    if (cursor.time !== null) this.cross();
+    cursor.cross?.(this);
     if (timing) timing.draw.push(performance.now() - started);
   }
 
@@ -272,98 +281,4 @@ class Chart {
     const label = `${this.spec.name}, the last ${span((data.count - 1) * data.step)}: ${parts.join(', ') || 'no data'}`;
     if (label !== this.label) this.base.setAttribute('aria-label', this.label = label);
   }
-
-  /** Draws the crosshair and the values beside it, on the upper canvas only. */
-  cross() {
-    if (!this.box || (cursor.time === null && !this.crossed)) return;
-    const { box, lines, n } = this;
-    const pen = this.begin(this.over);
-    this.crossed = cursor.time !== null;
-    if (!this.crossed || cursor.time < this.start - this.seconds || cursor.time > this.end + this.seconds) return;
-    let at = Math.min(n - 1, Math.max(0, Math.round((cursor.time - this.first) / this.seconds)));
-    const guide = lines[0]?.v ?? [];
-    if (!known(guide[at])) at = known(guide[at - 1]) ? at - 1 : known(guide[at + 1]) ? at + 1 : at;
-    const over = Math.round(this.x(at)) + 0.5;
-    pen.strokeStyle = cursor.pinned ? MARK : INK;
-    pen.beginPath();
-    pen.moveTo(over, box.y);
-    pen.lineTo(over, box.y + box.h);
-    pen.stroke();
-    const time = this.first + at * this.seconds + this.offset;
-    const rows = [];
-    for (const line of lines) {
-      const value = (line.own ?? line.v)[at];
-      if (!known(value)) continue;
-      pen.fillStyle = line.color;
-      pen.fillRect(over - 2.5, this.y(line.v[at]) - 2, 4, 4);
-      rows.push({ value, color: line.color, text: `${line.label} ${show(this.spec.kind, value)}` });
-    }
-    if (rows.length > 6) rows.sort((a, b) => b.value - a.value).length = 6;
-    rows.unshift({ color: TEXT, text: `${this.seconds * n > 90000 ? clock(time, 86400) + ' ' : ''}${clock(time, this.seconds < 60 ? 1 : 60)}${rows.length ? '' : ' no data'}` });
-    const wide = Math.max(...rows.map((row) => row.text.length)) * letter + 12, high = rows.length * 14 + 6;
-    const from = over + 8 + wide < this.width ? over + 8 : Math.max(0, over - 8 - wide);
-    pen.fillStyle = CARD;
-    pen.strokeStyle = GRID;
-    pen.globalAlpha = 0.92;
-    pen.fillRect(from, box.y, wide, high);
-    pen.globalAlpha = 1;
-    pen.strokeRect(from + 0.5, box.y + 0.5, wide - 1, high - 1);
-    pen.textAlign = 'left';
-    rows.forEach((row, i) => {
-      pen.fillStyle = row.color;
-      pen.fillText(row.text, from + 6, box.y + 14 + i * 14);
-    });
-  }
-
-  timeAt(event) {
-    const { box } = this;
-    const share = (event.clientX - this.host.getBoundingClientRect().left - box.x) / box.w;
-    return this.start + Math.min(1, Math.max(0, share)) * (this.end - this.start);
-  }
-
-  /** A mouse moves the crosshair by hovering; a finger pins it with a tap and moves it by going sideways. */
-  point(event) {
-    pointer = event.pointerType;
-    if (!this.box) return;
-    const time = this.timeAt(event);
-    if (pointer === 'mouse') {
-      if (event.type === 'pointermove' && !cursor.pinned) place(time, false);
-      if (event.type === 'pointerleave' && !cursor.pinned) place(null, false);
-      if (event.type === 'pointerup' && this.spec.large) place(time, !cursor.pinned);
-      return;
-    }
-    if (event.type === 'pointerdown') this.down = { x: event.clientX, moved: false };
-    const away = this.down ? Math.abs(event.clientX - this.down.x) : 0;
-    if (event.type === 'pointermove' && this.down && (this.down.moved ||= away > 8)) place(time, true);
-    if (event.type === 'pointerup' && this.down) {
-      const near = (this.end - this.start) * 14 / this.box.w;
-      if (!this.down.moved) place(time, !(cursor.pinned && Math.abs(cursor.time - time) < near));
-      this.down = null;
-    }
-    if (event.type === 'pointerleave') this.down = null;
-  }
-}
-
-let pointer = 'mouse', awaited = 0;
-
-/** Puts the crosshair of all charts at a time, or takes it away. */
-function place(time, pinned) {
-  cursor.time = time !== null && (pinned || pointer === 'mouse') ? time : null;
-  cursor.pinned = pinned && cursor.time !== null;
-  awaited ||= requestAnimationFrame(() => {
-    const started = timing && performance.now();
-    awaited = 0;
-    for (const chart of charts) chart.cross();
-    if (timing) timing.hover.push(performance.now() - started);
-  });
-}
-
-/** Moves the crosshair by slots of the shown range; the first key press starts at the newest slot. */
-function nudge(slots) {
-  const data = link.shown;
-  if (!known(data.end)) return;
-  const grain = Math.max(1, Math.round(data.count / 300)) * data.step;
-  const time = cursor.time === null ? data.end : cursor.time + slots * grain;
-  pointer = 'mouse';
-  place(Math.min(data.end, Math.max(data.start, time)), true);
 }

@@ -1,14 +1,23 @@
 // The dialog: a card in large, live for as long as it is open, with an address of its own.
 
+import { cardOf, collectorsOf, table } from './cards.js';
+import { Chart } from './chart.js';
+import { place } from './crosshair.js';
+import { DETAILS, summary } from './details.js';
+import { link, round } from './link.js';
+import { byId, el, format, say, show } from './text.js';
+
 const dialog = byId('dialog');
 const view = { card: null, charts: [], parts: [] };
-const openCard = () => view.card;
+/** The collectors that the open dialog shows. */
+export const opened = () => (view.card ? collectorsOf(view.card) : []);
 
 /** A part of the dialog that may be wider than the screen: it scrolls by itself, by keyboard too. */
 const wide = (label, node) => el('div', { class: 'wide', role: 'region', 'aria-label': label, tabindex: '0' }, node);
 
-function openDialog(id, deep) {
-  const card = CARDS.find((one) => one.id === id);
+/** Opens the dialog of a card; `deep` if the address says so already. */
+export function openDialog(id, deep) {
+  const card = cardOf(id);
   if (!card || view.card === card) return;
   if (view.leaving) {
     view.next = id;
@@ -18,9 +27,10 @@ function openDialog(id, deep) {
     dialog.close();
     shut();
   }
+  const { charts = [], large, things: inner } = DETAILS[card.id] ?? {};
   view.card = card;
   view.pushed = !deep;
-  if (!deep) history.pushState(null, '', `#${id}`);
+  if (!deep) history.pushState(null, '', `#${card.id}`);
   say(byId('dialog-title'), card.title);
   const body = byId('dialog-body');
   body.replaceChildren();
@@ -36,10 +46,10 @@ function openDialog(id, deep) {
     body.append(node);
   };
   add(absent);
-  for (const part of card.large?.() ?? []) add(part, part.tagName === 'TABLE' ? wide(card.title, part) : part);
+  for (const part of large?.() ?? []) add(part, part.tagName === 'TABLE' ? wide(card.title, part) : part);
   dialog.showModal();
   view.charts = [];
-  card.charts.forEach((spec, i) => {
+  [card.chart, ...charts].filter(Boolean).forEach((spec, i) => {
     const chart = new Chart({ ...spec, large: true, size: i === 0 ? 'large' : 'middle' });
     const part = el('section', 'figure', el('h3', '', spec.name), chart.host);
     const stats = table(`${spec.name} over the shown range`, [['Series', 'w'], ['now', 'n'], ['min', 'n'], ['avg', 'n'], ['max', 'n'], ['p95', 'n']]);
@@ -48,8 +58,8 @@ function openDialog(id, deep) {
       const lines = spec.series().filter((one) => spec.data().has(one.key));
       part.hidden = !lines.length || spec.only?.() === false;
       stats.fill(lines.map((one) => {
-        const summary = spec.data().summary(one.key) ?? {};
-        return [one.label, ...['now', 'min', 'avg', 'max', 'p95'].map((key) => show(spec.kind, summary[key]))];
+        const found = summary(spec.data(), one.key) ?? {};
+        return [one.label, ...['now', 'min', 'avg', 'max', 'p95'].map((key) => show(spec.kind, found[key]))];
       }));
       lines.forEach((one, i) => { stats.tBodies[0].rows[i].cells[0].style.borderColor = one.color; });
       chart.draw();
@@ -57,15 +67,15 @@ function openDialog(id, deep) {
     view.charts.push(chart);
     add(part);
   });
-  if (card.things) {
-    const [title, columns, rows] = card.things;
+  if (inner) {
+    const [title, columns, rows] = inner;
     const things = table(title, columns);
     const fill = things.fill;
     things.fill = () => fill(rows());
     body.append(el('h3', '', title));
     add(things, wide(title, things));
   }
-  for (const name of card.collectors) {
+  for (const name of collectorsOf(card)) {
     const part = el('section', 'raw', el('h3', '', `Raw: /json?collect[]=${name}`));
     part.fill = () => fillRaw(part, name, link.json[name]);
     add(part);
@@ -75,7 +85,8 @@ function openDialog(id, deep) {
   if (link.loaded && !link.busy) round();
 }
 
-function update() {
+/** Brings the open dialog up to date. */
+export function update() {
   for (const part of view.parts) part.fill();
 }
 
@@ -139,7 +150,7 @@ dialog.addEventListener('click', (event) => {
 byId('close').addEventListener('click', closeDialog);
 
 /** The address decides which dialog is open: for links, and for back and forward. */
-function follow() {
+export function follow() {
   const { next } = view;
   view.leaving = view.next = null;
   const id = next ?? location.hash.slice(1);

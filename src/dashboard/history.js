@@ -1,14 +1,17 @@
 // The recent past: one grid of time slots on the machine's since-boot clock, a column of values for each series.
 
-/** Points that are farther apart than this many steps are not joined. */
-const GAP = 2.6;
+import { known } from './text.js';
 
-class History {
+/** Points that are farther apart than this many steps are not joined. */
+export const GAP = 2.6;
+
+export class History {
   /** `count` fixes the number of slots; otherwise the first answer does. */
   constructor(count = 0) {
     this.count = count;
     this.series = new Map();
-    this.end = NaN;
+    this.step = this.end = this.offset = this.boot = NaN;
+    this.id = this.range = null;
   }
 
   /** Takes an answer of /history, whole or only the newest points. Slots it does not know keep what they had. */
@@ -75,21 +78,5 @@ class History {
     const v = this.series.get(name)?.v;
     for (let i = 1; v && i <= GAP + 1; i++) if (known(v[this.count - i])) return v[this.count - i];
     return NaN;
-  }
-
-  /** Now, minimum, average, maximum and 95th percentile of a series over the range. */
-  summary(name) {
-    const column = this.series.get(name);
-    if (!column) return null;
-    const sorted = column.v.filter(known).sort();
-    if (!sorted.length) return null;
-    const least = column.lo?.filter(known), most = column.hi?.filter(known);
-    return {
-      now: this.last(name),
-      min: least?.length ? least.reduce((a, b) => Math.min(a, b)) : sorted[0],
-      avg: sorted.reduce((a, b) => a + b) / sorted.length,
-      max: most?.length ? most.reduce((a, b) => Math.max(a, b)) : sorted[sorted.length - 1],
-      p95: sorted[Math.ceil(sorted.length * 0.95) - 1],
-    };
   }
 }

@@ -1,5 +1,8 @@
 // The line to the agent: what is asked when, and what is known about how fresh the page is.
 
+import { History } from './history.js';
+import { known, span } from './text.js';
+
 const PACE = 2000, PATIENCE = 4000, BACKOFF = 15000, STALE = 6, DOWN = 15;
 /**
  * A cycle of four rounds: in the first, what is now; in the others, the newest points, and in the third, the processes
@@ -7,15 +10,20 @@ const PACE = 2000, PATIENCE = 4000, BACKOFF = 15000, STALE = 6, DOWN = 15;
  * fourth cycle, and all that the agent has every few minutes.
  */
 const CYCLE = 4, SLOWLY = 16, WHOLE = 128;
-const BRISK = ['cpu', 'network', 'diskio', 'power', 'system'], SLOW = ['memory', 'disk', 'cpufreq'];
+/**
+ * Where the agent is: this page's address as a folder, since a proxy may pass the page on at an address without the last
+ * slash. Built from its parts, since the address may hold a name and a password, with which browsers fetch nothing.
+ */
+const BASE = location.origin + location.pathname.replace(/\/*$/, '/');
 /** The ranges and their seconds. */
-const RANGES = { '2m': 120, '10m': 600, '1h': 3600, '24h': 86400, '7d': 604800 };
+export const RANGES = { '2m': 120, '10m': 600, '1h': 3600, '24h': 86400, '7d': 604800 };
 
-const link = {
+export const link = {
   range: '10m',
   fine: new History(), // the finest steps: what "now" means
   shown: new History(), // what the charts show; the same object on short ranges
   live: new History(150), // per core, device and interface, only since this page opened
+  /** @type {any} what /json said */
   json: {},
   processes: null,
   rates: {},
@@ -29,29 +37,50 @@ const link = {
   loaded: false,
 };
 
+/**
+ * What the page wants of the line: `changed` is called when there is something new, `more` after the first number is on
+ * screen, `open` lists the collectors that an open dialog shows, `often` and `seldom` those that the cards show.
+ */
+const page = { changed() {}, async more() {}, open: () => [], often: [], seldom: [] };
+
+/** Why there is no answer. `remedy` is what a person can do about it, besides waiting. */
 class Failure extends Error {
-  constructor(kind, text, status) {
+  constructor(kind, text, status, remedy) {
     super(text);
-    Object.assign(this, { kind, status });
+    Object.assign(this, { kind, status, remedy });
   }
 }
 
-async function ask(path) {
-  const stop = link.stop = new AbortController();
-  const timer = setTimeout(() => stop.abort('late'), PATIENCE);
+const SIGN_IN = 'Sign in again', RELOAD = 'Reload';
+
+/** Fetches `path` from the agent and reads its answer with `read`, within the time that a request has. */
+async function get(path, stop, read) {
+  const url = BASE + path;
+  const where = new URL(url).pathname;
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    stop.abort();
+  }, PATIENCE);
   try {
-    const answer = await fetch(path, { signal: stop.signal });
-    if (!answer.ok) throw new Failure('http', `HTTP ${answer.status} from /${path.split('?')[0]}`, answer.status);
-    return await answer.json();
+    const answer = await fetch(url, { signal: stop.signal, redirect: 'manual' });
+    // The agent redirects nothing; what sits before it wants to know who asks.
+    if (answer.type === 'opaqueredirect') throw new Failure('http', `${where} leads elsewhere`, 302, SIGN_IN);
+    if (!answer.ok) throw new Failure('http', `HTTP ${answer.status} from ${where}`, answer.status, answer.status === 401 ? SIGN_IN : null);
+    return await read(answer);
   } catch (error) {
     if (error instanceof Failure) throw error;
-    if (stop.signal.aborted) throw new Failure(stop.signal.reason === 'late' ? 'late' : 'dropped', `no answer within ${PATIENCE / 1000} s`);
-    if (error instanceof SyntaxError) throw new Failure('http', `no JSON from /${path.split('?')[0]}`);
+    if (stop.signal.aborted) throw new Failure(late ? 'late' : 'dropped', `no answer within ${PATIENCE / 1000} s`);
+    if (error instanceof SyntaxError) throw new Failure('http', `no JSON from ${where}`, null, RELOAD);
     throw new Failure('refused', 'connection refused or lost');
   } finally {
     clearTimeout(timer);
   }
 }
+
+const ask = (path) => get(path, link.stop = new AbortController(), (answer) => answer.json());
+/** A text of the agent that is no data: it does not disturb the rounds. */
+export const fetchText = (path) => get(path, new AbortController(), (answer) => answer.text());
 
 /** Brings a history up to date; asks only for what is newer than what it has. */
 async function pull(history, range) {
@@ -73,7 +102,7 @@ async function exchange() {
   const { range } = link;
   const short = range === '2m' || range === '10m';
   const turn = link.turn++;
-  const dialog = openCard();
+  const dialog = page.open();
   // A new range comes into a new history, which takes the old one's place when it is full.
   const finest = short ? range : '2m';
   const fine = link.fine.range === finest ? link.fine : new History();
@@ -91,16 +120,17 @@ async function exchange() {
   }
   link.fine = fine;
   const all = turn % WHOLE === 0 || !link.json.time;
-  if (all || turn === 1 || part === 0 || (dialog && part === 2)) {
-    const asked = all ? null : [...new Set([...BRISK, ...(turn % SLOWLY ? [] : SLOW), ...(dialog?.collectors ?? [])])].filter((name) => link.sections.has(name));
+  if (all || turn === 1 || part === 0 || (dialog.length && part === 2)) {
+    const asked = all ? null : [...new Set([...page.often, ...(turn % SLOWLY ? [] : page.seldom), ...dialog])].filter((name) => link.sections.has(name));
     adopt(await ask(`json${asked ? '?' + asked.map((name) => `collect[]=${name}`).join('&') : ''}`), asked);
   }
   link.loaded = true;
+  if (first) {
+    link.good = performance.now();
+    page.changed();
+  }
+  await page.more();
   if (first || (part === 2 && link.processes?.error?.status !== 404)) {
-    if (first) {
-      link.good = performance.now();
-      refresh();
-    }
     try {
       link.processes = await ask('processes');
     } catch (error) {
@@ -159,19 +189,19 @@ function adopt(answer, asked) {
 }
 
 const DISK = { read: 'disk_read_bytes', written: 'disk_written_bytes', reads: 'disk_reads_completed', writes: 'disk_writes_completed', reading: 'disk_read_time_seconds', writing: 'disk_write_time_seconds', busy: 'disk_io_time_seconds' };
-const QUIET = /^(lo$|veth|br-|ifb|docker)/;
-const busy = (use) => (use ? 100 - use.idle - use.iowait : NaN);
+export const QUIET = /^(lo$|veth|br-|ifb|docker)/;
+export const busy = (use) => (use ? 100 - use.idle - use.iowait : NaN);
 
 /** Asks, shows, and arranges the next round. Only one round runs at a time. */
-async function round() {
+export async function round() {
   clearTimeout(link.timer);
-  if (link.busy || link.paused || document.hidden) return;
+  if (link.busy || document.hidden || (link.paused && link.shown.range === link.range)) return;
   link.busy = true;
   link.next = null;
   const began = performance.now();
   let wait = PACE;
   try {
-    await exchange();
+    await (link.paused ? glance() : exchange());
     link.good = performance.now();
     link.failure = null;
     link.tries = 0;
@@ -182,34 +212,59 @@ async function round() {
     else {
       link.failure = error;
       link.turn = 0; // whoever answers next may be another agent
-      wait = Math.min(BACKOFF, PACE * 2 ** link.tries++);
+      // A browser that asks for a name and a password would do so at every try.
+      wait = error.status === 401 ? Infinity : Math.min(BACKOFF, PACE * 2 ** link.tries++);
     }
   }
   link.busy = false;
-  if (!link.paused && !document.hidden) {
+  if (!document.hidden && (!link.paused || wait === 0)) {
     link.next = performance.now() + wait;
-    link.timer = setTimeout(round, wait);
+    if (wait < Infinity) link.timer = setTimeout(round, wait);
   }
-  refresh();
+  page.changed();
 }
 
-/** Starts again after a pause, a hidden tab or another range; what was missed comes from the history. */
-function resume() {
-  link.since = performance.now();
+/** While paused, another range is fetched once; all else stays as it was. */
+async function glance() {
+  const shown = new History();
+  await pull(shown, link.range);
+  link.shown = shown;
+}
+
+/** Begins to ask. `wants`: see `page`. */
+export function start(wants) {
+  Object.assign(page, wants);
+  round();
+}
+
+/** Tries at once instead of waiting for the next turn. */
+export function hurry() {
   link.tries = 0;
-  if (link.busy) link.stop?.abort('changed');
+  if (link.busy) link.stop?.abort();
   else round();
 }
 
+/** Starts again after a pause, a hidden tab or another range; what was missed comes from the history. */
+export function resume() {
+  link.since = performance.now();
+  hurry();
+}
+
+/** Stops asking, at once. */
+export function rest() {
+  clearTimeout(link.timer);
+  link.stop?.abort();
+}
+
 /** How the line is: loading, live, paused, stale or down, in one word and one sentence. */
-function health() {
+export function health() {
   const now = performance.now();
   const age = (now - Math.max(link.good || 0, link.since)) / 1000;
   const { failure } = link;
-  const next = !failure ? '' : link.next > now ? `, next try in ${Math.ceil((link.next - now) / 1000)} s` : ', trying now';
+  const next = !failure || link.next === Infinity ? '' : link.next > now ? `, next try in ${Math.ceil((link.next - now) / 1000)} s` : ', trying now';
   const since = known(link.good) ? ` for ${span((now - link.good) / 1000)}` : '';
   if (link.paused) return { state: 'paused', pill: 'Paused', text: 'Paused: nothing is asked' };
-  if (failure?.kind === 'http') return { state: 'down', pill: failure.status ? `HTTP ${failure.status}` : 'Error', text: `The agent says ${failure.message}${next}` };
+  if (failure?.kind === 'http') return { state: 'down', remedy: failure.remedy, pill: failure.status ? `HTTP ${failure.status}` : 'Error', text: `The agent says ${failure.message}${next}` };
   if (failure?.kind === 'refused') return { state: 'down', pill: 'Down', text: `Down${since}: ${failure.message}${next}` };
   if (failure && !link.loaded && age < DOWN) return { state: 'stale', pill: 'No answer', text: `The agent has not answered yet${next}` };
   if (age >= DOWN || (failure && !link.loaded)) return { state: 'down', pill: `Down ${span(age)}`, text: `No answer${since}${next}` };

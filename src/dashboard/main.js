@@ -1,23 +1,59 @@
 // Puts the page together and keeps it up to date.
 
+import { CARDS, cardOf, makeCard } from './cards.js';
+import { charts, timing, type } from './chart.js';
+import { RANGES, health, hurry, link, rest, resume, start } from './link.js';
+// @ts-expect-error: build.rs makes a call of it from import('./more.js').
+import { load } from './load.js';
+import { byId, el, join, known, mark, say, span } from './text.js';
+
 const NAMES = { live: '◆', paused: '‖', loading: '◇', stale: '▲', down: '■' };
 const SIGNS = { critical: '■', warning: '▲' };
+const TRY = 'Try now';
 let spoken = '';
 let unfolded = false;
 let width = innerWidth;
+/** The second part of the page (more.js), once it is here; the card that is to be opened then; and why it does not come. */
+let more = null, wanted = null, outdated = null, coming = false;
 
 try {
   const kept = localStorage.getItem('range');
   if (RANGES[kept]) link.range = kept;
 } catch { /* private windows may refuse */ }
-round(); // the answer is on its way while the page is put together
+const asked = (pace) => CARDS.flatMap((card) => card[pace] ?? []);
+// The answer is on its way while the page is put together.
+start({ changed: refresh, more: second, open: () => more?.opened() ?? [], often: asked('often'), seldom: asked('seldom') });
 
-byId('cards').append(...CARDS.map(makeCard));
-family = getComputedStyle(document.body).fontFamily;
+byId('cards').append(...CARDS.map((card) => makeCard(card, open)));
+type.family = getComputedStyle(document.body).fontFamily;
 {
   const pen = el('canvas').getContext('2d');
-  pen.font = `11px ${family}`;
-  letter = pen.measureText('0').width;
+  pen.font = `11px ${type.family}`;
+  type.letter = pen.measureText('0').width;
+}
+
+/** Fetches the second part, unless it is here. */
+async function second() {
+  if (more || outdated || coming) return;
+  coming = true;
+  try {
+    more = await import('./more.js');
+  } catch (error) {
+    // Without an answer, the next round tries again.
+    if (error.kind === 'version' || error.status === 404) outdated = 'the agent has another version';
+    else if (!error.kind) throw error;
+  } finally {
+    coming = false;
+  }
+  more?.follow();
+  if (wanted) more?.openDialog(wanted);
+}
+
+/** Opens a card's dialog. */
+function open(id) {
+  wanted = id;
+  if (more) more.openDialog(id);
+  else second();
 }
 
 /** Shows everything anew. */
@@ -26,7 +62,7 @@ function refresh() {
   if (link.loaded) {
     header();
     for (const card of CARDS) card.update();
-    if (view.card) update();
+    more?.update();
   }
   status();
   if (timing && link.loaded) timing.render.push(performance.now() - started);
@@ -34,7 +70,7 @@ function refresh() {
 
 function header() {
   const { board, system } = link.json;
-  const name = board?.uname?.nodename ?? board?.uname?.node_name ?? location.hostname;
+  const name = board?.uname?.nodename ?? location.hostname;
   say(byId('host'), name);
   const about = join(board?.model, system && `up ${span(system.uptime_seconds)}`, board?.os?.pretty_name, board?.uname && `${board.uname.sysname} ${board.uname.release}`);
   say(byId('about'), about);
@@ -43,7 +79,7 @@ function header() {
 
 /** The one writer of the status, the title, the strip of verdicts and the dialog's foot. */
 function status() {
-  const { state, pill, text } = health();
+  const { state, pill, text, remedy } = health();
   const root = document.documentElement;
   mark(root, 'data-state', state);
   const node = byId('status');
@@ -54,18 +90,19 @@ function status() {
   if (document.title !== `${sign}${host} – Pi-Monitor`) document.title = `${sign}${host} – Pi-Monitor`;
   const { shown: data } = link;
   say(byId('dialog-status'), join(`${NAMES[state]} ${text}`, known(data.count) && link.loaded && `${span((data.count - 1) * data.step)} in steps of ${span(data.step)}`));
-  verdicts(state, text);
+  verdicts(state, text, remedy);
 }
 
 /** The verdicts in their reserved row: the worst first, the rest behind a button if they do not fit. */
-function verdicts(state, text) {
+function verdicts(state, text, remedy) {
   const strip = byId('verdicts');
   const { items = [], clear_seconds: clear } = link.json.verdicts ?? {};
   const list = [];
   if (state === 'down' || state === 'stale') {
     const [title, detail] = text.split(', ');
-    list.push({ severity: state === 'down' ? 'critical' : 'warning', title, detail });
+    list.push({ severity: state === 'down' ? 'critical' : 'warning', title, detail, action: remedy ?? (link.failure ? TRY : null) });
   }
+  if (outdated) list.push({ severity: 'warning', title: 'This page is out of date', detail: outdated, action: 'Reload' });
   if (link.loaded) {
     list.push(...items);
     if (!list.length) list.push({ severity: 'clear', title: 'All clear', detail: known(clear) ? `for ${span(clear)}` : '' });
@@ -73,16 +110,27 @@ function verdicts(state, text) {
   const fit = Math.max(1, Math.floor(width / 330));
   const cut = !unfolded && list.length > fit ? fit : list.length;
   const rest = list.length - cut;
-  const shape = JSON.stringify([list.map((one) => [one.severity, one.rule ? one.title : '', one.card]), cut, unfolded]);
+  const shape = JSON.stringify([list.map((one) => [one.severity, one.rule ? one.title : '', one.card, one.action]), cut, unfolded]);
   if (strip.shape !== shape) {
     strip.shape = shape;
     strip.className = unfolded ? 'all' : '';
     const active = document.activeElement?.closest('#verdicts') && document.activeElement.key;
     strip.replaceChildren(...list.slice(0, cut).map((one) => {
       const words = [el('i', { 'aria-hidden': 'true' }, SIGNS[one.severity] ?? '◆'), el('b'), ' ', el('span')];
-      const chip = one.card ? el('button', { type: 'button', class: `chip ${one.severity}`, 'aria-haspopup': 'dialog' }, ...words) : el('p', `chip ${one.severity}`, ...words);
-      chip.key = one.card && one.rule + one.title;
-      if (one.card) chip.addEventListener('click', () => openDialog(one.card));
+      const card = one.card && cardOf(one.card);
+      const chip = card ? el('button', { type: 'button', class: `chip ${one.severity}`, 'aria-haspopup': 'dialog' }, ...words) : el('p', `chip ${one.severity}`, ...words);
+      if (card) {
+        chip.key = one.rule + one.title;
+        chip.addEventListener('click', () => open(card.id));
+      }
+      if (one.action) {
+        const button = el('button', { type: 'button', class: 'act' }, one.action);
+        button.key = one.action;
+        // A reload lets the browser ask for a name and a password.
+        button.addEventListener('click', one.action === TRY ? hurry : () => location.reload());
+        chip.classList.add('acting');
+        chip.append(button);
+      }
       return chip;
     }));
     if (rest || unfolded) {
@@ -94,18 +142,18 @@ function verdicts(state, text) {
       });
       strip.append(more);
     }
-    if (active) [...strip.children].find((chip) => chip.key === active)?.focus();
+    if (active) [...strip.querySelectorAll('button')].find((button) => button.key === active)?.focus();
   }
   list.slice(0, cut).forEach((one, i) => {
     const chip = strip.children[i];
     const since = one.since_seconds > 0 ? `for ${span(one.since_seconds)}` : '';
     const detail = join(one.detail, since);
     say(chip.children[1], one.title);
-    say(chip.lastChild, detail);
+    say(chip.children[2], detail);
     mark(chip, 'title', join(one.title, detail));
   });
   for (const card of CARDS) {
-    const own = items.filter((one) => one.card === card.id);
+    const own = items.filter((one) => cardOf(one.card) === card);
     mark(card.node, 'data-alert', own.some((one) => one.severity === 'critical') ? 'critical' : own.length ? 'warning' : null);
   }
   // Spoken only when the set of verdicts changes, never when a number does.
@@ -118,8 +166,8 @@ function choose(range) {
   try {
     localStorage.setItem('range', range);
   } catch { /* private windows may refuse; the choice then lasts as long as the page */ }
-  for (const button of document.querySelectorAll('[data-range]')) mark(button, 'aria-pressed', button.dataset.range === range);
-  place(null, false);
+  for (const button of document.querySelectorAll('[data-range]')) mark(button, 'aria-pressed', button.getAttribute('data-range') === range);
+  more?.place(null, false);
 }
 
 for (const group of document.querySelectorAll('.ranges')) {
@@ -127,7 +175,7 @@ for (const group of document.querySelectorAll('.ranges')) {
     const button = el('button', { type: 'button', 'data-range': range, 'aria-pressed': 'false' }, range);
     button.addEventListener('click', () => {
       choose(range);
-      if (!link.paused) resume();
+      resume();
     });
     return button;
   }));
@@ -138,34 +186,21 @@ byId('pause').addEventListener('click', () => {
   link.paused = !link.paused;
   mark(byId('pause'), 'aria-pressed', link.paused);
   say(byId('pause'), link.paused ? 'Resume' : 'Pause');
-  clearTimeout(link.timer);
-  if (link.paused) link.stop?.abort('changed');
+  if (link.paused) rest();
   else resume();
   status();
 });
 
 document.addEventListener('visibilitychange', () => {
-  clearTimeout(link.timer);
-  if (document.hidden) link.stop?.abort('changed');
-  else resume();
+  if (document.hidden) rest();
+  else if (!link.paused) resume();
 });
+// A person is back, or the network: no reason to wait for the next turn. Where a name and a password are asked for, a try
+// would only bring the browser's question again.
+const again = () => link.failure && link.failure.status !== 401 && !link.paused && hurry();
+addEventListener('online', again);
+addEventListener('focus', () => link.busy || again());
 
-addEventListener('keydown', (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey) return;
-  const slots = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (slots && !event.target.closest?.('.wide')) {
-    nudge(event.shiftKey ? slots * 10 : slots);
-    event.preventDefault();
-  }
-  if (event.key === 'Escape' && cursor.pinned) {
-    place(null, false);
-    if (view.card) event.preventDefault();
-  }
-});
-// A tap beside the charts takes the pin away.
-addEventListener('pointerdown', (event) => {
-  if (cursor.pinned && !event.target.closest('.chart')) place(null, false);
-});
 addEventListener('resize', () => {
   width = innerWidth;
   status();
@@ -176,4 +211,4 @@ setInterval(() => {
   if (!document.hidden) status();
 }, 1000);
 status();
-follow();
+window.piMonitor = true;

@@ -1,7 +1,10 @@
 // Elements and words: everything that turns values into what a person reads.
 
-/** An element. Children are elements or texts, so no name from the kernel is ever read as markup. */
-function el(name, attributes, ...children) {
+/**
+ * An element. Children are elements or texts, so no name from the kernel is ever read as markup.
+ * @returns {any}
+ */
+export function el(name, attributes, ...children) {
   const node = document.createElement(name);
   if (typeof attributes === 'string') node.className = attributes;
   else for (const key in attributes) node.setAttribute(key, attributes[key]);
@@ -9,15 +12,16 @@ function el(name, attributes, ...children) {
   return node;
 }
 
-const byId = (id) => document.getElementById(id);
+/** @returns {any} */
+export const byId = (id) => document.getElementById(id);
 
 /** Sets a text, touching the page only when it changes. */
-function say(node, text) {
+export function say(node, text) {
   if (node.said !== text) node.textContent = node.said = text;
 }
 
 /** Sets an attribute, or takes it away when `value` is null. */
-function mark(node, name, value) {
+export function mark(node, name, value) {
   const marks = node.marks ??= {};
   if (marks[name] === value) return;
   marks[name] = value;
@@ -25,10 +29,10 @@ function mark(node, name, value) {
   else node.setAttribute(name, value);
 }
 
-const known = (value) => typeof value === 'number' && Number.isFinite(value);
+export const known = (value) => typeof value === 'number' && Number.isFinite(value);
 const digits = (value) => (Math.abs(value) < 9.95 ? value.toFixed(1) : value.toFixed(0));
 
-const format = {
+export const format = {
   percent: (value) => `${value === 0 ? 0 : digits(value)}%`,
   pressure: (value) => format.percent(value),
   celsius: (value) => `${value.toFixed(1)} °C`,
@@ -47,13 +51,16 @@ const format = {
 };
 
 /** A value in words, or a dash when there is none. */
-const show = (kind, value) => (known(value) ? (format[kind] ?? format.count)(value) : '–');
+export const show = (kind, value) => (known(value) ? (format[kind] ?? format.count)(value) : '–');
+
+/** @type {[string, number][]} */
+const UNITS = [['d', 86400], ['h', 3600], ['m', 60], ['s', 1]];
 
 /** The two largest units of a time span: `3 h 12 m`. */
-function span(seconds) {
+export function span(seconds) {
   let rest = Math.max(0, Math.round(seconds));
   const parts = [];
-  for (const [unit, size] of [['d', 86400], ['h', 3600], ['m', 60], ['s', 1]]) {
+  for (const [unit, size] of UNITS) {
     const whole = Math.floor(rest / size);
     if (whole > 0 || parts.length > 0 || unit === 's') parts.push(`${whole} ${unit}`);
     rest -= whole * size;
@@ -64,7 +71,7 @@ function span(seconds) {
 const two = (value) => String(value).padStart(2, '0');
 
 /** The time of day, with seconds or with the day when the range asks for it. */
-function clock(unix, step) {
+export function clock(unix, step) {
   const date = new Date(unix * 1000);
   const day = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'][date.getDay()];
   if (step >= 86400) return `${day} ${date.getDate()}`;
@@ -72,4 +79,7 @@ function clock(unix, step) {
   return step < 60 ? `${time}:${two(date.getSeconds())}` : time;
 }
 
-const natural = (a, b) => a.localeCompare(b, 'en', { numeric: true });
+export const natural = (a, b) => a.localeCompare(b, 'en', { numeric: true });
+
+/** What is there of `parts`, with dots between. */
+export const join = (...parts) => parts.filter(Boolean).join(' · ');

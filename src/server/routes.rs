@@ -3,7 +3,7 @@
 use super::link::Link;
 use super::{Shared, host};
 use crate::agent::Page;
-use crate::dashboard;
+use crate::dashboard::{self, Asset};
 use crate::format::Format;
 use crate::history::{RANGES, Request as Past};
 use crate::kernel::text::decimal;
@@ -107,7 +107,8 @@ async fn get(request: &Request<Incoming>, shared: &Rc<Shared>) -> Response<Bytes
     let headers = request.headers();
     let query = request.uri().query().unwrap_or_default();
     match request.uri().path() {
-        "/" => index(headers),
+        "/" => file(headers, &dashboard::page()),
+        "/more.js" => file(headers, &dashboard::more()),
         "/health" => plain(StatusCode::OK, "ok\n"),
         "/metrics" => {
             let format = if prefers_openmetrics(headers) { Format::OpenMetrics } else { Format::Prometheus };
@@ -205,22 +206,21 @@ fn parse_history(query: &str) -> Result<Past, &'static str> {
     Ok(past)
 }
 
-/// The page at `/`, which changes only with the program.
-fn index(headers: &HeaderMap) -> Response<Bytes> {
-    let page = dashboard::page();
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|tags| lists(tags, page.tag) || lists(tags, "*"));
+/// Answers with a file of the dashboard, which changes only with the program.
+fn file(headers: &HeaderMap, asset: &Asset) -> Response<Bytes> {
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|tags| lists(tags, asset.tag) || lists(tags, "*"));
     let gzip = accepts_gzip(headers);
     let mut response = match (known, gzip) {
         (true, _) => empty(StatusCode::NOT_MODIFIED),
-        (false, true) => Response::new(Bytes::fixed(page.gzip)),
-        (false, false) => Response::new(Bytes::shared(page.plain().into())),
+        (false, true) => Response::new(Bytes::fixed(asset.gzip)),
+        (false, false) => Response::new(Bytes::shared(asset.plain().into())),
     };
     let headers = response.headers_mut();
-    set(headers, header::ETAG, page.tag);
+    set(headers, header::ETAG, asset.tag);
     set(headers, header::CACHE_CONTROL, "no-cache");
     set(headers, header::VARY, "Accept-Encoding");
-    set(headers, header::CONTENT_TYPE, "text/html; charset=utf-8");
-    set(headers, header::CONTENT_SECURITY_POLICY, page.policy);
+    set(headers, header::CONTENT_TYPE, asset.content_type);
+    set(headers, header::CONTENT_SECURITY_POLICY, asset.policy);
     if gzip && !known {
         set(headers, header::CONTENT_ENCODING, "gzip");
     }

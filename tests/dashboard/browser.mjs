@@ -6,10 +6,12 @@ import { createServer } from 'node:net';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const { BINARY, CHROMIUM, NODE_MODULES } = process.env;
+const { BINARY, CHROMIUM, NODE_MODULES, OLD_CHROMIUM } = process.env;
 const require = createRequire(`${NODE_MODULES}/`);
 const { chromium } = require('playwright-core');
 export const axeSource = require.resolve('axe-core/axe.min.js');
+export const tsc = `${NODE_MODULES}/.bin/tsc`;
+export const oldChromium = OLD_CHROMIUM;
 export { sleep };
 
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
@@ -69,5 +71,6 @@ export class Agent {
 /** The page as the agent serves it, with its policy: what the mock agent serves too. */
 export async function pageOf(agent) {
   const answer = await fetch(agent.url);
-  return { html: await answer.text(), csp: answer.headers.get('content-security-policy') };
+  const more = await fetch(`${agent.url}more.js`);
+  return { html: await answer.text(), more: await more.text(), csp: answer.headers.get('content-security-policy') };
 }

@@ -30,7 +30,7 @@ const RANGES = { '2m': [60, 2], '10m': [300, 2], '1h': [360, 10], '24h': [720, 1
 
 export class Mock {
   /**
-   * options: page (html and csp to serve), cores, interfaces, mounts, trouble (false: all is well), startedAgo (seconds
+   * options: page (html, more and csp to serve), cores, interfaces, mounts, trouble (false: all is well), startedAgo (seconds
    * of history), bootedAgo, without (sections that are missing), hostile (names made of markup).
    */
   constructor(options = {}) {
@@ -106,6 +106,7 @@ export class Mock {
       return send(200, 'text/html; charset=utf-8', this.page.html, { 'content-security-policy': this.page.csp });
     }
     if (this.state.hung) return;
+    if (url.pathname === '/more.js' && !this.state.error) return send(200, 'text/javascript; charset=utf-8', this.page.more);
     if (this.state.error) return send(this.state.error, 'text/plain', 'the mock was told to fail\n');
     const data = {
       '/json': () => this.json(url.searchParams.getAll('collect[]')),

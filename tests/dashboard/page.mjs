@@ -4,46 +4,49 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 const FOLDER = new URL('../../src/dashboard/', import.meta.url);
+const read = (name) => readFileSync(new URL(name, FOLDER), 'utf8');
 
-/** Signs beside which spaces carry no meaning outside of texts and patterns. */
-const SCRIPT_SIGNS = ['===', '!==', '=>', '>=', '<=', '&&', '||', '??', '=', '?', ':', ',', ';', '{', '}', '(', ')', '*', '<', '>'];
-const STYLE_SIGNS = [' {', ' }', '{', '}', ':', ';', ','];
-
-/**
- * Drops comments on lines of their own, indentation, blank lines and needless spaces. src/dashboard/ is written so that
- * this is safe: texts stay on one line; a line with double quotes or (in scripts) with a slash, or with other than none
- * or two backticks, is left alone.
- */
-export function squeeze(text, signs) {
-  const lines = [];
-  let comment = false;
+/** Drops comments on lines of their own, indentation, and blank lines. */
+function strip(text) {
+  let out = '', comment = false;
   for (const raw of text.split('\n')) {
     const line = raw.trim();
     comment ||= line.startsWith('/*');
-    if (!comment && line && !line.startsWith('//')) lines.push(tighten(line, signs));
+    if (!comment && line && !line.startsWith('//')) out += `${line}\n`;
     comment &&= !line.endsWith('*/');
   }
-  return lines.join('\n');
+  return out;
 }
 
-function tighten(line, signs) {
-  const ticks = line.split('`').length - 1;
-  if (line.includes('"') || (signs === SCRIPT_SIGNS && line.includes('/')) || (ticks !== 0 && ticks !== 2)) return line;
-  return line.split(/('[^']*'|`[^`]*`)/).map((part, i) => {
-    if (i % 2) return part;
-    for (const sign of signs) part = part.replaceAll(sign === sign.trim() && signs === SCRIPT_SIGNS ? ` ${sign} ` : sign, sign.trim()).replaceAll(`${sign} `, sign.trim());
-    return part;
-  }).join('');
+/** Joins what `entry` imports, each module after those that it needs; notes what comes from the part `earlier`. */
+function join(entry, earlier = []) {
+  const part = { names: [], shared: new Set(), text: '' };
+  const add = (name) => {
+    part.names.push(name);
+    let body = '';
+    for (const line of strip(read(name)).split('\n')) {
+      const [, words, from] = /^import \{ (.*) \} from '\.\/(.*)';$/.exec(line) ?? [];
+      if (from && earlier.includes(from)) words.split(', ').forEach((word) => part.shared.add(word));
+      else if (from && !part.names.includes(from)) add(from);
+      else if (!from && line) body += `${line.replace(/^export (?={)/, 'return ').replace(/^export /, '')}\n`;
+    }
+    part.text += `// ${name}\n${body}`;
+  };
+  add(entry);
+  return part;
 }
 
 export function assemble() {
-  const read = (name) => readFileSync(new URL(name, FOLDER), 'utf8');
   const hash = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
-  const template = read('index.html');
-  const names = read('scripts').split('\n').filter((line) => line && !line.startsWith('#'));
-  const style = squeeze(read('style.css'), STYLE_SIGNS);
-  const script = `(() => {\n'use strict';\n${names.map((name) => squeeze(read(name), SCRIPT_SIGNS)).join('\n')}\n})();`;
-  const html = squeeze(template, []).replace('{style}', () => style).replace('{script}', () => script);
-  const csp = `default-src 'none'; script-src ${hash(script)}; style-src ${hash(style)}; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
-  return { html, csp };
+  const first = join('main.js');
+  const [dynamic, entry] = /import\('\.\/(.*?)'\)/.exec(first.text);
+  const second = join(entry, first.names);
+  const shared = `{ ${[...second.shared].sort().join(', ')} }`;
+  const script = `(() => {\n'use strict';\n${first.text.replace(dynamic, () => `load('${entry}', ${shared})`)}})();`;
+  const more = `globalThis.piMonitorPart = (shared) => {\n'use strict';\nconst ${shared} = shared;\n${second.text}};`;
+  const old = strip(read('old.js')).trimEnd();
+  const style = strip(read('style.css')).trimEnd();
+  const html = strip(read('index.html')).replace('{style}', () => style).replace('{script}', () => script).replace('{old}', () => old);
+  const csp = `default-src 'none'; script-src ${hash(script)} ${hash(old)} ${hash(more)}; style-src ${hash(style)}; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+  return { html, more, csp };
 }

@@ -30,6 +30,7 @@ case ${1:-} in
     -*) fail 2 "unknown option $1; see --help" ;;
 esac
 prepare "${1:-}"
+old_browser
 status=0
 timeout -k 10 1200 node "$HERE/test.mjs" "${2:-}" || status=$?
 case $status in

@@ -1,0 +1,122 @@
+// The crosshair: one line through all charts, moved by mouse, finger and arrow keys.
+
+import { GRID, INK, MARK, charts, cursor, timing, type } from './chart.js';
+import { link } from './link.js';
+import { clock, known, show } from './text.js';
+
+const TEXT = '#dff7f5', CARD = '#0a161d';
+
+/** Draws the crosshair of a chart and the values beside it, on the upper canvas only. */
+function cross(chart) {
+  const { box, lines, n } = chart;
+  if (!box || (cursor.time === null && !chart.crossed)) return;
+  const pen = chart.begin(chart.over);
+  chart.crossed = cursor.time !== null;
+  if (!chart.crossed || cursor.time < chart.start - chart.seconds || cursor.time > chart.end + chart.seconds) return;
+  let at = Math.min(n - 1, Math.max(0, Math.round((cursor.time - chart.first) / chart.seconds)));
+  const guide = lines[0]?.v ?? [];
+  if (!known(guide[at])) at = known(guide[at - 1]) ? at - 1 : known(guide[at + 1]) ? at + 1 : at;
+  const over = Math.round(chart.x(at)) + 0.5;
+  pen.strokeStyle = cursor.pinned ? MARK : INK;
+  pen.beginPath();
+  pen.moveTo(over, box.y);
+  pen.lineTo(over, box.y + box.h);
+  pen.stroke();
+  const time = chart.first + at * chart.seconds + chart.offset;
+  const rows = [];
+  for (const line of lines) {
+    const value = (line.own ?? line.v)[at];
+    if (!known(value)) continue;
+    pen.fillStyle = line.color;
+    pen.fillRect(over - 2.5, chart.y(line.v[at]) - 2, 4, 4);
+    rows.push({ value, color: line.color, text: `${line.label} ${show(chart.spec.kind, value)}` });
+  }
+  if (rows.length > 6) rows.sort((a, b) => b.value - a.value).length = 6;
+  rows.unshift({ color: TEXT, text: `${chart.seconds * n > 90000 ? clock(time, 86400) + ' ' : ''}${clock(time, chart.seconds < 60 ? 1 : 60)}${rows.length ? '' : ' no data'}` });
+  const wide = Math.max(...rows.map((row) => row.text.length)) * type.letter + 12, high = rows.length * 14 + 6;
+  const from = over + 8 + wide < chart.width ? over + 8 : Math.max(0, over - 8 - wide);
+  pen.fillStyle = CARD;
+  pen.strokeStyle = GRID;
+  pen.globalAlpha = 0.92;
+  pen.fillRect(from, box.y, wide, high);
+  pen.globalAlpha = 1;
+  pen.strokeRect(from + 0.5, box.y + 0.5, wide - 1, high - 1);
+  pen.textAlign = 'left';
+  rows.forEach((row, i) => {
+    pen.fillStyle = row.color;
+    pen.fillText(row.text, from + 6, box.y + 14 + i * 14);
+  });
+}
+
+/** A mouse moves the crosshair by hovering; a finger pins it with a tap and moves it by going sideways. */
+function point(chart, event) {
+  const { pointerType: pointer, type: happened } = event;
+  const { box } = chart;
+  cursor.pointer = pointer;
+  if (!box) return;
+  const share = (event.clientX - chart.host.getBoundingClientRect().left - box.x) / box.w;
+  const time = chart.start + Math.min(1, Math.max(0, share)) * (chart.end - chart.start);
+  if (pointer === 'mouse') {
+    if (happened === 'pointermove' && !cursor.pinned) place(time, false);
+    if (happened === 'pointerleave' && !cursor.pinned) place(null, false);
+    if (happened === 'pointerup' && chart.spec.large) place(time, !cursor.pinned);
+    return;
+  }
+  if (happened === 'pointerdown') chart.down = { x: event.clientX, moved: false };
+  const away = chart.down ? Math.abs(event.clientX - chart.down.x) : 0;
+  if (happened === 'pointermove' && chart.down && (chart.down.moved ||= away > 8)) place(time, true);
+  if (happened === 'pointerup' && chart.down) {
+    const near = (chart.end - chart.start) * 14 / box.w;
+    if (!chart.down.moved) place(time, !(cursor.pinned && Math.abs(cursor.time - time) < near));
+    chart.down = null;
+  }
+  if (happened === 'pointerleave') chart.down = null;
+}
+
+let awaited = 0;
+
+/** Puts the crosshair of all charts at a time, or takes it away. */
+export function place(time, pinned) {
+  cursor.time = time !== null && (pinned || cursor.pointer === 'mouse') ? time : null;
+  cursor.pinned = pinned && cursor.time !== null;
+  awaited ||= requestAnimationFrame(() => {
+    const started = timing && performance.now();
+    awaited = 0;
+    for (const chart of charts) cross(chart);
+    if (timing) timing.hover.push(performance.now() - started);
+  });
+}
+
+/** Moves the crosshair by slots of the shown range; the first key press starts at the newest slot. */
+function nudge(slots) {
+  const data = link.shown;
+  if (!known(data.end)) return;
+  const grain = Math.max(1, Math.round(data.count / 300)) * data.step;
+  const time = cursor.time === null ? data.end : cursor.time + slots * grain;
+  cursor.pointer = 'mouse';
+  place(Math.min(data.end, Math.max(data.start, time)), true);
+}
+
+cursor.cross = cross;
+cursor.watch = (chart) => {
+  for (const happened of ['pointermove', 'pointerleave', 'pointerdown', 'pointerup']) chart.host.addEventListener(happened, (event) => point(chart, event));
+};
+for (const chart of charts) cursor.watch(chart);
+
+addEventListener('keydown', (event) => {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  const slots = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (slots && !event.target.closest?.('.wide')) {
+    nudge(event.shiftKey ? slots * 10 : slots);
+    event.preventDefault();
+  }
+  if (event.key === 'Escape' && cursor.pinned) {
+    place(null, false);
+    // A dialog stays open.
+    event.preventDefault();
+  }
+});
+// A tap beside the charts takes the pin away.
+addEventListener('pointerdown', (event) => {
+  if (cursor.pinned && !event.target.closest('.chart')) place(null, false);
+});
