@@ -14,8 +14,6 @@ export const shown = (name, kind, lines, more) => ({ name, kind, data: () => lin
 
 const REASONS = { under_voltage: 'under-voltage', frequency_capped: 'clock capped', throttled: 'throttled', soft_temperature_limit: 'soft temperature limit' };
 const reasons = (flags) => Object.keys(flags ?? {}).filter((key) => flags[key] > 0).map((key) => REASONS[key] ?? key).join(', ');
-/** The first value of a row whose name ends so. */
-const pick = (row, end) => row?.[Object.keys(row).find((key) => key.endsWith(end))];
 
 /** Coloured labels with their newest values. */
 function legend(lines, kind) {
@@ -200,7 +198,7 @@ const DISK_LINES = [line('disk_read', 'read', AQUA), line('disk_write', 'write',
 const NETWORK_LINES = [line('network_receive', 'in', AQUA), line('network_transmit', 'out', BLUE)];
 export const LOAD_LINES = [line('load', 'load', AQUA)];
 export const stalls = () => link.fine.has('pressure_cpu');
-export const topClock = () => Math.max(0, ...(link.json.cpufreq?.cpus ?? []).map((one) => pick(one, 'max_hertz') ?? 0));
+export const topClock = () => Math.max(0, ...(link.json.cpufreq?.cpus ?? []).map((one) => one.cpu_frequency_max_hertz ?? 0));
 const cores = () => (link.json.cpu?.cpus ?? []).filter((one) => one.cpu !== 'total').length;
 
 /**

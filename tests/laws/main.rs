@@ -9,5 +9,6 @@ mod documentation;
 mod faults;
 mod goldens;
 mod packing;
+mod page;
 mod rooms;
 mod table;
