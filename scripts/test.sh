@@ -47,7 +47,7 @@ shellcheck  |fast |  300|git:git shellcheck:shellcheck                        |n
 vagrantfile |fast |   60|ruby:ruby                                            |the syntax of Vagrantfile
 cost        |full |  900|valgrind:valgrind strace:strace                     |a scrape takes no more instructions, allocations and system calls than recorded
 dashboard   |full | 1200|chromium:chromium node:nodejs npm:npm                |the page in a real Chromium, with a real agent and a mock one
-monitoring  |full |  480|python3:python3 curl:curl ?node:nodejs ?npm:npm       |configuration, rules and dashboards with the real Prometheus
+monitoring  |full |  900|python3:python3 curl:curl ?openssl:openssl ?node:nodejs ?npm:npm       |configuration, rules and dashboards with the real Prometheus
 build       |full | 2400|                                                     |static binaries for all targets, verified, within the budget
 smoke       |full |  600|curl:curl qemu-aarch64-static:qemu-user-static ?promtool=prometheus|each of them serves on an emulated CPU of its kind
 pi3a        |full | 1500|qemu-system-aarch64:qemu-system-arm curl:curl jq:jq cpio:cpio depmod:kmod dtc:device-tree-compiler sfdisk:fdisk mke2fs:e2fsprogs ssh:openssh-client ?sshpass:sshpass openssl:openssl|the binary and scripts/deploy.sh on an emulated Pi 3A+
