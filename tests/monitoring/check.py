@@ -216,6 +216,14 @@ def static():
             faults.append("docs/runbooks/%s has no alert" % page.name)
     verdict("each of %d alerts has severity, for, summary, runbook and both tests" % len(alerts), faults)
 
+    # promtool orders only the groups that are listed; the others come in a random order.
+    groups = [name for file in ("recording.yml", "alerts.yml")
+              for name in re.findall(r"^  - name: (\S+)$", (ROOT / "monitoring/rules" / file).read_text(encoding="utf-8"), re.M)]
+    order = re.search(r"^group_eval_order:\n((?:  - \S+\n)*)", tests, re.M)
+    ordered = re.findall(r"^  - (\S+)$", order.group(1), re.M) if order else []
+    verdict("the tests of the rules evaluate all %d groups in the order of the files" % len(groups),
+            [] if ordered == groups else ["group_eval_order in rules/tests/alerts.yml: expected %s, found %s" % (groups, ordered)])
+
 
 # --- a running Prometheus --------------------------------------------------------------------------------------------
 
