@@ -106,14 +106,24 @@ fn samples(text: &str, family: &str, renamed: &[(&str, &str)]) -> Samples {
                     *label = format!("{ours}={value}");
                 }
             }
-            // They number CPUs, we name them as the kernel does. They have an empty label that we leave out.
+            // They number CPUs, we name them as the kernel does. They have labels that we leave out.
             *label = label.replace("cpu=\"cpu", "cpu=\"");
         }
-        labels.retain(|label| !label.starts_with("domainname="));
+        labels.retain(|label| !["domainname=", "device_error="].iter().any(|theirs| label.starts_with(theirs)));
         labels.sort();
         found.insert(labels.join(","), value.parse().unwrap());
     }
     found
+}
+
+/// Version 1.9 (Debian 13) has a label that 1.5 (Debian 12) has not.
+#[test]
+fn labels_of_both_versions_are_the_same() {
+    let old = "node_filesystem_files{device=\"/dev/vda\",fstype=\"ext4\",mountpoint=\"/\"} 9";
+    let new = "node_filesystem_files{device=\"/dev/vda\",device_error=\"\",fstype=\"ext4\",mountpoint=\"/\"} 9";
+    let of = |text| samples(text, "node_filesystem_files", &[]);
+    assert_eq!(of(old).len(), 1);
+    assert_eq!(of(old), of(new));
 }
 
 #[test]
