@@ -7,8 +7,8 @@
 #
 # Environment
 #   PI_RUST        auto (default), installed, rustup or debian: where Rust may come
-#                  from when no installed one is new enough ("installed": nowhere,
-#                  fail instead; "debian": not from rustup, even if it is reachable)
+#                  from ("installed": what is here, nothing is fetched; "rustup" and
+#                  "debian": only from there, also if another is installed)
 #   PI_INSTALL     yes (default) or no: no means "name what is missing and fail"
 #   XDG_CACHE_HOME downloads go to its folder pi-monitor (default ~/.cache/pi-monitor)
 #
@@ -240,18 +240,20 @@ rust_wanted() { sed -n 's/^rust-version *= *"\([^"]*\)".*/\1/p' "$REPO/Cargo.tom
 # try_rust FOLDER [TOOLCHAIN]: sets the RUST variables if the pair there is new enough.
 RUST_SEEN=
 try_rust() {
-    local bin=$1 toolchain=${2:-} version
+    local bin=$1 toolchain=${2:-} version kind=plain
     [ -x "$bin/rustc" ] && [ -x "$bin/cargo" ] || return 1
     version=$(cd "$REPO" && RUSTUP_TOOLCHAIN=${toolchain:-${RUSTUP_TOOLCHAIN:-}} bounded 30 "$bin/rustc" --version 2>/dev/null </dev/null | sed -n 's/^rustc \([0-9][0-9.]*\).*/\1/p')
     [ -n "$version" ] || return 1
     RUST_SEEN="$RUST_SEEN $bin/rustc${toolchain:+ (toolchain $toolchain)} is $version;"
     version_at_least "$version" "$(rust_wanted)" || return 1
+    # Debian has rustup as a package, too: the folder does not tell the kind.
+    if [ -n "$(RUSTUP_FORCE_ARG0=rustup bounded 30 "$bin/rustup" --version 2>/dev/null </dev/null)" ]; then kind=rustup; fi
+    case $PI_RUST-$kind in rustup-plain | debian-rustup) return 1 ;; esac
     [ -z "$toolchain" ] || export RUSTUP_TOOLCHAIN=$toolchain
     RUST_BIN=$bin
     # shellcheck disable=SC2034  # for the scripts that source this
     RUST_VERSION=$version
-    RUST_KIND=plain
-    if [ -n "$(RUSTUP_FORCE_ARG0=rustup bounded 30 "$bin/rustup" --version 2>/dev/null </dev/null)" ]; then RUST_KIND=rustup; fi
+    RUST_KIND=$kind
     # shellcheck disable=SC2034
     CARGO=$bin/cargo
     RUSTC=$bin/rustc
@@ -344,7 +346,10 @@ find_rust() {
     RUST_SEEN='' RUSTUP_ERROR='' DEBIAN_ERROR=''
     need_certificates
     if installed_rust; then return 0; fi
-    say "no installed Rust is $(rust_wanted) or newer${RUST_SEEN:+:$RUST_SEEN}"
+    case $PI_RUST in
+    rustup | debian) say "no installed Rust is from $PI_RUST and $(rust_wanted) or newer${RUST_SEEN:+:$RUST_SEEN}" ;;
+    *) say "no installed Rust is $(rust_wanted) or newer${RUST_SEEN:+:$RUST_SEEN}" ;;
+    esac
     if [ "$PI_INSTALL" = yes ]; then
         case $PI_RUST in auto | rustup) if rust_from_rustup; then return 0; fi; say "not from rustup: $RUSTUP_ERROR" ;; esac
         case $PI_RUST in auto | debian) if rust_from_debian; then return 0; fi; say "not from Debian: $DEBIAN_ERROR" ;; esac

@@ -12,3 +12,4 @@ mod packing;
 mod page;
 mod rooms;
 mod table;
+mod toolchain;
