@@ -8,6 +8,8 @@
 # Options
 #   --suite NAME   Debian release for the root (default: this machine's)
 #   --rust WAY     PI_RUST in the root: auto (default), rustup or debian
+#   --oldest       the root's Rust must be exactly the rust-version of Cargo.toml, and
+#                  must also compile the benchmarks and the fuzz targets
 #   --run-only     scripts/run.sh only, not scripts/test.sh
 #   --keep         keep the root and say where it is
 #   -h, --help     this text
@@ -28,7 +30,7 @@ set -euo pipefail
 
 # shellcheck source=/dev/null
 SUITE=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
-RUST=auto RUN_ONLY=no KEEP=no TEST_ARGS=()
+RUST=auto RUN_ONLY=no OLDEST=no KEEP=no TEST_ARGS=()
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help) usage; exit 0 ;;
@@ -37,6 +39,7 @@ while [ $# -gt 0 ]; do
         if [ "$1" = --suite ]; then SUITE=$2; else RUST=$2; fi
         shift ;;
     --run-only) RUN_ONLY=yes ;;
+    --oldest) OLDEST=yes ;;
     --keep) KEEP=yes ;;
     --) shift; TEST_ARGS=("$@"); break ;;
     *) die 2 "unknown argument $1 (see --help)" ;;
@@ -159,6 +162,23 @@ say "the agent answered $((SECONDS - started)) s after the command"
 kill $PID
 wait $PID 2>/dev/null || true
 PID=
+
+if [ $OLDEST = yes ]; then
+    # The promise of Cargo.toml, kept by the very compiler that it names.
+    version=$( (inside 60 rustc --version) </dev/null)
+    case $version in
+    "rustc $(rust_wanted)."*) say "built with $version" ;;
+    *) die 1 "Cargo.toml promises Rust $(rust_wanted), but the root has $version" ;;
+    esac
+    for folder in benches/parsers fuzz; do
+        say "cargo check in $folder"
+        # shellcheck disable=SC2016  # the inner shell expands
+        (inside 900 env RUSTFLAGS="--cfg fuzzing" sh -c '
+            command -v c++ >/dev/null || apt-get -q -y --no-install-recommends install g++ >/dev/null || exit 1
+            cd "/root/pi-monitor/$1" && cargo check --all-targets' sh "$folder") </dev/null ||
+            die 1 "$folder does not compile with $version"
+    done
+fi
 [ $RUN_ONLY = no ] || exit 0
 
 # 2. The second command.

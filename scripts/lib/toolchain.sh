@@ -187,22 +187,36 @@ need_commands() {
     done
 }
 
-# unpacked_package COMMAND PACKAGE: for a program whose package would also bring a
-# service that runs from the next start on.  Downloads the package, unpacks it in the
-# cache and appends its folder to PATH; nothing on the system changes.
+# first_known PACKAGE...: prints the first package that apt knows.
+first_known() {
+    local package
+    for package in "$@"; do
+        if [ -n "$(apt_candidate "$package")" ]; then echo "$package"; return 0; fi
+    done
+    return 1
+}
+
+# unpacked_package COMMAND PACKAGE...: for a program whose package would also bring a
+# service that runs from the next start on.  Downloads the first package that this
+# release of Debian has, unpacks it in the cache and appends its folder to PATH;
+# nothing on the system changes.
 unpacked_package() {
-    local command=$1 package=$2 dir=$PI_CACHE/debs/$2 tmp
+    local command=$1 package dir='' tmp
+    shift
     if have "$command"; then return 0; fi
     INSTALL_ERROR=
-    if [ ! -x "$dir/usr/bin/$command" ]; then
+    for package in "$@"; do
+        if [ -x "$PI_CACHE/debs/$package/usr/bin/$command" ]; then dir=$PI_CACHE/debs/$package; break; fi
+    done
+    if [ -z "$dir" ]; then
         have_apt || { INSTALL_ERROR="this system has no apt-get; install $command yourself"; return 1; }
         [ "$PI_INSTALL" = yes ] || { INSTALL_ERROR="$command is missing (PI_INSTALL=no)"; return 1; }
-        if [ -z "$(apt_candidate "$package")" ]; then
-            if ! can_be_root || ! apt_update; then
-                INSTALL_ERROR="apt knows no package $package"
-                return 1
-            fi
+        if ! package=$(first_known "$@") &&
+            ! { can_be_root && apt_update && package=$(first_known "$@"); }; then
+            INSTALL_ERROR="apt knows no package $*"
+            return 1
         fi
+        dir=$PI_CACHE/debs/$package
         say "unpacking Debian package $package in $dir (for $command; it is not installed)"
         mkdir -p "$PI_CACHE/debs" && tmp=$(mktemp -d "$PI_CACHE/debs/.new.XXXXXX") || return 1
         if ! { (cd "$tmp" && bounded 600 apt-get -q -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 download "$package") &&

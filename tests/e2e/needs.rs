@@ -1,13 +1,22 @@
 //! What a test needs besides the binary.
 
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Whether a test may go on: `present`, or else a word on standard error.
+/// Returns `present`. If it is false the test is skipped: that is written to standard error, and to the file that
+/// `PI_MONITOR_TEST_SKIPPED` names, since nobody sees the standard error of a test that passed.
 pub fn needs(what: &str, present: bool) -> bool {
     assert!(present || std::env::var_os("PI_MONITOR_TEST_ALL").is_none(), "{what} is missing");
     if !present {
         eprintln!("skipped: {what} is missing");
+        if let Some(path) = std::env::var_os("PI_MONITOR_TEST_SKIPPED") {
+            let thread = std::thread::current();
+            let line = format!("{}\t{what}\n", thread.name().unwrap_or("?"));
+            // In one write, since tests run side by side.
+            let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+            file.write_all(line.as_bytes()).unwrap();
+        }
     }
     present
 }

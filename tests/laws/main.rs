@@ -10,6 +10,7 @@ mod faults;
 mod goldens;
 mod packing;
 mod page;
+mod ran;
 mod rooms;
 mod table;
 mod toolchain;

@@ -122,7 +122,7 @@ fi
 say "$(head -n 1 "$TMP/version") ($BINARY)"
 
 PROMETHEUS=yes VICTORIA=yes
-if ! unpacked_package prometheus prometheus || ! have promtool; then PROMETHEUS=no; say "no prometheus: $INSTALL_ERROR"; fi
+if ! unpacked_package prometheus prometheus || ! unpacked_package promtool promtool prometheus; then PROMETHEUS=no; say "no prometheus: $INSTALL_ERROR"; fi
 if ! unpacked_package victoria-metrics victoria-metrics; then VICTORIA=no; say "no victoria-metrics: $INSTALL_ERROR"; fi
 export PATH
 
