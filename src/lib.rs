@@ -12,6 +12,7 @@ pub mod commands;
 pub mod dashboard;
 pub mod format;
 pub mod history;
+pub mod judge;
 pub mod kernel;
 pub mod model;
 pub mod processes;
@@ -19,7 +20,6 @@ pub mod runtime;
 pub mod server;
 #[allow(unsafe_code, reason = "system calls; each piece of it stands behind one safe function")]
 pub mod sys;
-pub mod verdict;
 
 /// The version that `--version`, `pi_monitor_build_info` and the HTTP proof of a deployment report.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

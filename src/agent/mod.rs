@@ -3,14 +3,17 @@
 pub mod flags;
 
 use crate::cli::Options;
-use crate::collect::{self, Collect, Context, Registration, Setup, agent::COLLECTORS};
+use crate::collect::{
+    self, Collect, Context, Registration, Setup,
+    agent::{COLLECTORS, VERDICTS},
+};
 use crate::format::history::Times;
 use crate::format::{self, Format, Gzip, Renderer};
 use crate::history::{History, Request};
+use crate::judge::Judge;
 use crate::kernel::{self, Machine, RemoteStat, Roots, read_once};
 use crate::model::{Moment, Snapshot, Value};
 use crate::processes::{COMMAND_LINES, PROCESSES, Processes, Progress};
-use crate::verdict::{VERDICTS, Verdicts};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +39,7 @@ pub struct Agent {
     sampled: Snapshot,
     history: History,
     /// None for a single collection, which has nothing to compare with.
-    verdicts: Option<Verdicts>,
+    verdicts: Option<Judge>,
     /// When the filesystems were last judged, and the collection that they were in.
     judged: (Duration, u64),
     history_page: Rendered,
@@ -140,7 +143,7 @@ impl Agent {
         }
         assert!(slots.len() <= 64, "a set of collectors is kept as bits");
         let history = History::new(&sampled, flags::interval(options));
-        let verdicts = judges.then(|| Verdicts::new(&sampled));
+        let verdicts = judges.then(|| Judge::new(&sampled, |flag| options.value(flag)));
         let boot_id = read_once(&roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
         let boot_id = boot_id.iter().copied().take_while(u8::is_ascii_hexdigit).take(8).map(char::from).collect();
         let processes = collect::is_enabled(options, &PROCESSES)

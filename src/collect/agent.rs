@@ -10,8 +10,14 @@ use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox;
 use crate::runtime::traffic::{self, REASONS};
 use crate::sys::{self, Directory};
-use crate::verdict::VERDICTS;
 use std::path::{Path, PathBuf};
+
+/// For Prometheus; JSON tells the report itself. Filled by [`crate::agent::Agent`].
+pub static VERDICTS: Table<1, 1> = Table::new(
+    Place::Elsewhere,
+    &["rule"],
+    &[Family::gauge("pi_verdict", "Whether the agent's own verdict on the machine names this trouble.", Unit::Count)],
+);
 
 /// Filled by [`crate::agent::Agent`], which runs the collectors.
 pub static COLLECTORS: Table<1, 2> = Table::new(

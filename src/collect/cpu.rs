@@ -19,7 +19,7 @@ fn is_total(cpu: &str) -> bool {
     cpu == TOTAL
 }
 
-static CPUS: Table<1, { 2 * MODES }> = Table::new(
+pub static CPUS: Table<1, { 2 * MODES }> = Table::new(
     Place::List("cpus"),
     &["cpu"],
     &[

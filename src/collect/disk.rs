@@ -24,7 +24,7 @@ use std::time::Duration;
 /// For how long the kernel's word is taken that the mount table has not changed.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 
-static FILESYSTEMS: Table<3, 8> = Table::new(
+pub static FILESYSTEMS: Table<3, 8> = Table::new(
     Place::List("filesystems"),
     &["device", "mountpoint", "fstype"],
     &[

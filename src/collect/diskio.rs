@@ -11,7 +11,7 @@ use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 /// Whatever a disk's real sectors are, the kernel counts in these.
 const SECTOR: u64 = 512;
 
-static DISKS: Table<1, 8> = Table::new(
+pub static DISKS: Table<1, 8> = Table::new(
     Place::List("disks"),
     &["device"],
     &[

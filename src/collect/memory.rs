@@ -11,7 +11,7 @@ const fn bytes(name: &'static str, help: &'static str) -> Family {
     Family::gauge(name, help, Unit::Bytes)
 }
 
-static MEMORY: Table<0, 25> = Table::new(
+pub static MEMORY: Table<0, 25> = Table::new(
     Place::Inline,
     &[],
     &[

@@ -8,7 +8,7 @@ use crate::kernel::text::{find, lines, take_uint, trim};
 use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 
-static INTERFACES: Table<1, 8> = Table::new(
+pub static INTERFACES: Table<1, 8> = Table::new(
     Place::List("interfaces"),
     &["interface"],
     &[

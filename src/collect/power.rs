@@ -26,7 +26,7 @@ const UNDER_VOLTAGE: u32 = 1;
 const ALL: u32 = (1 << REASONS) - 1;
 const HISTORY: u32 = 16;
 
-static THROTTLING: Table<0, { 4 * REASONS }> = Table::new(
+pub static THROTTLING: Table<0, { 4 * REASONS }> = Table::new(
     Place::Inline,
     &[],
     &[

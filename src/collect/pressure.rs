@@ -9,7 +9,7 @@ use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use std::io;
 
-static RESOURCES: Table<1, 2> = Table::new(
+pub static RESOURCES: Table<1, 2> = Table::new(
     Place::List("resources"),
     &["resource"],
     &[

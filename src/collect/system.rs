@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-static SYSTEM: Table<0, 13> = Table::new(
+pub static SYSTEM: Table<0, 13> = Table::new(
     Place::Inline,
     &[],
     &[

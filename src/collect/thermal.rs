@@ -7,7 +7,7 @@ use crate::kernel::{Bad, Device, Devices, Fault, First, Source, read_once};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use std::path::Path;
 
-static SENSORS: Table<1, 2> = Table::new(
+pub static SENSORS: Table<1, 2> = Table::new(
     Place::List("sensors"),
     &["sensor"],
     &[

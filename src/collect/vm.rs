@@ -7,7 +7,7 @@ use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit};
 use crate::sys;
 
-static VM: Table<0, 5> = Table::new(
+pub static VM: Table<0, 5> = Table::new(
     Place::Inline,
     &[],
     &[

@@ -29,6 +29,8 @@ pub struct RuleHead {
     pub severity: Severity,
     /// The dashboard's card that shows more.
     pub card: &'static str,
+    /// What to do about it, as an imperative.
+    pub fix: &'static str,
 }
 
 /// What a rule found, in words.

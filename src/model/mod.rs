@@ -15,5 +15,5 @@ pub use moment::Moment;
 pub use name::push_label;
 pub use rate::{Rates, key};
 pub use snapshot::{Column, Part, Row, Section, Snapshot};
-pub use table::{Head, Place, Table};
+pub use table::{Head, Input, Place, Table};
 pub use value::Value;

@@ -109,6 +109,11 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// The head of the row's table.
+    pub fn head(self) -> &'static Head {
+        self.section.head
+    }
+
     /// The label texts, as many as the table has labels.
     pub fn labels(self) -> impl Iterator<Item = &'a str> {
         let count = self.section.head.labels.len();
@@ -206,9 +211,12 @@ impl Snapshot {
         })
     }
 
-    /// Where the family of this name is; `None` if no collector that runs here has it.
-    pub fn locate(&self, name: &str) -> Option<Column> {
-        self.columns().find(|column| column.family.name == name)
+    /// Where a table's rows are: part and section; `None` if no collector that runs here has it.
+    pub fn locate(&self, head: &'static Head) -> Option<(usize, usize)> {
+        self.parts.iter().enumerate().find_map(|(place, part)| {
+            let section = part.sections.iter().position(|section| std::ptr::eq(section.head, head))?;
+            Some((place, section))
+        })
     }
 
     /// Adds a row to a table of the current collector.

@@ -47,8 +47,43 @@ impl<const LABELS: usize, const VALUES: usize> Table<LABELS, VALUES> {
         Table(Head { place, labels, families, width })
     }
 
+    /// The family of this name, for those who read it from a snapshot. A name that the table does not have does not compile in
+    /// the declaration of a `static`.
+    pub const fn input(&'static self, name: &str) -> Input {
+        let Table(head) = self;
+        let (mut column, mut i) = (0, 0);
+        while i < head.families.len() {
+            let family = &head.families[i];
+            if is_same(family.name, name) {
+                return Input { head, family, column };
+            }
+            column += family.width();
+            i += 1;
+        }
+        panic!("the table has no family of this name")
+    }
+
     /// The table without its shape.
     pub const fn head(&self) -> &Head {
         &self.0
     }
+}
+
+/// `==` for declarations.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut i = 0;
+    while i < one.len() && i < other.len() && one[i] == other[i] {
+        i += 1;
+    }
+    i == one.len() && i == other.len()
+}
+
+/// One family of a table, as something that is read.
+#[derive(Debug)]
+pub struct Input {
+    pub head: &'static Head,
+    pub family: &'static Family,
+    /// The place of its first value in a row.
+    pub column: usize,
 }

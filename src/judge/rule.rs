@@ -1,0 +1,137 @@
+//! What a rule is: a condition over what the collectors saw, with its thresholds, its delays and its words.
+
+use super::view::View;
+use crate::cli::Flag;
+use crate::model::{Finding, Input, RuleHead, Severity, Unit};
+
+/// The most thresholds that a rule has.
+pub const LIMITS_MAX: usize = 2;
+
+/// One kind of trouble. A rule is all in one place: what it reads, when it holds, how long it waits, and what it says.
+#[derive(Debug)]
+pub struct Rule {
+    pub head: RuleHead,
+    /// The families that the condition reads, and no others.
+    pub reads: &'static [&'static Input],
+    /// What the condition compares with, in the order in which it asks for them.
+    pub limits: [Option<Limit>; LIMITS_MAX],
+    /// How long the condition has to hold before the rule switches on, in seconds.
+    pub on: u64,
+    /// How long it has to be over before the rule switches off.
+    pub off: u64,
+    /// For events: how long the condition counts as held after one.
+    pub hold: u64,
+    /// Needs the filesystems, which are looked at less often.
+    pub filesystems: bool,
+    /// Whether the condition holds; if so, fills the finding with the worst culprit.
+    pub check: fn(&mut View<'_>, &mut Finding) -> bool,
+}
+
+/// A number that a condition compares with, and the flag that sets it.
+#[derive(Debug)]
+pub struct Limit {
+    pub flag: Flag,
+    pub direction: Direction,
+    pub unit: Unit,
+}
+
+/// On which side of its threshold a value is trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The threshold itself, and all above it.
+    Above,
+    /// All below the threshold.
+    Below,
+}
+
+impl Direction {
+    /// The last part of the flag's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Direction::Above => "above",
+            Direction::Below => "below",
+        }
+    }
+}
+
+impl Rule {
+    /// A rule whose condition has to hold for 10 s, and to be over for 30 s.
+    pub const fn new(
+        name: &'static str,
+        severity: Severity,
+        card: &'static str,
+        reads: &'static [&'static Input],
+        check: fn(&mut View<'_>, &mut Finding) -> bool,
+    ) -> Self {
+        let head = RuleHead { name, severity, card, fix: "" };
+        Rule { head, reads, limits: [None, None], on: 10, off: 30, hold: 0, filesystems: false, check }
+    }
+
+    /// What to do about it, as an imperative.
+    pub const fn fix(mut self, fix: &'static str) -> Self {
+        self.head.fix = fix;
+        self
+    }
+
+    /// Trouble is at and above a threshold: the flag `rule.NAME.above`, its default and its unit.
+    pub const fn above(self, flag: &'static str, default: &'static str, unit: Unit, help: &'static str) -> Self {
+        self.limit(Direction::Above, flag, default, unit, help)
+    }
+
+    /// Trouble is below a threshold: the flag `rule.NAME.below`, its default and its unit.
+    pub const fn below(self, flag: &'static str, default: &'static str, unit: Unit, help: &'static str) -> Self {
+        self.limit(Direction::Below, flag, default, unit, help)
+    }
+
+    const fn limit(
+        mut self,
+        direction: Direction,
+        name: &'static str,
+        default: &'static str,
+        unit: Unit,
+        help: &'static str,
+    ) -> Self {
+        let value = match unit {
+            Unit::Percent => "PERCENT",
+            Unit::Celsius => "CELSIUS",
+            Unit::Seconds => "SECONDS",
+            _ => "NUMBER",
+        };
+        let flag = Flag { name, value, default, help, check: check_number };
+        let place = if self.limits[0].is_none() { 0 } else { 1 };
+        self.limits[place] = Some(Limit { flag, direction, unit });
+        self
+    }
+
+    /// How long the condition has to hold, in seconds.
+    pub const fn after(mut self, on: u64) -> Self {
+        self.on = on;
+        self
+    }
+
+    /// The condition is an event, which counts for this long, in seconds.
+    pub const fn event(mut self, hold: u64) -> Self {
+        self.hold = hold;
+        self
+    }
+
+    /// Holds as long as it is true, without delay.
+    pub const fn at_once(mut self) -> Self {
+        (self.on, self.off) = (0, 0);
+        self
+    }
+
+    /// Reads the filesystems.
+    pub const fn filesystems(mut self) -> Self {
+        self.filesystems = true;
+        self
+    }
+}
+
+/// The value of a threshold's flag: a number that is not negative.
+fn check_number(text: &str) -> Result<(), String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(()),
+        _ => Err("expected a number such as 80 or 0.5".to_owned()),
+    }
+}

@@ -1,0 +1,48 @@
+//! CPUs that have more to do than they can.
+
+use crate::collect::{cpu::CPUS, system::SYSTEM};
+use crate::judge::rule::Rule;
+use crate::judge::view::View;
+use crate::judge::words::Tenths;
+use crate::model::{Finding, Input, Severity, Unit};
+
+static USAGE: Input = CPUS.input("pi_cpu_usage_percent");
+static LOAD: Input = SYSTEM.input("pi_load_average");
+
+pub static CPU_BUSY: Rule = Rule::new("cpu_busy", Severity::Warning, "cpu", &[&USAGE], cpu_busy)
+    .above("rule.cpu_busy.above", "92", Unit::Percent, "CPU time in use, of all CPUs together.")
+    .after(30)
+    .fix("Stop or limit the program that uses most CPU, if it should not");
+
+fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
+    let total = |wanted: &str| {
+        let mut values = view.values(&USAGE);
+        values.find(|(cpu, mode, _)| *cpu == "total" && *mode == wanted).map(|(.., percent)| percent)
+    };
+    let Some((idle, iowait)) = total("idle").zip(total("iowait")) else { return false };
+    let percent = 100.0 - idle - iowait;
+    if percent < view.limit() {
+        return false;
+    }
+    let culprit = view.process(|top| &top.cpu, "cpu");
+    found.name(culprit, format_args!("CPU is fully used"), format_args!("{} % in use", Tenths(percent)))
+}
+
+pub static LOAD_HIGH: Rule = Rule::new("load_high", Severity::Warning, "pressure", &[&LOAD, &USAGE], load_high)
+    .above("rule.load_high.above", "2", Unit::Ratio, "Load average over 15 minutes for each CPU.")
+    .fix("Look for processes that wait for a disk or a network share, and for too many that run at once");
+
+fn load_high(view: &mut View<'_>, found: &mut Finding) -> bool {
+    let Some(load) = view.value(&LOAD, "15m") else { return false };
+    // One row is that of all CPUs together.
+    let cpus = view.section(&USAGE).map_or(0, |section| section.len()).saturating_sub(1).max(1);
+    if load < view.limit() * cpus as f64 {
+        return false;
+    }
+    let culprit = view.process(|top| &top.cpu, "load");
+    found.name(
+        culprit,
+        format_args!("Load is high"),
+        format_args!("{} over 15 minutes, on {} CPUs", Tenths(load), cpus),
+    )
+}

@@ -1,0 +1,48 @@
+//! Voltage, throttling and heat.
+
+use crate::collect::{power::THROTTLING, thermal::SENSORS};
+use crate::judge::rule::Rule;
+use crate::judge::view::View;
+use crate::judge::words::Tenths;
+use crate::model::{Finding, Input, Severity, Unit};
+
+static THROTTLED_NOW: Input = THROTTLING.input("pi_throttled");
+static TEMPERATURE: Input = SENSORS.input("pi_temperature_celsius");
+
+pub static UNDER_VOLTAGE: Rule =
+    Rule::new("under_voltage", Severity::Critical, "thermal", &[&THROTTLED_NOW], under_voltage).fix(
+        "Use the official power supply for this board and a short cable, and unplug USB devices that draw much power",
+    );
+
+fn under_voltage(view: &mut View<'_>, found: &mut Finding) -> bool {
+    view.value(&THROTTLED_NOW, "under_voltage") == Some(1.0)
+        && found.name(
+            "power supply",
+            format_args!("Under-voltage"),
+            format_args!("The power supply or its cable is too weak, now."),
+        )
+}
+
+pub static THROTTLED: Rule = Rule::new("throttled", Severity::Warning, "thermal", &[&THROTTLED_NOW], throttled)
+    .fix("Improve the cooling, or the power supply if under-voltage is reported too");
+
+fn throttled(view: &mut View<'_>, found: &mut Finding) -> bool {
+    const REASONS: [(&str, &str); 3] = [
+        ("throttled", "The firmware slows the CPU down, now."),
+        ("soft_temperature_limit", "The firmware lowers the clock at its soft temperature limit, now."),
+        ("frequency_capped", "The firmware caps the clock, now."),
+    ];
+    let on = |(reason, _): &&(&str, &str)| view.value(&THROTTLED_NOW, reason) == Some(1.0);
+    let Some((reason, detail)) = REASONS.iter().find(on) else { return false };
+    found.name(reason, format_args!("CPU is slowed down"), format_args!("{detail}"))
+}
+
+pub static HOT: Rule = Rule::new("hot", Severity::Critical, "thermal", &[&TEMPERATURE], hot)
+    .above("rule.hot.above", "80", Unit::Celsius, "Temperature of a sensor.")
+    .fix("Add a heat sink or a fan, clear its vents, or move the board to a cooler place");
+
+fn hot(view: &mut View<'_>, found: &mut Finding) -> bool {
+    let hottest = view.values(&TEMPERATURE).max_by(|(.., one), (.., other)| one.total_cmp(other));
+    let Some((sensor, _, celsius)) = hottest.filter(|(.., celsius)| *celsius >= view.limit()) else { return false };
+    found.name(sensor, format_args!("{sensor} is hot"), format_args!("{} °C", Tenths(celsius)))
+}

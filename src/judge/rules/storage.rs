@@ -1,0 +1,165 @@
+//! Filesystems and the disks below them.
+
+use crate::collect::{disk::FILESYSTEMS, diskio::DISKS, pressure::RESOURCES};
+use crate::judge::rule::Rule;
+use crate::judge::view::View;
+use crate::judge::words::{Size, Tenths};
+use crate::model::{Finding, Input, Row, Severity, Unit, key};
+
+static TOTAL: Input = FILESYSTEMS.input("pi_disk_total_bytes");
+static USED: Input = FILESYSTEMS.input("pi_disk_used_bytes");
+static AVAILABLE: Input = FILESYSTEMS.input("pi_disk_available_bytes");
+static INODES: Input = FILESYSTEMS.input("pi_disk_inodes");
+static INODES_FREE: Input = FILESYSTEMS.input("pi_disk_inodes_free");
+static READ_ONLY: Input = FILESYSTEMS.input("pi_disk_read_only");
+static WAITING: Input = RESOURCES.input("pi_pressure_waiting_seconds_total");
+static BUSY: Input = DISKS.input("pi_disk_io_time_seconds_total");
+static READS: Input = DISKS.input("pi_disk_reads_completed_total");
+static WRITES: Input = DISKS.input("pi_disk_writes_completed_total");
+static READ_TIME: Input = DISKS.input("pi_disk_read_time_seconds_total");
+static WRITE_TIME: Input = DISKS.input("pi_disk_write_time_seconds_total");
+
+fn mountpoint<'a>(row: Row<'a>) -> &'a str {
+    row.labels().nth(1).unwrap_or("")
+}
+
+/// The filesystem of which most is used, with the used share in percent. One that is read-only cannot fill up.
+fn fullest<'a>(view: &View<'a>, used: impl Fn(Row<'a>) -> Option<f64>) -> Option<(Row<'a>, f64)> {
+    let section = view.filesystems(&READ_ONLY)?;
+    let rows = section.rows().filter(|row| view.of(*row, &READ_ONLY) == Some(0.0));
+    let shares = rows.filter_map(|row| Some((row, used(row)?)));
+    shares.max_by(|(_, one), (_, other)| one.total_cmp(other))
+}
+
+pub static DISK_FULL: Rule = Rule::new(
+    "disk_full",
+    Severity::Critical,
+    "filesystems",
+    &[&READ_ONLY, &USED, &AVAILABLE, &TOTAL],
+    disk_full,
+)
+.above("rule.disk_full.above", "95", Unit::Percent, "Used share of a filesystem, as df counts it.")
+.filesystems()
+.fix("Delete what is not needed, such as logs under /var/log or old packages (apt clean), or move it to another disk");
+
+fn disk_full(view: &mut View<'_>, found: &mut Finding) -> bool {
+    // What `df` says: of what is used and what users may still have.
+    let share = |row: Row<'_>| {
+        let (used, available) = (view.of(row, &USED)?, view.of(row, &AVAILABLE)?);
+        (used > 0.0).then(|| used / (used + available) * 100.0)
+    };
+    let Some((row, percent)) = fullest(view, share).filter(|(_, percent)| *percent >= view.limit()) else {
+        return false;
+    };
+    let name = mountpoint(row);
+    let total = view.of(row, &TOTAL).unwrap_or_default();
+    found.name(name, format_args!("{name} is nearly full"), format_args!("{} % of {}", Tenths(percent), Size(total)))
+}
+
+pub static INODES_FULL: Rule =
+    Rule::new("inodes_full", Severity::Critical, "filesystems", &[&READ_ONLY, &INODES, &INODES_FREE], inodes_full)
+        .above("rule.inodes_full.above", "95", Unit::Percent, "Used share of a filesystem's inodes.")
+        .filesystems()
+        .fix("Delete directories with very many small files, such as caches, sessions or mail queues");
+
+fn inodes_full(view: &mut View<'_>, found: &mut Finding) -> bool {
+    let share = |row: Row<'_>| {
+        let (all, free) = (view.of(row, &INODES)?, view.of(row, &INODES_FREE)?);
+        (all > 0.0).then(|| (all - free) / all * 100.0)
+    };
+    let Some((row, percent)) = fullest(view, share).filter(|(_, percent)| *percent >= view.limit()) else {
+        return false;
+    };
+    let (name, all) = (mountpoint(row), view.of(row, &INODES).unwrap_or_default() as u64);
+    found.name(
+        name,
+        format_args!("{name} can hold few more files"),
+        format_args!("{} % of {all} inodes are in use", Tenths(percent)),
+    )
+}
+
+pub static DISK_READ_ONLY: Rule =
+    Rule::new("disk_read_only", Severity::Critical, "filesystems", &[&READ_ONLY], disk_read_only).filesystems().fix(
+        "Read the kernel's log (dmesg) for errors of the device, back it up, then check it with fsck or replace it",
+    );
+
+fn disk_read_only(view: &mut View<'_>, found: &mut Finding) -> bool {
+    /// More mounts than any machine has; a program that makes new ones on and on must not fill the memory.
+    const MOUNTS_MAX: usize = 256;
+    let Some(section) = view.filesystems(&READ_ONLY) else { return false };
+    let mut turned = false;
+    for row in section.rows() {
+        let name = mountpoint(row);
+        let hash = key(name, 0);
+        let known = view.writable().contains(&hash);
+        match view.of(row, &READ_ONLY) {
+            Some(0.0) if !known && view.writable().len() < MOUNTS_MAX => view.writable().push(hash),
+            Some(1.0) if known && !turned => {
+                turned = found.name(
+                    name,
+                    format_args!("{name} turned read-only"),
+                    format_args!("It was writable before: see the kernel's log for errors of the device."),
+                );
+            }
+            _ => {}
+        }
+    }
+    turned
+}
+
+pub static IO_PRESSURE: Rule = Rule::new("io_pressure", Severity::Warning, "pressure", &[&WAITING], io_pressure)
+    .above(
+        "rule.io_pressure.above",
+        "20",
+        Unit::Percent,
+        "Share of time in which some process was stalled on disk I/O.",
+    )
+    .fix("Move what writes much to a faster disk, such as an SSD on USB 3, or let it write less");
+
+fn io_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
+    let limit = view.limit();
+    let Some(percent) = view.pressure(&WAITING, "io").filter(|percent| *percent >= limit) else { return false };
+    let culprit = view.process(|top| &top.io, "disks");
+    found.name(
+        culprit,
+        format_args!("Waiting for disks"),
+        format_args!("Programs waited for disks {} % of the time", Tenths(percent)),
+    )
+}
+
+pub static DISK_SLOW: Rule =
+    Rule::new("disk_slow", Severity::Warning, "diskio", &[&BUSY, &READS, &WRITES, &READ_TIME, &WRITE_TIME], disk_slow)
+        .above("rule.disk_slow.above", "0.05", Unit::Seconds, "Average time of an operation of a disk that is busy.")
+        .above("rule.disk_slow.busy.above", "90", Unit::Percent, "Share of time from which a disk is busy.")
+        .fix("Move what writes much to a faster disk, or replace a worn SD card");
+
+fn disk_slow(view: &mut View<'_>, found: &mut Finding) -> bool {
+    let Some(section) = view.section(&BUSY) else { return false };
+    let (slow, busy_enough) = (view.limit(), view.second_limit() / 100.0);
+    let (mut worst, mut most) = (None, 0.0);
+    for row in section.rows() {
+        let device = row.labels().next().unwrap_or("");
+        let mut time = 0.0;
+        let growth = [&BUSY, &READS, &WRITES, &READ_TIME, &WRITE_TIME].map(|input| {
+            let value = view.of(row, input)?;
+            let (growth, seconds) = view.growth(input, device, value)?;
+            time = seconds;
+            Some(growth)
+        });
+        let [Some(busy), Some(reads), Some(writes), Some(read_time), Some(write_time)] = growth else { continue };
+        let (operations, waited) = (reads + writes, read_time + write_time);
+        if time > 0.0 && operations > 0.0 && busy / time >= busy_enough && waited / operations >= slow {
+            let each = waited / operations * 1000.0;
+            if each > most {
+                most = each;
+                worst = Some((device, (busy / time * 100.0).min(100.0)));
+            }
+        }
+    }
+    let Some((device, busy)) = worst else { return false };
+    found.name(
+        device,
+        format_args!("{device} is slow"),
+        format_args!("{} ms for each operation, busy {} % of the time", most.round() as u64, Tenths(busy)),
+    )
+}

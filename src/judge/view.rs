@@ -1,0 +1,113 @@
+//! What a rule's condition sees: the rows of the families that it has declared, its thresholds, and how counters grow.
+
+use super::rule::LIMITS_MAX;
+use crate::model::{Input, Rates, Row, Section, Snapshot, Top, key};
+
+/// What a rule's check sees.
+#[derive(Debug)]
+pub struct View<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) filesystems: &'a Snapshot,
+    /// What the rule reads, and where that is: part and section.
+    pub(super) reads: &'static [&'static Input],
+    pub(super) places: &'a [Option<(usize, usize)>],
+    /// The rule's thresholds.
+    pub(super) limits: &'a [f64; LIMITS_MAX],
+    pub(super) rates: &'a mut Rates,
+    /// Tells the rule's counters from those of all other rules.
+    pub(super) first_key: usize,
+    pub(super) writable: &'a mut Vec<u64>,
+    pub(super) top: Option<&'a Top>,
+    pub(super) now: u64,
+    pub(super) started: u64,
+}
+
+impl<'a> View<'a> {
+    /// The first threshold.
+    pub fn limit(&self) -> f64 {
+        self.limits[0]
+    }
+
+    /// The second threshold.
+    pub fn second_limit(&self) -> f64 {
+        self.limits[1]
+    }
+
+    /// Filesystems that were writable once, by the hash of their mount points.
+    pub fn writable(&mut self) -> &mut Vec<u64> {
+        self.writable
+    }
+
+    /// Seconds since boot.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// When the agent started, in seconds since boot.
+    pub fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// The place of a family among those that the rule has declared.
+    fn number(&self, input: &'static Input) -> Option<usize> {
+        let number = self.reads.iter().position(|read| std::ptr::eq(*read, input));
+        debug_assert!(number.is_some(), "{} is not declared", input.family.name);
+        number
+    }
+
+    /// The rows of a family's table.
+    pub fn section(&self, input: &'static Input) -> Option<&'a Section> {
+        self.section_of(self.snapshot, input)
+    }
+
+    /// The rows of a family's table that was made with the filesystems.
+    pub fn filesystems(&self, input: &'static Input) -> Option<&'a Section> {
+        self.section_of(self.filesystems, input)
+    }
+
+    fn section_of(&self, snapshot: &'a Snapshot, input: &'static Input) -> Option<&'a Section> {
+        let (part, section) = self.places[self.number(input)?]?;
+        Some(&snapshot.parts()[part].sections[section])
+    }
+
+    /// Every value of a family with its row's first label, or without labels with its dimension's value.
+    pub fn values(&self, input: &'static Input) -> impl Iterator<Item = (&'a str, &'static str, f64)> + use<'a> {
+        self.section(input).into_iter().flat_map(|section| {
+            section.rows().flat_map(|row| {
+                let label = row.labels().next().unwrap_or("");
+                let names = input.family.by.as_ref().map_or(&[""][..], |by| by.values);
+                let values = row.values()[input.column..].iter().zip(names);
+                values.filter_map(move |(value, name)| Some((label, *name, value.to_f64()?)))
+            })
+        })
+    }
+
+    /// The value whose label or dimension value is `name`.
+    pub fn value(&self, input: &'static Input, name: &str) -> Option<f64> {
+        self.values(input).find(|(label, by, _)| *label == name || *by == name).map(|(.., value)| value)
+    }
+
+    /// A family's value in a row of its table.
+    pub fn of(&self, row: Row<'_>, input: &'static Input) -> Option<f64> {
+        debug_assert!(std::ptr::eq(row.head(), input.head), "{} is in another table", input.family.name);
+        row.values().get(input.column)?.to_f64()
+    }
+
+    /// By how much a counter grew since the last tick, and in how many seconds.
+    pub fn growth(&mut self, input: &'static Input, label: &str, value: f64) -> Option<(f64, f64)> {
+        let number = self.first_key + self.number(input)?;
+        self.rates.growth(key(label, number), value)
+    }
+
+    /// The share of time for which a resource was short, in percent.
+    pub fn pressure(&mut self, input: &'static Input, resource: &str) -> Option<f64> {
+        let seconds = self.value(input, resource)?;
+        let (growth, time) = self.growth(input, resource, seconds)?;
+        (time > 0.0).then(|| growth / time * 100.0)
+    }
+
+    /// The process that a resource's rule may name.
+    pub fn process(&self, pick: fn(&Top) -> &str, otherwise: &'a str) -> &'a str {
+        self.top.map(pick).filter(|name| !name.is_empty()).unwrap_or(otherwise)
+    }
+}
