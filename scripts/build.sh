@@ -304,7 +304,7 @@ compile() {
     fi
     rm -f "$dir/$TRIPLE/release/pi-monitor"
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}") CARGO_TARGET_DIR=$dir \
-        "$CARGO" build --release --locked --bin pi-monitor --target "$TRIPLE" ${args[@]+"${args[@]}"} >&2 ||
+        ticking "building for $TRIPLE" "$CARGO" build --release --locked --bin pi-monitor --target "$TRIPLE" ${args[@]+"${args[@]}"} >&2 ||
         return 1
     binary=$dir/$TRIPLE/release/pi-monitor
     mkdir -p "$(dirname "$output")"

@@ -61,6 +61,18 @@ bounded() {
     return 124
 }
 
+# ticking WHAT COMMAND...: runs COMMAND, and says every 10 s that WHAT is still going on.
+ticking() {
+    local what=$1 begin=$SECONDS watch status=0
+    shift
+    (while sleep 10; do say "still $what ($((SECONDS - begin)) s)"; done) >/dev/null & # must not hold the caller's pipe open
+    watch=$!
+    "$@" || status=$?
+    kill "$watch" 2>/dev/null || true
+    wait "$watch" 2>/dev/null || true
+    return "$status"
+}
+
 # version_at_least HAVE WANT: compares dotted numbers, field by field.
 version_at_least() {
     local IFS=. i

@@ -1,5 +1,7 @@
 //! What the program can do, one file for each command, and the lists of all commands and all flags.
 
+pub mod hash;
+pub mod health;
 pub mod print;
 pub mod serve;
 
@@ -14,7 +16,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 /// Every command. The first one is what the program does unless it is asked for another.
-pub static ALL: &[&Command] = &[&serve::COMMAND, &print::COMMAND];
+pub static ALL: &[&Command] = &[&serve::COMMAND, &print::COMMAND, &health::COMMAND, &hash::COMMAND];
 
 /// Every flag, in the order of `--help`.
 pub fn entries() -> Vec<Entry> {

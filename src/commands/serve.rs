@@ -9,8 +9,13 @@ use crate::server::{self, Protection};
 use crate::sys;
 use std::process::ExitCode;
 
-pub static COMMAND: Command =
-    Command { name: "serve", argument: "", help: "serve the dashboard, metrics and JSON", flags: &[], run };
+pub static COMMAND: Command = Command {
+    name: "serve",
+    argument: "",
+    help: "serve the dashboard, metrics and JSON until SIGTERM or SIGINT",
+    flags: &[],
+    run,
+};
 
 fn run(options: &Options) -> Result<ExitCode, String> {
     sys::log_without_waiting();

@@ -151,7 +151,7 @@ impl Config {
 
     fn take_user(&mut self, name: String, hash: String) -> Result<(), Cow<'static, str>> {
         if !hash.parse::<HashParts>().is_ok_and(|parts| (4..=31).contains(&parts.get_cost())) {
-            return Err("wanted a user's name and the bcrypt hash of a password, such as from htpasswd -nB NAME".into());
+            return Err("wanted a user's name and the bcrypt hash of a password, such as pi-monitor hash makes".into());
         }
         if self.users.iter().any(|(other, _)| *other == name) {
             return Err("this user is there twice".into());

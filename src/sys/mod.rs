@@ -7,6 +7,7 @@ mod confine;
 mod files;
 mod firmware;
 mod stderr;
+mod terminal;
 mod thread;
 
 pub use child::{Child, fork_helper, receive, send};
@@ -15,4 +16,5 @@ pub use confine::{filter_system_calls, keep_capabilities, no_new_privs, read_onl
 pub use files::{Directory, FsStat, file_limit, has_news, is_made_by_kernel, is_procfs, machine, page_size, statvfs};
 pub use firmware::{VIDEOCORE_REQUEST, videocore};
 pub use stderr::{log_without_waiting, write_log};
+pub use terminal::{random, without_echo};
 pub use thread::{be_nice, ignore_signal, signals, spawn, watch};

@@ -1,7 +1,8 @@
 //! Flags, exit statuses, signals.
 
 use crate::agent::{Agent, BINARY, request};
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -109,4 +110,110 @@ fn other_signals_do_not_end_it() {
     }
     assert!(agent.wait(Duration::from_millis(200)).is_none());
     assert_eq!(agent.get("/health").status, 200);
+}
+
+#[test]
+fn health_tells_whether_an_agent_answers() {
+    let agent = Agent::start(&[]);
+    let port = agent.address.rsplit(':').next().unwrap().to_owned();
+    for arguments in [
+        &["health", &format!("--web.listen-address=:{port}")][..],
+        &["health", &format!("http://{}", agent.address)],
+        &["health", &format!("http://{}/health", agent.address)],
+        &["health", &agent.address],
+    ] {
+        assert_eq!(run(arguments), (Some(0), "ok\n".to_owned(), String::new()), "{arguments:?}");
+    }
+    let url = format!("http://{}/nothing", agent.address);
+    let expected = format!("error: {url}/health: expected status 200, found 404 Not Found\n");
+    assert_eq!(run(&["health", &url]), (Some(1), String::new(), expected));
+    drop(agent);
+    let (code, out, err) = run(&["health", &format!("--web.listen-address=:{port}")]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert_eq!(err, format!("error: http://localhost:{port}/health: Connection refused (os error 111)\n"));
+    let (code, _, err) = run(&["health", "https://localhost"]);
+    assert!(code == Some(1) && err.contains("https is not supported"), "{err}");
+}
+
+#[test]
+fn health_does_not_wait_for_ever_and_takes_nothing_but_http() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let (code, _, err) = run(&["health", &url]);
+    assert_eq!((code, err), (Some(1), format!("error: {url}/health: no answer within 5 s\n")));
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", other.local_addr().unwrap());
+    let speaker = std::thread::spawn(move || {
+        let mut stream = other.accept().unwrap().0;
+        stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").unwrap();
+        let _ = std::io::Read::read(&mut stream, &mut [0; 512]);
+    });
+    let (code, _, err) = run(&["health", &url]);
+    assert_eq!((code, err), (Some(1), format!("error: {url}/health: not an answer of HTTP\n")));
+    speaker.join().unwrap();
+}
+
+fn hash(input: &str) -> (Option<i32>, String, String) {
+    let mut command = Command::new(BINARY);
+    command.arg("hash").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn a_hash_lets_its_password_in_and_no_other() {
+    let (code, hashed, err) = hash("correct horse: bättery\n");
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(hashed.starts_with("$2y$10$") && hashed.len() == 61, "{hashed}");
+    assert_ne!(hash("correct horse: bättery").1, hashed, "each hash has a salt of its own");
+    let file = std::env::temp_dir().join(format!("pi-monitor-hash-{}.yml", std::process::id()));
+    std::fs::write(&file, format!("basic_auth_users:\n  pi: {hashed}")).unwrap();
+    let agent = Agent::start(&[&format!("--web.config.file={}", file.display())]);
+    std::fs::remove_file(&file).unwrap();
+    // base64 of pi:correct horse: bättery, and of pi:correct horse
+    let ask = |credential: &str| agent.request("GET", "/json", &[&format!("Authorization: Basic {credential}")]).status;
+    assert_eq!(ask("cGk6Y29ycmVjdCBob3JzZTogYsOkdHRlcnk="), 200);
+    assert_eq!(ask("cGk6Y29ycmVjdCBob3JzZQ=="), 401);
+    for (password, expected) in [
+        ("", "expected a password, found nothing"),
+        ("\n", "expected a password, found nothing"),
+        (&"a".repeat(73), "bcrypt takes 72 bytes at most, found 73"),
+        ("a\tb", "the password contains a control character"),
+    ] {
+        assert_eq!(hash(password), (Some(1), String::new(), format!("error: {expected}\n")));
+    }
+    let (code, _, err) = run(&["hash", "secret"]);
+    assert_eq!((code, err.as_str()), (Some(2), "error: unexpected argument secret; see --help\n"));
+}
+
+fn run_script(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/run.sh");
+    // With nothing to build with: what is answered is answered without.
+    let mut command = Command::new("bash");
+    command.arg(script).args(arguments).env("PATH", "/usr/bin:/bin").env("PI_INSTALL", "no").env("PI_RUST", "none");
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn the_run_script_answers_what_it_can_before_it_builds() {
+    for help in [&["--help"][..], &["-h"], &["print", "--help"]] {
+        let (code, out, err) = run_script(help);
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        assert!(out.contains("scripts/run.sh [") && out.contains("\n  --web.listen-address=ADDRESS\n"), "{out}");
+    }
+    let owner = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = owner.local_addr().unwrap().port();
+    for (address, host) in [(format!(":{port}"), ""), (format!("127.0.0.1:{port}"), "127.0.0.1")] {
+        let (code, _, err) = run_script(&["--web.listen-address", &address]);
+        assert_eq!(code, Some(1), "{err}");
+        let hint = format!("use: scripts/run.sh --web.listen-address={host}:");
+        assert!(err.contains(&format!("port {port} is taken")) && err.contains(&hint), "{err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+    // A command that does not listen goes on to the build.
+    let (_, _, err) = run_script(&["print", "--web.listen-address", &format!(":{port}")]);
+    assert!(err.contains("PI_RUST=none"), "{err}");
 }

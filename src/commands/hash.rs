@@ -1,0 +1,65 @@
+//! `pi-monitor hash`: a bcrypt hash of a password, for the web configuration.
+
+use super::write;
+use crate::cli::{Command, Options};
+use crate::sys;
+use std::io::{BufRead, IsTerminal};
+use std::process::ExitCode;
+
+pub static COMMAND: Command = Command {
+    name: "hash",
+    argument: "",
+    help: "make a bcrypt hash of a password for --web.config.file; asks, or reads standard input",
+    flags: &[],
+    run,
+};
+
+/// 2^10 rounds: 0.1 s of a desktop's processor.
+const COST: u32 = 10;
+/// bcrypt ignores what comes after these.
+const PASSWORD_BYTES: usize = 72;
+
+fn run(_: &Options) -> Result<ExitCode, String> {
+    let password = if std::io::stdin().is_terminal() {
+        let password = prompt("Password: ")?;
+        check(&password)?;
+        if prompt("Repeat: ")? != password {
+            return Err("the two passwords differ".to_owned());
+        }
+        password
+    } else {
+        let password = read_line()?;
+        check(&password)?;
+        password
+    };
+    let mut salt = [0; 16];
+    sys::random(&mut salt).map_err(|error| format!("random numbers: {error}"))?;
+    let hash = bcrypt::hash_with_salt(password, COST, salt).map_err(|error| format!("bcrypt: {error}"))?;
+    write((hash.format_for_version(bcrypt::Version::TwoY) + "\n").as_bytes())
+}
+
+fn prompt(text: &str) -> Result<Vec<u8>, String> {
+    sys::without_echo(text, read_line).map_err(|error| format!("terminal: {error}"))?
+}
+
+/// One line of standard input, without its end.
+fn read_line() -> Result<Vec<u8>, String> {
+    let mut line = Vec::new();
+    std::io::stdin().lock().read_until(b'\n', &mut line).map_err(|error| format!("standard input: {error}"))?;
+    let end = line.strip_suffix(b"\n").map_or(line.len(), |line| line.strip_suffix(b"\r").unwrap_or(line).len());
+    line.truncate(end);
+    Ok(line)
+}
+
+fn check(password: &[u8]) -> Result<(), String> {
+    if password.is_empty() {
+        return Err("expected a password, found nothing".to_owned());
+    }
+    if password.len() > PASSWORD_BYTES {
+        return Err(format!("bcrypt takes {PASSWORD_BYTES} bytes at most, found {}", password.len()));
+    }
+    if password.iter().any(u8::is_ascii_control) {
+        return Err("the password contains a control character".to_owned());
+    }
+    Ok(())
+}
