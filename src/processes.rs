@@ -15,6 +15,7 @@ use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Roots, read_into};
 use crate::model::push_label;
 use crate::model::{Top, Value};
+use crate::runtime::sandbox::{CAP_SYS_PTRACE, Needs};
 use crate::sys::{self, Directory};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -33,6 +34,9 @@ pub static COMMAND_LINES: Switch = Switch {
     help: "command lines in /processes, which may hold secrets (default: off)",
     on: false,
 };
+
+/// What [`Processes`] need: users' names change while the agent runs.
+pub const NEEDS: Needs = Needs { capabilities: CAP_SYS_PTRACE, ..Needs::reading(&["proc", "root/etc"]) };
 
 /// How many processes are told by each of CPU, memory and I/O.
 const MOST: usize = 10;

@@ -30,7 +30,7 @@ awk '/^## Your first collector/ { on = 1 } on && /```rust/ { code = 1; next } co
 grep -q 'pub static COLLECTOR' src/collect/pty.rs || fail "CONTRIBUTING.md has no collector in it"
 # The line: at the end of the list.
 awk '/^collectors! \{/ { list = 1 } list && /^\}/ { print "    pty"; list = 0 } { print }' src/collect/mod.rs >list && mv list src/collect/mod.rs
-# What a board's kernel says.
+# What a board's kernel prints.
 printf '%s\n' '-- proc/sys/kernel/pty/nr --' 3 >>tests/boards/vm.board
 
 changed=$(git diff --name-only)
@@ -43,6 +43,7 @@ agent=$CARGO_TARGET_DIR/debug/pi-monitor
 cargo build --quiet --locked
 "$agent" print --format prometheus --sample.interval 100ms >metrics.out
 "$agent" print --format json --sample.interval 100ms >json.out
+# Confined as it is when it serves, where this machine allows it: what its needs name is all that it may open.
 "$agent" print --collector.disable-defaults --collector.pty --sample.interval 100ms >table.out
 open=$(cat /proc/sys/kernel/pty/nr)
 grep -q "^pi_pty_open $open\$" metrics.out || fail "it is not in /metrics"

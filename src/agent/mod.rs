@@ -13,7 +13,8 @@ use crate::history::{History, Request};
 use crate::judge::Judge;
 use crate::kernel::{self, Machine, RemoteStat, Roots, read_once};
 use crate::model::{Moment, Snapshot, Value};
-use crate::processes::{COMMAND_LINES, PROCESSES, Processes, Progress};
+use crate::processes::{self, COMMAND_LINES, PROCESSES, Processes, Progress};
+use crate::runtime::sandbox::Needs;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,6 +114,15 @@ impl Rendered {
             None => page,
         }
     }
+}
+
+/// Returns what an agent with these options needs: what it reads itself, and what its collectors do.
+pub fn needs(options: &Options) -> Vec<Needs> {
+    let collectors = collect::ALL.iter().filter(|it| collect::is_enabled(options, &it.switch()));
+    let mut needs: Vec<_> = collectors.map(|registration| registration.needs).collect();
+    needs.push(Needs::reading(&["proc/sys/kernel/random/boot_id"]));
+    needs.extend(collect::is_enabled(options, &PROCESSES).then_some(processes::NEEDS));
+    needs
 }
 
 impl Agent {

@@ -7,7 +7,7 @@ use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Shared, Source, size};
 use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
-use crate::runtime::sandbox;
+use crate::runtime::sandbox::{self, Needs};
 use crate::runtime::traffic::{self, REASONS};
 use crate::sys::{self, Directory};
 use std::path::{Path, PathBuf};
@@ -73,6 +73,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "agent",
     summary: "the agent's own state and cost",
     source: "/proc/self/stat, /proc/self/limits, /proc/self/fd",
+    needs: Needs::reading(&["proc/self/stat", "proc/self/limits", "proc/self/fd", "proc/stat"]),
     tables: &[VERDICTS.head(), COLLECTORS.head(), BUILD.head(), CONNECTIONS.head(), SANDBOX.head(), PROCESS.head()],
     flags: &[],
     new: |setup| Box::new(Agent::new(setup)),

@@ -6,6 +6,7 @@ use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{hex, lines, trim};
 use crate::kernel::{Fault, Roots, Source, read_all, read_once};
 use crate::model::{Family, Place, Snapshot, Table, Unit};
+use crate::runtime::sandbox::Needs;
 use crate::sys;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -32,6 +33,15 @@ pub static COLLECTOR: Registration = Registration {
     name: "board",
     summary: "board, operating system and kernel",
     source: "/proc/device-tree, /proc/cpuinfo, /sys/class/dmi/id, /etc/os-release, /proc/sys/kernel",
+    // Updates of the system replace the files in /etc.
+    needs: Needs::reading(&[
+        "proc/device-tree",
+        "proc/cpuinfo",
+        "proc/sys/kernel",
+        "sys/class/dmi/id",
+        "root/etc",
+        "root/usr/lib/os-release",
+    ]),
     tables: &[BOARD.head(), OS.head(), UNAME.head()],
     flags: &[],
     new: |setup| Box::new(Board::new(setup)),

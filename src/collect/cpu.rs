@@ -5,6 +5,7 @@ use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, take_uint};
 use crate::kernel::{Bad, Fault, First, Shared};
 use crate::model::{Chart, Family, Place, Section, Snapshot, Table, Unit, Value};
+use crate::runtime::sandbox::Needs;
 
 /// How many of the kernel's modes are told. Two more columns, guest and guest_nice, are parts of user and nice.
 const MODES: usize = 8;
@@ -52,6 +53,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "cpu",
     summary: "CPU time by mode, for each CPU and in total",
     source: "/proc/stat",
+    needs: Needs::reading(&["proc/stat"]),
     tables: &[CPUS.head()],
     flags: &[],
     new: |setup| Box::new(Cpu::new(setup)),

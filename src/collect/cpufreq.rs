@@ -7,6 +7,7 @@ use super::{Collect, Context, Registration};
 use crate::kernel::text::{trim, uint, words};
 use crate::kernel::{Bad, Device, Devices, Fault, First, Sensed, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::runtime::sandbox::Needs;
 use std::path::Path;
 
 static CPUS: Table<1, 3> = Table::new(
@@ -30,6 +31,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "cpufreq",
     summary: "clock frequency of each CPU",
     source: "/sys/devices/system/cpu/cpufreq",
+    needs: Needs::reading(&["sys/devices/system/cpu/cpufreq"]),
     tables: &[CPUS.head(), GOVERNORS.head()],
     flags: &[],
     new: |setup| {

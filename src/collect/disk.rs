@@ -15,6 +15,7 @@ use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::mounts::Mounts;
 use crate::kernel::{Fault, Source};
 use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
+use crate::runtime::sandbox::{CAP_DAC_READ_SEARCH, Call, Needs};
 use crate::sys::FsStat;
 use std::ffi::CStr;
 use std::io;
@@ -63,6 +64,13 @@ pub static COLLECTOR: Registration = Registration {
     name: "disk",
     summary: "space and files of each mounted filesystem",
     source: "/proc/self/mountinfo, statvfs()",
+    needs: Needs {
+        paths: &["proc/self/mountinfo"],
+        // To end a helper process that a mount does not answer.
+        calls: &[Call::With(libc::SYS_kill, libc::SIGKILL as u32)],
+        // Mounts can be below directories that only their user may enter.
+        capabilities: CAP_DAC_READ_SEARCH,
+    },
     tables: &[FILESYSTEMS.head()],
     flags: &[&MOUNT_POINTS_EXCLUDE, &FS_TYPES_EXCLUDE],
     new: |setup| Box::new(Disk::new(setup)),

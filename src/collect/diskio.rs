@@ -7,6 +7,7 @@ use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::runtime::sandbox::Needs;
 
 /// Whatever a disk's real sectors are, the kernel counts in these.
 const SECTOR: u64 = 512;
@@ -52,6 +53,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "diskio",
     summary: "bytes, requests and time of each disk",
     source: "/proc/diskstats",
+    needs: Needs::reading(&["proc/diskstats"]),
     tables: &[DISKS.head()],
     flags: &[&EXCLUDE],
     new: |setup| {

@@ -5,6 +5,7 @@ use super::{Collect, Context, Registration};
 use crate::kernel::text::{find, take_uint};
 use crate::kernel::{Bad, Fault, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::runtime::sandbox::Needs;
 
 /// A gauge in bytes.
 const fn bytes(name: &'static str, help: &'static str) -> Family {
@@ -61,6 +62,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "memory",
     summary: "memory and swap",
     source: "/proc/meminfo",
+    needs: Needs::reading(&["proc/meminfo"]),
     tables: &[MEMORY.head()],
     flags: &[],
     new: |setup| Box::new(Memory { meminfo: setup.proc("meminfo") }),

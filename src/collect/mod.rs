@@ -7,6 +7,7 @@ use crate::cli::pattern::Pattern;
 use crate::cli::{Bare, Flag, Group, Options, Switch};
 use crate::kernel::{Fault, Machine, RemoteStat, Roots, Shared, Source};
 use crate::model::{Head, Moment, Snapshot};
+use crate::runtime::sandbox::Needs;
 use std::path::PathBuf;
 
 /// Declares the collectors' modules and lists their registrations.
@@ -43,8 +44,10 @@ pub struct Registration {
     pub name: &'static str,
     /// What it tells, in a few words, for `--help` and the metrics reference.
     pub summary: &'static str,
-    /// The kernel files or calls it reads.
+    /// The kernel files or calls it reads, for people.
     pub source: &'static str,
+    /// What it reads and calls, for the sandbox and the fuzz targets.
+    pub needs: Needs,
     /// Its tables, in the order of the outputs.
     pub tables: &'static [&'static Head],
     /// Flags of its own, named `collector.NAME.…`.

@@ -7,6 +7,7 @@ use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::text::{find, lines, take_uint, trim};
 use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::runtime::sandbox::Needs;
 
 pub static INTERFACES: Table<1, 8> = Table::new(
     Place::List("interfaces"),
@@ -42,6 +43,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "network",
     summary: "bytes, packets, errors and drops of each interface",
     source: "/proc/net/dev",
+    needs: Needs::reading(&["proc/net/dev"]),
     tables: &[INTERFACES.head()],
     flags: &[&EXCLUDE],
     new: |setup| Box::new(Network { dev: setup.proc("net/dev"), exclude: setup.pattern(&EXCLUDE) }),

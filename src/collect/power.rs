@@ -11,10 +11,11 @@
 //!    <https://docs.kernel.org/hwmon/raspberrypi-hwmon.html>
 
 use super::{Collect, Context, Registration, Setup};
-use crate::kernel::mailbox::{self, MAILBOX, parse_word};
+use crate::kernel::mailbox::{self, MAILBOX, SENDING, parse_word};
 use crate::kernel::text::trim;
 use crate::kernel::{Answer, Asker, Bad, Device, Devices, Fault, First, Source, read_once};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::runtime::sandbox::Needs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -58,6 +59,11 @@ pub static COLLECTOR: Registration = Registration {
     name: "power",
     summary: "under-voltage and throttling of a Raspberry Pi",
     source: "/dev/vcio, /sys/devices/platform/soc/soc:firmware/get_throttled, /sys/class/hwmon",
+    needs: Needs {
+        paths: &[MAILBOX, "sys/devices/platform/soc/soc:firmware/get_throttled", "sys/class/hwmon"],
+        calls: &[SENDING],
+        ..Needs::NONE
+    },
     tables: &[THROTTLING.head()],
     flags: &[],
     new: |setup| Box::new(Power::new(setup)),

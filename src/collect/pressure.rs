@@ -7,6 +7,7 @@ use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::runtime::sandbox::Needs;
 use std::io;
 
 pub static RESOURCES: Table<1, 2> = Table::new(
@@ -35,6 +36,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "pressure",
     summary: "time lost waiting for CPU, memory and disks",
     source: "/proc/pressure",
+    needs: Needs::reading(&["proc/pressure"]),
     tables: &[RESOURCES.head()],
     flags: &[],
     new: |setup| Box::new(Pressure::new(setup)),

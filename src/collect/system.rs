@@ -5,6 +5,7 @@ use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{decimal, find, lines, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, First, Shared, Source, inode};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::runtime::sandbox::Needs;
 use crate::sys::{self, Directory};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +39,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "system",
     summary: "load, uptime, processes, interrupts",
     source: "/proc/loadavg, /proc/uptime, /proc/stat",
+    needs: Needs::reading(&["proc"]),
     tables: &[SYSTEM.head()],
     flags: &[],
     new: |setup| Box::new(System::new(setup)),

@@ -5,6 +5,7 @@ use super::{Collect, Context, Registration};
 use crate::kernel::text::{int, trim, uint};
 use crate::kernel::{Bad, Device, Devices, Fault, First, Source, read_once};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::runtime::sandbox::Needs;
 use std::path::Path;
 
 pub static SENSORS: Table<1, 2> = Table::new(
@@ -35,6 +36,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "thermal",
     summary: "temperatures and cooling devices",
     source: "/sys/class/thermal",
+    needs: Needs::reading(&["sys/class/thermal"]),
     tables: &[SENSORS.head(), COOLING.head()],
     flags: &[],
     new: |setup| {

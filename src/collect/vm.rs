@@ -5,6 +5,7 @@ use super::{Collect, Context, Registration};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit};
+use crate::runtime::sandbox::Needs;
 use crate::sys;
 
 pub static VM: Table<0, 5> = Table::new(
@@ -29,6 +30,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "vm",
     summary: "page faults, swapping, out-of-memory kills",
     source: "/proc/vmstat",
+    needs: Needs::reading(&["proc/vmstat"]),
     tables: &[VM.head()],
     flags: &[],
     new: |setup| Box::new(Vm { vmstat: setup.proc("vmstat"), page_size: sys::page_size() }),

@@ -10,8 +10,8 @@ use crate::cli::{Command, Entry, Options, help};
 use crate::kernel::roots::{self, Roots};
 use crate::processes::{COMMAND_LINES, PROCESSES};
 use crate::runtime::log;
-use crate::runtime::sandbox::{Needs, REQUIRE_SANDBOX};
-use crate::{collect, server};
+use crate::runtime::sandbox::{self, Needs, REQUIRE_SANDBOX};
+use crate::{agent, collect, server};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -44,16 +44,15 @@ pub fn help() -> String {
     help::help(ALL, &entries())
 }
 
-/// What a command that collects needs after it has confined itself: all that collectors open is below one of these places.
-/// Names of hosts and users are in `etc`.
-pub fn needs(options: &Options) -> Needs {
-    let Roots { proc, sys, root } = Roots::new(options);
-    let readable = ["etc", "usr/lib/os-release"].map(|path| root.join(path)).into_iter();
-    Needs {
-        looks_into_processes: collect::is_enabled(options, &PROCESSES),
-        readable: readable.chain([proc, sys, "/etc".into(), "/dev/vcio".into()]).collect(),
-        required: options.has(&REQUIRE_SANDBOX),
-    }
+/// Gives up what a command that collects does not need; `more` is what it needs beside the agent. Call it while there is one thread.
+///
+/// # Errors
+/// As [`sandbox::enter`].
+pub fn confine(options: &Options, more: &[Needs]) -> Result<(), String> {
+    let mut needs = agent::needs(options);
+    needs.extend(more);
+    let roots = Roots::new(options);
+    sandbox::enter(&needs, |path| roots.locate(path), options.has(&REQUIRE_SANDBOX))
 }
 
 /// A runtime of one thread.

@@ -1,11 +1,10 @@
 //! `pi-monitor print`: one collection on standard output.
 
-use super::{needs, runtime, write};
+use super::{confine, runtime, write};
 use crate::agent::{Agent, flags};
 use crate::cli::{Command, Entry, Flag, Options};
 use crate::format::{self, Format};
 use crate::kernel::Machine;
-use crate::runtime::sandbox;
 use crate::sys;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 fn run(options: &Options) -> Result<ExitCode, String> {
     sys::log_without_waiting();
-    sandbox::enter(&needs(options))?;
+    confine(options, &[])?;
     runtime()?.block_on(print(options))
 }
 

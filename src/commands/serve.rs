@@ -1,10 +1,9 @@
 //! `pi-monitor serve`: the dashboard, the metrics and JSON on a port.
 
-use super::{needs, runtime};
+use super::{confine, runtime};
 use crate::agent::Agent;
 use crate::cli::{Command, Options};
 use crate::kernel::Machine;
-use crate::runtime::sandbox;
 use crate::server::{self, Protection};
 use crate::sys;
 use std::process::ExitCode;
@@ -21,7 +20,7 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     sys::log_without_waiting();
     // Their files are out of reach afterwards.
     let protection = Protection::read(options)?;
-    sandbox::enter(&needs(options))?;
+    confine(options, &[server::NEEDS])?;
     let runtime = runtime()?;
     let agent = {
         // Helper processes register with the runtime.

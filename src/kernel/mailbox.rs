@@ -4,12 +4,15 @@
 use super::Bad;
 use super::asker::Asker;
 use super::text::{hex, trim};
+use crate::runtime::sandbox::Call;
 use crate::sys;
 use std::fs::File;
 use std::io;
 
 /// The device through which the firmware is asked.
 pub const MAILBOX: &str = "/dev/vcio";
+/// The call that sends it a message.
+pub const SENDING: Call = Call::With(libc::SYS_ioctl, sys::VIDEOCORE_REQUEST);
 
 /// How the firmware is asked. A message is a sequence of 32-bit words in the processor's byte order: its length, 0 (the firmware puts
 /// [`SUCCESS`] there), then for each tag the tag, the length of its buffer, 0 (then the answer's length with [`SUCCESS`]'s bit),

@@ -40,6 +40,19 @@ impl Roots {
             root: options.value(&ROOTFS).into(),
         }
     }
+
+    /// Returns the place that a process which reads `path` has to be let into: `path` is what `Needs` declares.
+    ///
+    /// Of procfs and sysfs that is all: Landlock's rules are about inodes, and these have a new one when a file is opened after it
+    /// was forgotten (`proc_get_inode`), or when a device comes.
+    pub fn locate(&self, path: &str) -> PathBuf {
+        match path.split_once('/').unwrap_or((path, "")) {
+            ("proc", _) => self.proc.clone(),
+            ("sys", _) => self.sys.clone(),
+            ("root", below) => self.root.join(below),
+            _ => path.into(),
+        }
+    }
 }
 
 impl Default for Roots {
@@ -53,5 +66,25 @@ fn check_directory(value: &str) -> Result<(), String> {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err("not a directory".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declared_paths_are_below_the_trees() {
+        let roots = Roots { proc: "/p".into(), sys: "/s".into(), root: "/r".into() };
+        for (path, place) in [
+            ("proc", "/p"),
+            ("proc/self/stat", "/p"),
+            ("sys/class/net", "/s"),
+            ("root/etc", "/r/etc"),
+            ("/dev/vcio", "/dev/vcio"),
+            ("/etc", "/etc"),
+        ] {
+            assert_eq!(roots.locate(path), PathBuf::from(place), "{path}");
+        }
     }
 }

@@ -9,7 +9,8 @@
 //!   ends the process; anything else that is not in the list is answered as a kernel without that call would.
 //! - `landlock`: it can open files below `/proc`, `/sys` and the few other places that it reads, and no others.
 //!
-//! Rights are given up before there is a second thread, since the kernel keeps most of them for each thread.
+//! What a part of the agent needs beyond that (places, system calls, rights), it declares itself, as [`Needs`]; the layers are made
+//! of the union. Rights are given up before there is a second thread, since the kernel keeps most of them for each thread.
 //! <https://docs.kernel.org/userspace-api/seccomp_filter.html>, <https://docs.kernel.org/userspace-api/landlock.html>
 
 use crate::cli::Bare;
@@ -30,53 +31,72 @@ pub fn layers() -> impl Iterator<Item = (&'static str, bool)> {
     LAYERS.iter().enumerate().map(move |(place, name)| (*name, entered >> place & 1 == 1))
 }
 
-/// Sizes of filesystems below directories that only their user may enter, such as `/media/pi/STICK`.
-const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
-/// Ports below 1024.
-const CAP_NET_BIND_SERVICE: u64 = 1 << 10;
-/// What other users' processes read and write; and all processes, where `/proc` is mounted with `hidepid`.
-const CAP_SYS_PTRACE: u64 = 1 << 19;
+/// What one part of the agent needs, beside what the runtime and the C library do.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// What it reads: files and directories of the machine, such as `proc/stat`, `sys/class/net` and `root/etc`, which are below the
+    /// trees that `--path.procfs` and the like name, and others as they are: `/dev/vcio`. A file that is replaced while the agent
+    /// runs, as those in `etc` are, needs its directory.
+    pub paths: &'static [&'static str],
+    /// What it calls.
+    pub calls: &'static [Call],
+    /// The rights of root that it uses: bits such as [`CAP_NET_BIND_SERVICE`].
+    pub capabilities: u64,
+}
 
 pub static REQUIRE_SANDBOX: Bare = Bare {
     name: "require-sandbox",
     help: "Do not run without self-confinement: end if a layer of it fails (Landlock only where the kernel has it).",
 };
 
-/// What has to work after the agent has confined itself.
-#[derive(Debug)]
-pub struct Needs {
-    /// Whether other users' processes are looked into.
-    pub looks_into_processes: bool,
-    /// The directories and files that are read, with all that is below them.
-    pub readable: Vec<PathBuf>,
-    /// Whether to end rather than run without a layer.
-    pub required: bool,
+impl Needs {
+    pub const NONE: Needs = Needs { paths: &[], calls: &[], capabilities: 0 };
+
+    /// Needs nothing but to read these.
+    pub const fn reading(paths: &'static [&'static str]) -> Needs {
+        Needs { paths, ..Needs::NONE }
+    }
 }
 
-/// Gives up what is not needed from here on. Call it while there is one thread.
+/// A system call that only some parts make.
+#[derive(Clone, Copy, Debug)]
+pub enum Call {
+    /// With any arguments.
+    Any(libc::c_long),
+    /// With this value of the argument that the filter checks: an `ioctl`'s request, a socket's family, a signal.
+    With(libc::c_long, u32),
+}
+
+/// To search directories that only their user may enter, such as `/media/pi/STICK`.
+pub const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
+/// To listen on ports below 1024.
+pub const CAP_NET_BIND_SERVICE: u64 = 1 << 10;
+/// To read what other users' processes read and write; and to see all processes, where `/proc` is mounted with `hidepid`.
+pub const CAP_SYS_PTRACE: u64 = 1 << 19;
+
+/// Gives up everything but `needs`; `locate` turns one of their paths into the place to open for reading. Call it while there is
+/// one thread.
 ///
 /// # Errors
-/// With `--require-sandbox`, which layer is missing. Landlock is not asked for where the kernel has none.
-pub fn enter(needs: &Needs) -> Result<(), String> {
-    let mut keep = CAP_DAC_READ_SEARCH | CAP_NET_BIND_SERVICE;
-    if needs.looks_into_processes {
-        keep |= CAP_SYS_PTRACE;
-    }
-    let capabilities = sys::keep_capabilities(keep);
+/// If a layer is `required`, the one that is missing. Landlock is not required where the kernel has none.
+pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, required: bool) -> Result<(), String> {
+    let capabilities = sys::keep_capabilities(needs.iter().fold(0, |all, needs| all | needs.capabilities));
     // Under Landlock the kernel refuses every look at other processes' I/O, even to root. Who has the right to look has
     // been given it for that.
     let looks = capabilities.as_ref().is_ok_and(|held| held & CAP_SYS_PTRACE != 0);
     let results = [
         sys::no_new_privs(),
         capabilities.map(drop),
-        if looks { Ok(()) } else { sys::read_only_below(&needs.readable) },
-        sys::filter_system_calls(&filter()),
+        if looks { Ok(()) } else { sys::read_only_below(&readable(needs, locate)) },
+        sys::filter_system_calls(&filter(needs)),
     ];
     let mut entered = 0;
     for (place, (name, result)) in LAYERS.iter().zip(results).enumerate() {
         let wrong = match result {
             Ok(()) if *name == "landlock" && looks => {
-                crate::debug!("not confined by landlock, so that /processes can tell what processes read and write");
+                crate::debug!(
+                    "not confined by landlock, so that the agent can read what other processes read and write"
+                );
                 continue;
             }
             Ok(()) => {
@@ -89,13 +109,21 @@ pub fn enter(needs: &Needs) -> Result<(), String> {
             crate::debug!("not confined by landlock, which this kernel does not offer");
             continue;
         }
-        if needs.required {
+        if required {
             return Err(format!("--require-sandbox: {name}: {wrong}"));
         }
         crate::info!("not confined by {name}: {wrong}");
     }
     ENTERED.store(entered, Ordering::Relaxed);
     Ok(())
+}
+
+/// Every place that is read, once.
+fn readable(needs: &[Needs], locate: impl Fn(&str) -> PathBuf) -> Vec<PathBuf> {
+    let mut places: Vec<_> = needs.iter().flat_map(|needs| needs.paths).map(|path| locate(path)).collect();
+    places.sort_unstable();
+    places.dedup();
+    places
 }
 
 // What the processor's system call numbers are numbers of.
@@ -116,7 +144,7 @@ macro_rules! calls {
     ($($name:ident)*) => { &[$(libc::$name as u16),*] };
 }
 
-/// What runtime, C library and collectors call, whatever the arguments are. The most frequent ones come first: kernels before
+/// What the runtime, the C library and most parts call, whatever the arguments are. The most frequent ones come first: kernels before
 /// 5.11 go through the list at every call.
 const ALLOWED: &[u16] = calls! {
     SYS_pread64 SYS_read SYS_epoll_pwait SYS_write SYS_writev SYS_recvfrom SYS_sendto SYS_futex SYS_clock_gettime SYS_getdents64
@@ -186,7 +214,7 @@ const DEADLY: &[u16] = calls! {
 enum Check {
     /// None of these bits may be set.
     Without(u32),
-    /// One of these numbers is allowed.
+    /// One of these numbers is allowed, and those that [`Call::With`] adds.
     OneOf(&'static [u32]),
 }
 
@@ -209,12 +237,12 @@ const CHECKED: &[(libc::c_long, u32, Check)] = &[
     (libc::SYS_mprotect, 2, RUNNING),
     (libc::SYS_clone, 0, NAMESPACES),
     (libc::SYS_socket, 0, Check::OneOf(&[libc::AF_INET as u32, libc::AF_INET6 as u32])),
-    (libc::SYS_ioctl, 1, Check::OneOf(&[libc::FIONBIO as u32, sys::VIDEOCORE_REQUEST])),
-    (libc::SYS_kill, 1, Check::OneOf(&[libc::SIGKILL as u32])),
+    (libc::SYS_ioctl, 1, Check::OneOf(&[libc::FIONBIO as u32])),
+    (libc::SYS_kill, 1, Check::OneOf(&[])),
 ];
 
 /// The filter's program.
-fn filter() -> Vec<sock_filter> {
+fn filter(needs: &[Needs]) -> Vec<sock_filter> {
     use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W};
     const LOAD: u32 = BPF_LD | BPF_W | BPF_ABS;
     // Places in `struct seccomp_data`. Arguments are 64 bits wide; of the checked ones the kernel uses the lower half, which all
@@ -237,7 +265,14 @@ fn filter() -> Vec<sock_filter> {
     // are not needed here.
     add(BPF_JMP | BPF_JGE | BPF_K, 0x4000_0000, 0, 1);
     add(BPF_RET, KILL, 0, 0);
-    for (list, verdict) in [(&[ALLOWED, ALSO_ALLOWED][..], ALLOW), (&[DEADLY][..], KILL)] {
+    let (mut asked, mut values) = (Vec::new(), Vec::new());
+    for call in needs.iter().flat_map(|needs| needs.calls) {
+        match *call {
+            Call::Any(call) => asked.push(call as u16),
+            Call::With(call, value) => values.push((call, value)),
+        }
+    }
+    for (list, verdict) in [(&[ALLOWED, ALSO_ALLOWED, &asked][..], ALLOW), (&[DEADLY][..], KILL)] {
         // One jump for each call to the verdict behind them, and one over it.
         let mut left: usize = list.iter().map(|calls| calls.len()).sum();
         for call in list.iter().copied().flatten() {
@@ -249,19 +284,19 @@ fn filter() -> Vec<sock_filter> {
     }
     let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
     for (call, argument, check) in CHECKED {
-        let length = match check {
-            Check::Without(_) => 1,
-            Check::OneOf(numbers) => numbers.len(),
-        };
+        let mut numbers = Vec::new();
+        if let Check::OneOf(always) = check {
+            numbers.extend_from_slice(always);
+            numbers.extend(values.iter().filter(|(wanted, _)| wanted == call).map(|(_, value)| *value));
+        }
+        let length = if let Check::Without(_) = check { 1 } else { numbers.len() };
         add(is, *call as u32, 0, length + 3);
         add(LOAD, ARGUMENTS + 8 * argument, 0, 0);
-        match check {
-            Check::Without(bits) => add(BPF_JMP | BPF_JSET | BPF_K, *bits, 0, 1),
-            Check::OneOf(numbers) => {
-                for (place, number) in numbers.iter().enumerate() {
-                    add(is, *number, numbers.len() - place, 0);
-                }
-            }
+        if let Check::Without(bits) = check {
+            add(BPF_JMP | BPF_JSET | BPF_K, *bits, 0, 1);
+        }
+        for (place, number) in numbers.iter().enumerate() {
+            add(is, *number, numbers.len() - place, 0);
         }
         add(BPF_RET, refuse, 0, 0);
         add(BPF_RET, ALLOW, 0, 0);
@@ -297,7 +332,7 @@ mod tests {
 
     #[test]
     fn each_call_gets_its_answer() {
-        let program = filter();
+        let program = filter(&[]);
         let ask = |call: libc::c_long, arguments| run(&program, ARCHITECTURE, call as u32, arguments);
         let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
         for call in ALLOWED.iter().chain(ALSO_ALLOWED) {
@@ -322,12 +357,9 @@ mod tests {
         {
             assert_eq!(ask(libc::SYS_socket, [family, 1, 0]), answer, "{family}");
         }
-        for request in [libc::FIONBIO as u32, sys::VIDEOCORE_REQUEST] {
-            assert_eq!(ask(libc::SYS_ioctl, [0, request, 0]), libc::SECCOMP_RET_ALLOW);
-        }
+        assert_eq!(ask(libc::SYS_ioctl, [0, libc::FIONBIO as u32, 0]), libc::SECCOMP_RET_ALLOW);
         assert_eq!(ask(libc::SYS_ioctl, [0, 0x5412, 0]), refused);
-        assert_eq!(ask(libc::SYS_kill, [1, 9, 0]), libc::SECCOMP_RET_ALLOW);
-        assert_eq!(ask(libc::SYS_kill, [1, 15, 0]), refused);
+        assert_eq!(ask(libc::SYS_kill, [1, 9, 0]), refused);
         // Calls that nobody has thought of are not there, and neither are newer ones whose arguments a filter cannot see.
         let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
         for call in [libc::SYS_clone3, libc::SYS_unlinkat, libc::SYS_connect, libc::SYS_openat2, 4000] {
@@ -337,9 +369,36 @@ mod tests {
         assert_eq!(ask(0x4000_0000 + libc::SYS_read, [0; 3]), libc::SECCOMP_RET_KILL_PROCESS);
     }
 
+    /// A call that nobody but the parts below makes.
+    const ADJTIMEX: libc::c_long = libc::SYS_adjtimex;
+    const SOME: [Needs; 2] = [
+        Needs { calls: &[Call::With(libc::SYS_ioctl, 0x5412), Call::Any(ADJTIMEX)], ..Needs::reading(&["proc/stat"]) },
+        Needs { calls: &[Call::With(libc::SYS_kill, 9)], ..Needs::reading(&["/dev/x", "proc/stat"]) },
+    ];
+
+    #[test]
+    fn what_is_declared_is_allowed_too() {
+        let program = filter(&SOME);
+        let ask = |call: libc::c_long, arguments| run(&program, ARCHITECTURE, call as u32, arguments);
+        let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+        for request in [libc::FIONBIO as u32, 0x5412] {
+            assert_eq!(ask(libc::SYS_ioctl, [0, request, 0]), libc::SECCOMP_RET_ALLOW);
+        }
+        assert_eq!(ask(libc::SYS_ioctl, [0, 0x5413, 0]), refused);
+        assert_eq!(ask(libc::SYS_kill, [1, 9, 0]), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(ask(libc::SYS_kill, [1, 15, 0]), refused);
+        assert_eq!(ask(ADJTIMEX, [0; 3]), libc::SECCOMP_RET_ALLOW);
+        let without = filter(&SOME[1..]);
+        let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+        assert_eq!(run(&without, ARCHITECTURE, ADJTIMEX as u32, [0; 3]), absent);
+        assert_eq!(run(&without, ARCHITECTURE, libc::SYS_ioctl as u32, [0, 0x5412, 0]), refused);
+        let places = readable(&SOME, |path| PathBuf::from("/tree").join(path));
+        assert_eq!(places, [PathBuf::from("/dev/x"), PathBuf::from("/tree/proc/stat")]);
+    }
+
     #[test]
     fn the_program_is_one_that_the_kernel_takes() {
-        let program = filter();
+        let program = filter(&SOME);
         assert!(program.len() < 256, "{}: jumps are up to 255 long", program.len());
         assert_eq!(program.last().map(|last| last.code), Some(libc::BPF_RET as u16));
         for (at, instruction) in program.iter().enumerate().rev().skip(1) {

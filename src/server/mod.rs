@@ -15,6 +15,7 @@ pub mod tls;
 use crate::agent::Agent;
 use crate::agent::flags::interval;
 use crate::cli::Options;
+use crate::runtime::sandbox::{CAP_NET_BIND_SERVICE, Needs};
 use crate::sys;
 use access::Access;
 use config::Config;
@@ -40,6 +41,9 @@ use tls::{Channel, Tls};
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Notify};
+
+/// What serving needs: ports below 1024, and what the C library reads to find the address of a host's name.
+pub const NEEDS: Needs = Needs { capabilities: CAP_NET_BIND_SERVICE, ..Needs::reading(&["/etc"]) };
 
 /// The most that a request's head may hold, in bytes and in headers.
 const HEADER_BYTES: usize = 16 << 10;

@@ -2,7 +2,7 @@
 //!
 //! This file needs the standard library only, so that `rustc` alone makes a program of it (`examples/board.rs`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
@@ -18,14 +18,14 @@ pub struct Board {
     entries: BTreeMap<Vec<u8>, Entry>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     /// The comment lines before the heading.
     comment: String,
     kind: Kind,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     File(Vec<u8>),
     Link(Vec<u8>),
@@ -201,10 +201,75 @@ impl Board {
         Ok(())
     }
 
+    /// Returns the part of the board that a process sees which can open these paths only, and what links there lead to.
+    pub fn only(&self, paths: &[&str]) -> Board {
+        let mut board = Board::default();
+        let mut open: Vec<Vec<u8>> = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
+        let mut done = BTreeSet::new();
+        while let Some(path) = open.pop() {
+            let path = self.resolve(&path, &mut board);
+            if !done.insert(path.clone()) {
+                continue;
+            }
+            let below = [&path[..], b"/"].concat();
+            for (at, entry) in self.entries.iter().filter(|(at, _)| **at == path || at.starts_with(&below)) {
+                board.entries.insert(at.clone(), entry.clone());
+                if let Kind::Link(target) = &entry.kind {
+                    open.push(follow(at, target));
+                }
+            }
+        }
+        board
+    }
+
+    /// Returns where a path leads, and adds the links on its way to `passed`.
+    fn resolve(&self, path: &[u8], passed: &mut Board) -> Vec<u8> {
+        let mut done: Vec<u8> = Vec::new();
+        // Links that lead in circles end somewhere too.
+        let mut links = 0;
+        let mut rest: Vec<Vec<u8>> = path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec).collect();
+        while let Some(part) = rest.pop() {
+            let next = if done.is_empty() { part } else { [&done[..], b"/", &part].concat() };
+            match self.entries.get(&next) {
+                Some(entry @ Entry { kind: Kind::Link(target), .. }) if links < 40 => {
+                    links += 1;
+                    let target = follow(&next, target);
+                    passed.entries.insert(next, entry.clone());
+                    rest.extend(target.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec));
+                    done.clear();
+                }
+                _ => done = next,
+            }
+        }
+        done
+    }
+
+    /// Returns the paths of all files, sorted, with their text.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.entries.iter().filter_map(|(path, entry)| match &entry.kind {
+            Kind::File(text) => Some((Path::new(OsStr::from_bytes(path)), &text[..])),
+            _ => None,
+        })
+    }
+
     fn add(&mut self, path: &[u8], kind: Kind, board: &mut Board) {
         let comment = self.entries.remove(path).map(|old| old.comment).unwrap_or_default();
         board.entries.insert(path.to_vec(), Entry { comment, kind });
     }
+}
+
+/// Returns where a link's target is in the board, whose parents it must not leave.
+fn follow(link: &[u8], target: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = link.split(|&byte| byte == b'/').collect();
+    parts.pop();
+    for part in target.split(|&byte| byte == b'/') {
+        match part {
+            b".." => drop(parts.pop()),
+            b"" | b"." => {}
+            _ => parts.push(part),
+        }
+    }
+    parts.join(&b'/')
 }
 
 /// Turns a line, or a path, back into bytes. The second value is false for a line that ends with a backslash: no newline.
@@ -274,12 +339,22 @@ pub struct Tree(PathBuf);
 impl Tree {
     /// Unpacks `tests/boards/BOARD.board`.
     pub fn new(board: &str) -> Tree {
+        let read = Board::read(&file(board)).unwrap_or_else(|error| panic!("{error}"));
+        Tree::of(&read, board)
+    }
+
+    /// Unpacks a board, or a part of one, to a directory that has `name` in its name.
+    pub fn of(board: &Board, name: &str) -> Tree {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("pi-monitor-{board}-{}-{count}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("pi-monitor-{name}-{}-{count}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         let tree = Tree(path);
-        Board::read(&file(board)).and_then(|board| board.unpack(&tree.0)).unwrap_or_else(|error| panic!("{error}"));
+        board.unpack(&tree.0).unwrap_or_else(|error| panic!("{error}"));
+        // What the flags name has to exist.
+        for name in ["proc", "sys", "root"] {
+            let _ = std::fs::create_dir(tree.0.join(name));
+        }
         tree
     }
 

@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 #[path = "../boards/board.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
 mod board;
 pub use board::{Board, Tree, all, file};
 
