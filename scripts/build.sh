@@ -252,7 +252,7 @@ choose_way() {
 # compile OUTPUT [CHANGE...]: builds for the target that choose_way prepared, copies the
 # binary to OUTPUT.  A CHANGE alters the recipe, for --measure and --map.
 compile() {
-    local output=$1 change pie=yes relr=yes icf=yes unwind=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary
+    local output=$1 change pie=yes relr=yes icf=yes unwind=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder
     shift
     dir=${CARGO_TARGET_DIR:-$REPO/target}/static-$WAY_NOW-$std
     flags+=(-C "linker=$LINKER" -C linker-flavor=ld.lld -C link-self-contained=no
@@ -287,6 +287,12 @@ compile() {
     # Cortex-A53 (Pi 3, Zero 2) may compute a wrong address after some load sequences.
     if [ "$erratum $TRIPLE" = "yes aarch64-unknown-linux-musl" ]; then flags+=(-C link-arg=--fix-cortex-a53-843419); fi
     [ "$icf" = no ] || flags+=(-C link-arg=--icf=all)
+    # No folder of this machine in messages of panics: the same bytes wherever it is built, and fewer of them.
+    flags+=("--remap-path-prefix=$("$RUSTC" --print sysroot)/lib/rustlib/src/rust=/rust"
+        "--remap-path-prefix=$REPO=/pi-monitor" "--remap-path-prefix=$dir=/target")
+    crates=${CARGO_HOME:-${HOME:-~}/.cargo}/registry/src
+    [ -d "$crates" ] || "$CARGO" fetch --locked >&2 || return 1
+    for folder in "$crates"/*/; do flags+=("--remap-path-prefix=${folder%/}=/crates"); done
     for change in $CRT_LIBS; do flags+=(-C "link-arg=$change"); done
     if [ "$std" = build ]; then
         # No unwinding tables: a panic aborts, nothing ever walks them.
