@@ -221,10 +221,13 @@ def static():
     # promtool orders only the groups that are listed; the others come in a random order.
     groups = [name for file in ("recording.yml", "alerts.yml")
               for name in re.findall(r"^  - name: (\S+)$", (ROOT / "monitoring/rules" / file).read_text(encoding="utf-8"), re.M)]
-    order = re.search(r"^group_eval_order:\n((?:  - \S+\n)*)", tests, re.M)
-    ordered = re.findall(r"^  - (\S+)$", order.group(1), re.M) if order else []
-    verdict("the tests of the rules evaluate all %d groups in the order of the files" % len(groups),
-            [] if ordered == groups else ["group_eval_order in rules/tests/alerts.yml: expected %s, found %s" % (groups, ordered)])
+    faults = []
+    for file in sorted((ROOT / "monitoring/rules/tests").glob("*.yml")):
+        order = re.search(r"^group_eval_order:\n((?:  - \S+\n)*)", file.read_text(encoding="utf-8"), re.M)
+        ordered = re.findall(r"^  - (\S+)$", order.group(1), re.M) if order else []
+        if ordered != groups:
+            faults.append("group_eval_order in rules/tests/%s: expected %s, found %s" % (file.name, groups, ordered))
+    verdict("the tests of the rules evaluate all %d groups in the order of the files" % len(groups), faults)
 
 
 # --- a running Prometheus --------------------------------------------------------------------------------------------
