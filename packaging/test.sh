@@ -10,7 +10,7 @@
 #                    systemd, OpenRC, sysvinit and BusyBox init; if none is named,
 #                    dist's is taken.
 #   -o, --only NAME  only this group of checks; may be repeated:
-#                    unit lines deb systemd deploy openrc sysvinit busybox image
+#                    unit lines flags deb systemd handover deploy openrc sysvinit busybox image
 #   -k, --keep DIR   keep the logs in DIR
 #   -h, --help       this text
 #
@@ -40,7 +40,7 @@ if [ "$(id -u)" = 0 ] && [ -z "${PACKAGING_TEST_MOUNTS:-}" ] && command -v unsha
     PACKAGING_TEST_MOUNTS=own exec unshare --mount --propagation private "$0" "$@"
 fi
 
-GROUPS_ALL='unit lines deb systemd deploy openrc sysvinit busybox image'
+GROUPS_ALL='unit lines flags deb systemd handover deploy openrc sysvinit busybox image'
 
 usage() { sed -n '3,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "$0"; }
 die() {

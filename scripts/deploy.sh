@@ -68,7 +68,11 @@ while [ $# -gt 0 ]; do
         --binary=*) BINARY=${1#*=} ;;
         -s | --no-start) START=no ;;
         -u | --uninstall) ACTION=uninstall ;;
-        *) die 2 "unknown argument '$1'; see --help" ;;
+        -*) die 2 "unknown option '$1'; see --help" ;;
+        *)
+            [ -z "${PI_HOST:-}" ] || die 2 "unexpected argument '$1': PI_HOST names the Pi already; see --help"
+            die 2 "the Pi is named by a variable; type: PI_HOST=$1 scripts/deploy.sh"
+            ;;
     esac
     shift
 done
@@ -81,12 +85,10 @@ case ${PI_PORT:-22} in *[!0-9]*) die 2 "PI_PORT is not a number: '$PI_PORT'" ;; 
 [ -z "${PI_KEY:-}" ] || [ -f "$PI_KEY" ] || die 2 "PI_KEY: no such file: $PI_KEY"
 case ${PI_TIMEOUT:-30} in '' | *[!0-9]*) die 2 "PI_TIMEOUT is not a number: '$PI_TIMEOUT'" ;; esac
 [ -z "$BINARY" ] || [ -f "$BINARY" ] || die 2 "--binary: no such file: $BINARY"
-case ${PI_FLAGS:-} in
-    # systemd and shells do not agree on backslashes.
-    *\'* | *\\* | *$'\n'*) die 2 "PI_FLAGS cannot hold a single quote, a backslash or a newline (in a regex, [.] does what a backslash and a dot do)" ;;
-esac
+# One line in the file on the Pi.
+if [ -n "${PI_FLAGS+set}" ]; then PI_FLAGS=${PI_FLAGS//$'\n'/ }; fi
 for f in "$REMOTE_SCRIPT" "$PACKAGING/systemd/pi-monitor.service" "$PACKAGING/openrc/pi-monitor" \
-    "$PACKAGING/busybox/pi-monitor-service" "$PACKAGING/default/pi-monitor"; do
+    "$PACKAGING/systemd/see-more.conf" "$PACKAGING/service/pi-monitor-service" "$PACKAGING/default/pi-monitor"; do
     [ -f "$f" ] || die 2 "the repository lacks $f"
 done
 command -v ssh >/dev/null || die 4 "there is no ssh on this computer (Debian package openssh-client)"
@@ -124,8 +126,45 @@ PI_USER=${PI_USER:-root}
 TARGET=$PI_USER@$PI_HOST
 case $ADDRESS in *:*) ADDRESS="[$ADDRESS]" ;; esac
 
+# Runs a command, and says every 8 s that it is still at it.
+patiently() { # WHAT COMMAND...
+    local what=$1 ticker status=0
+    shift
+    (
+        seconds=8
+        while sleep 8; do
+            say "  still $what ($seconds s)"
+            seconds=$((seconds + 8))
+        done
+    ) </dev/null >&2 &
+    ticker=$!
+    "$@" || status=$?
+    kill $ticker 2>/dev/null || true
+    wait $ticker 2>/dev/null || true
+    return $status
+}
+
+# Why ssh did not connect, by what it said, and what helps.
+connect_hint() {
+    case $(cat "$TEMP/ssh.err") in
+        *'Permission denied'* | *'Too many authentication failures'* | *'uthentication failed'* | *'auth'*'failed'*)
+            if [ "$PI_USER" = root ]; then
+                echo "; Raspberry Pi OS lets nobody in as root: set PI_USER to the name that you chose there"
+            elif [ -n "${PI_PASSWORD:-}" ]; then
+                echo "; are PI_USER and PI_PASSWORD right?"
+            else
+                echo "; set PI_PASSWORD, or PI_KEY to a key that the Pi knows (ssh-copy-id $TARGET)"
+            fi
+            ;;
+        *'Connection refused'*) echo "; there is no SSH server on that port: switch SSH on (raspi-config), or set PI_PORT" ;;
+        *'timed out'* | *'No route to host'* | *'unreachable'*) echo "; is $PI_HOST switched on, and in this network?" ;;
+        *'not resolve'* | *'not known'*) echo "; the name is not known here: use the address" ;;
+        *'IDENTIFICATION HAS CHANGED'* | *'Host key'*) echo "; its host key is another one than before: if the Pi was set up anew, type ssh-keygen -R $PI_HOST" ;;
+    esac
+}
+
 connect() {
-    local hint='' status=0
+    local status=0
     case $CLIENT in
         openssh)
             # A first contact is trusted, a changed host key is not. A Pi that
@@ -135,16 +174,18 @@ connect() {
             if [ -n "${PI_PASSWORD:-}" ]; then
                 SSH+=(-o NumberOfPasswordPrompts=1)
                 if ssh_asks_by_program; then
-                    ssh "${SSH[@]}" -M -f -N "$TARGET" || status=$?
+                    patiently connecting ssh "${SSH[@]}" -M -f -N "$TARGET" 2>"$TEMP/ssh.err" || status=$?
                 elif command -v sshpass >/dev/null; then
-                    by_sshpass || status=$?
+                    by_sshpass 2>"$TEMP/ssh.err" || status=$?
                 else
                     die 4 "PI_PASSWORD needs OpenSSH 8.4 or later, or the program sshpass: install that, or use a key (ssh-copy-id $TARGET)"
                 fi
             else
                 [ -t 0 ] || SSH+=(-o BatchMode=yes)
-                ssh "${SSH[@]}" -M -f -N "$TARGET" || status=$?
+                # (ssh asks for a password on the terminal itself.)
+                ssh "${SSH[@]}" -M -f -N "$TARGET" 2>"$TEMP/ssh.err" || status=$?
             fi
+            cat "$TEMP/ssh.err" >&2
             if [ $status = 0 ]; then
                 MASTER=yes
                 return
@@ -154,14 +195,12 @@ connect() {
             # Dropbear's client: one connection for each step.
             SSH+=(-y -K 5)
             if [ -n "${PI_PASSWORD:-}" ]; then export DROPBEAR_PASSWORD=$PI_PASSWORD; fi
-            ssh "${SSH[@]}" "$TARGET" true </dev/null || status=$?
+            ssh "${SSH[@]}" "$TARGET" true </dev/null 2>"$TEMP/ssh.err" || status=$?
+            cat "$TEMP/ssh.err" >&2
             [ $status != 0 ] || return 0
             ;;
     esac
-    if [ "$PI_USER" = root ]; then
-        hint="; Raspberry Pi OS lets nobody in as root: set PI_USER"
-    fi
-    die 4 "cannot log in by SSH as $TARGET${PI_PORT:+, port $PI_PORT}$hint"
+    die 4 "cannot log in by SSH as $TARGET${PI_PORT:+, port $PI_PORT}$(connect_hint)"
 }
 
 # OpenSSH from 8.4 asks a program for the password instead of the terminal.
@@ -281,6 +320,7 @@ version_here() { # URL
 
 # --- the work -----------------------------------------------------------------------
 
+say "Connecting to $TARGET"
 connect
 facts=$(ssh "${SSH[@]}" "$TARGET" 'sh -s -- probe' <"$REMOTE_SCRIPT") || die 4 "the Pi does not run a shell script for $TARGET"
 machine=$(value machine "$facts")
@@ -300,6 +340,7 @@ if [ $ACTION = uninstall ]; then
     say "Uninstalling on $PI_HOST"
     status=0
     remote uninstall || status=$?
+    [ $status != 1 ] || die 1 "nothing is removed"
     [ $status = 0 ] || die $status "not all could be removed"
     say "Done: nothing of Pi-Monitor is left on $PI_HOST"
     exit 0
@@ -320,12 +361,15 @@ say "Uploading $BINARY ($size bytes) to $PI_HOST ($machine${old:+, has version $
 
 staged=$(remote stage "need=$size") || die 1 "nothing is changed on the Pi"
 kind=$(value kind "$staged")
-upload "$BINARY" pi-monitor
+patiently uploading upload "$BINARY" pi-monitor
 upload "$PACKAGING/default/pi-monitor" default
+upload "$PACKAGING/service/pi-monitor-service" pi-monitor-service
 case $kind in
-    systemd) upload "$PACKAGING/systemd/pi-monitor.service" pi-monitor.service ;;
+    systemd)
+        upload "$PACKAGING/systemd/pi-monitor.service" pi-monitor.service
+        upload "$PACKAGING/systemd/see-more.conf" see-more.conf
+        ;;
     openrc) upload "$PACKAGING/openrc/pi-monitor" pi-monitor.openrc ;;
-    *) upload "$PACKAGING/busybox/pi-monitor-service" pi-monitor-service ;;
 esac
 verified=$(remote verify "size=$size" "tool=${tool:-none}" "sum=$sum") ||
     die 1 "the new binary is not used; on the Pi nothing is changed"
@@ -343,6 +387,7 @@ case $status:$(value result "$installed") in
         ;;
     0:proven) ;;
     4:unproven) ;;
+    1:refused) die 1 "nothing is changed on the Pi" ;;
     *:)
         # No result: it is the connection that ended, not the installation.
         die 4 "the connection broke off during the installation; the Pi goes through with it, or back, by itself. Run this again to see"

@@ -24,6 +24,10 @@ group_busybox() {
     refused_check "a full file system" 'only [0-9]* kB free'
     inside rm /root/ballast
 
+    # shellcheck source=packaging/test/other-init.sh
+    . "$HERE/test/other-init.sh"
+    deploy_on_init "BusyBox" '/usr/local/lib/pi-monitor/pi-monitor-service restart'
+
     # An agent that lets nobody in, and one that does not start for want of the file.
     printf 'bearer 0123456789abcdef\n' >"$RUN/bb-plain/root/auth"
     status=0

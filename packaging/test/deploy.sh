@@ -4,6 +4,7 @@
 
 group_deploy() {
     local status=0 words
+    deploy_messages
     container_possible "deploy.sh, systemd" || return 0
     if ! command -v ssh >/dev/null || ! command -v ssh-keygen >/dev/null; then
         skip "deploy.sh, systemd" "there is no ssh (Debian package openssh-client)"
@@ -31,9 +32,10 @@ group_deploy() {
         fail "deploy.sh, systemd: fresh install as pi with a password" "status $status, '$(answering)' answers: $(deploy_words)"
         return 0
     fi
-    words=$(inside_sh 'systemctl is-enabled pi-monitor; systemctl is-active pi-monitor; systemctl show -p ExecStart --value pi-monitor' | tr '\n' ' ')
+    # shellcheck disable=SC2016
+    words=$(inside_sh 'systemctl is-enabled pi-monitor; systemctl is-active pi-monitor; readlink /proc/$(systemctl show -p MainPID --value pi-monitor)/exe' | tr '\n' ' ')
     case $words in
-        'enabled active '*path=/usr/local/bin/pi-monitor*) pass "deploy.sh, systemd: unit" "enabled, active, /usr/local/bin/pi-monitor" ;;
+        'enabled active /usr/local/bin/pi-monitor ') pass "deploy.sh, systemd: unit" "enabled, active, /usr/local/bin/pi-monitor" ;;
         *) fail "deploy.sh, systemd: unit" "$words" ;;
     esac
 
@@ -72,21 +74,20 @@ group_deploy() {
         fail "deploy.sh, systemd: a name from ~/.ssh/config" "status $status: $(deploy_words)"
     fi
 
-    # The port is taken by somebody else.
+    # An address that the machine does not have.
     status=0
     PI_KEY=$RUN/id deploy_ssh --uninstall || true
-    # shellcheck disable=SC2016  # expanded in the container
-    inside_sh 'setsid /usr/bin/perl -MIO::Socket::INET -e "my \$s = IO::Socket::INET->new(LocalPort => 9100, Listen => 5, ReuseAddr => 1) or die; sleep 300" </dev/null >/dev/null 2>&1 & echo $! >/run/squatter'
-    sleep 0.5
-    PI_KEY=$RUN/id deploy_ssh --binary "$NATIVE" || status=$?
+    PI_KEY=$RUN/id PI_FLAGS='--web.listen-address=192.0.2.1:9100' deploy_ssh --binary "$NATIVE" || status=$?
     listing_without_sudoers >"$RUN/after.txt"
     if [ $status = 1 ] && grep -q 'all is removed again' "$RUN/deploy.txt" && cmp -s "$RUN/before.txt" "$RUN/after.txt"; then
         pass "deploy.sh, systemd: a first install that fails" "nothing is left; said: $(grep -m 1 '^ *| ' "$RUN/deploy.txt" | sed 's/^ *| //')"
     else
         fail "deploy.sh, systemd: a first install that fails" "status $status: $(deploy_words) $(diff "$RUN/before.txt" "$RUN/after.txt" | head -n 5 | tr '\n' '|')"
     fi
-    # shellcheck disable=SC2016
-    inside_sh 'kill $(cat /run/squatter); rm /run/squatter'
+    # Root cannot log in with a password here, as on Raspberry Pi OS.
+    status=0
+    PI_USER=root PI_KEY='' PI_PASSWORD=wrong deploy_ssh --binary "$NATIVE" || status=$?
+    if [ $status = 4 ] && grep -q 'Raspberry Pi OS lets nobody in as root' "$RUN/deploy.txt"; then pass "deploy.sh, systemd: root" "$(tail -n 1 "$RUN/deploy.txt")"; else fail "deploy.sh, systemd: root" "status $status: $(deploy_words)"; fi
 
     # Dropbear's client instead of OpenSSH's.
     if command -v dbclient >/dev/null; then
@@ -125,6 +126,24 @@ group_deploy() {
     fi
 }
 
+# What it says to those who type it in another way, or whose Pi is not there.
+deploy_messages() {
+    local status=0 words
+    words=$(env -u PI_HOST "$REPOSITORY/scripts/deploy.sh" 10.0.0.111 2>&1) || status=$?
+    if [ $status = 2 ] && [ "${words%type: PI_HOST=10.0.0.111 scripts/deploy.sh}" != "$words" ]; then pass "deploy.sh: an address as an argument" "$words"; else fail "deploy.sh: an address as an argument" "status $status: $words"; fi
+    if ! command -v ssh >/dev/null; then
+        skip "deploy.sh: nobody listens" "there is no ssh (Debian package openssh-client)"
+        return 0
+    fi
+    status=0
+    words=$(PI_HOST=root@127.0.0.1 PI_PORT=9 PI_SSH_OPTIONS='-F none' "$REPOSITORY/scripts/deploy.sh" 2>&1 </dev/null) || status=$?
+    case $status:$words in
+        *Raspberry*) fail "deploy.sh: nobody listens" "speaks of root: $words" ;;
+        4:*'there is no SSH server on that port'*) pass "deploy.sh: nobody listens" "$(printf '%s' "$words" | tail -n 1)" ;;
+        *) fail "deploy.sh: nobody listens" "status $status: $words" ;;
+    esac
+}
+
 listing_without_sudoers() { listing | grep -v '/etc/sudoers\.d/pi'; }
 
 # deploy.sh in the container's network, with real SSH.
@@ -134,7 +153,7 @@ deploy_ssh() {
         ! nsenter -t "$LEADER" -n bash -c 'exec 3<>/dev/tcp/127.0.0.1/22' 2>/dev/null || break
         sleep 0.2
     done
-    local user=pi
+    local user=${PI_USER:-pi}
     [ -z "${ALIAS:-}" ] || user=''
     PI_HOST=${ALIAS:-127.0.0.1} PI_USER=$user PI_KEY=${PI_KEY-} PI_TIMEOUT=15 \
         PI_SSH_OPTIONS=${PI_SSH_OPTIONS--F none -o UserKnownHostsFile=$RUN/known_hosts -o IdentityAgent=none} \

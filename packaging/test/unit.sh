@@ -23,7 +23,7 @@ group_unit() {
     fi
     # verify looks for the program: give it one.
     mkdir -p "$RUN/unit"
-    sed 's|^ExecStart=/usr/bin/pi-monitor|ExecStart=/bin/true|' "$unit" >"$RUN/unit/pi-monitor.service"
+    sed 's|^\(ExecStart[^=]*\)=\(+*\)/usr/lib/pi-monitor/pi-monitor-service|\1=\2/bin/true|' "$unit" >"$RUN/unit/pi-monitor.service"
     if systemd-analyze verify --man=no "$RUN/unit/pi-monitor.service" >"$RUN/verify.txt" 2>&1 && ! grep -q 'pi-monitor.service' "$RUN/verify.txt"; then
         pass "unit: syntax" "systemd-analyze verify has nothing to say"
     else

@@ -19,6 +19,8 @@
 #   commit      forgets the old binary (after a proof from outside)
 #   rollback    puts everything back as it was before the last install
 #   uninstall   ends the agent and removes all that install has made
+#   handover    the same for the Debian package, which takes over: the flags and
+#               the files in /etc/pi-monitor stay
 #
 # Messages go to stderr, NAME=VALUE lines for deploy.sh to stdout.
 #
@@ -31,15 +33,19 @@
 #
 # What install makes, and uninstall removes:
 #   /usr/local/bin/pi-monitor            the agent
-#   /usr/local/lib/pi-monitor/           the boot script, and notes about what was made
+#   /usr/local/lib/pi-monitor/           what starts it, and notes about what was made
 #   /etc/default/pi-monitor              its flags
+#   /etc/pi-monitor/                     for its passwords and keys; kept if it has files
 #   one boot entry                       see boot_entry
+# Where the Debian package is installed, install takes its place: the package is
+# purged once the new agent has proved itself, and runs again if it has not.
 # All is wrapped in functions: the shell has read it all before anything runs.
 
 BIN=/usr/local/bin/pi-monitor
 LIB=/usr/local/lib/pi-monitor
 SERVICE=$LIB/pi-monitor-service
 CONF=/etc/default/pi-monitor
+SECRETS=/etc/pi-monitor
 STAGE=/usr/local/bin/.pi-monitor-deploy
 UNIT=/etc/systemd/system/pi-monitor.service
 MARK_BEGIN='# BEGIN pi-monitor'
@@ -227,9 +233,14 @@ own_pids() {
     ls -l /proc/[0-9]*/exe 2>/dev/null |
         sed -n "s|.*/proc/\([0-9]*\)/exe -> $BIN\( (deleted)\)\{0,1\}\$|\1|p" |
         while read -r pid; do
-            if [ "$(readlink "/proc/$pid/ns/mnt")" = "$(readlink /proc/self/ns/mnt)" ]; then echo "$pid"; fi
+            # Nor of the system around a chroot.
+            if [ "$(readlink "/proc/$pid/ns/mnt")" = "$(readlink /proc/self/ns/mnt)" ] &&
+                [ "$(inode "/proc/$pid/root/.")" = "$(inode /.)" ]; then echo "$pid"; fi
         done
 }
+
+# shellcheck disable=SC2012  # no stat in every BusyBox
+inode() { ls -di "$1" 2>/dev/null | awk '{ print $1 }'; }
 
 is_ours() { # PID: it runs our file, the present one or one that was replaced
     case $(readlink "/proc/$1/exe" 2>/dev/null) in
@@ -271,28 +282,40 @@ main_pid() {
 
 is_running() { [ -n "$(main_pid)" ] || [ -n "$(own_pids)" ]; }
 
+# Puts a boot entry that is a file of its own into $FILE. A version that somebody
+# has changed since is not lost.
+put_entry() { # SOURCE
+    if [ -f "$LIB/entry" ] && [ -f "$FILE" ] && ! cmp -s "$LIB/entry" "$FILE" && ! cmp -s "$1" "$FILE"; then
+        changed=$LIB/$(basename "$FILE").changed
+        keep "$changed" && cp -p "$FILE" "$changed" || return 1
+        say "warning: $FILE was changed by hand and is replaced; the changed version is kept as $changed"
+        if [ "$KIND" = systemd ]; then say "         changes in drop-ins (systemctl edit pi-monitor) stay"; fi
+    fi
+    keep "$LIB/entry" && cp -p "$1" "$LIB/entry" && put_in_place "$1" "$FILE"
+}
+
 # Makes the boot entry in $FILE.
 add_entry() {
     keep "$FILE" || return 1
     case $KIND in
         systemd)
-            sed "s|^ExecStart=/usr/bin/|ExecStart=/usr/local/bin/|" "$STAGE/pi-monitor.service" >"$STAGE/unit" || return 1
+            sed "s|/usr/lib/pi-monitor/pi-monitor-service|$SERVICE|" "$STAGE/pi-monitor.service" >"$STAGE/unit" || return 1
             # A group that is not there would keep the unit from starting.
             if ! grep -q '^video:' /etc/group; then sed -i '/^Group=video$/d' "$STAGE/unit"; fi
-            chmod 644 "$STAGE/unit" && put_in_place "$STAGE/unit" "$FILE" || return 1
+            chmod 644 "$STAGE/unit" && put_entry "$STAGE/unit" || return 1
             systemctl daemon-reload && systemctl -q enable pi-monitor.service
             ;;
         openrc)
-            sed "s|/usr/bin/pi-monitor|$BIN|" "$STAGE/pi-monitor.openrc" >"$STAGE/openrc" || return 1
+            sed "s|/usr/lib/pi-monitor/pi-monitor-service|$SERVICE|" "$STAGE/pi-monitor.openrc" >"$STAGE/openrc" || return 1
             if ! grep -q '^video:' /etc/group; then sed -i 's/^\( *command_user="[^":]*\):video"/\1"/' "$STAGE/openrc"; fi
-            chmod 755 "$STAGE/openrc" && put_in_place "$STAGE/openrc" "$FILE" || return 1
+            chmod 755 "$STAGE/openrc" && put_entry "$STAGE/openrc" || return 1
             rc-update -q add pi-monitor default
             ;;
         inittab) if ! has_lines "$FILE"; then insert_lines "$FILE" "::respawn:$SERVICE run"; fi ;;
         sysvinit) if ! has_lines "$FILE"; then insert_lines "$FILE" "pimo:2345:respawn:$SERVICE run"; fi ;;
         sdir)
             printf '#!/bin/sh\n# Starts Pi-Monitor at boot and ends it at shutdown.\nexec %s "$@"\n' "$SERVICE" >"$STAGE/sdir" &&
-                chmod 755 "$STAGE/sdir" && put_in_place "$STAGE/sdir" "$FILE"
+                chmod 755 "$STAGE/sdir" && put_entry "$STAGE/sdir"
             ;;
         script | profile)
             if [ ! -e "$FILE" ]; then : >"$FILE" || return 1; fi
@@ -465,38 +488,22 @@ fetch() { # PATH, from $ADDRESS and $PORT; the first client that gets an answer
     return 1
 }
 
-# Where the agent listens, from its flags: sets ADDRESS and PORT.
+# Where the agent listens, from its flags: sets ADDRESS and PORT, and FLAGS.
 find_address() {
     ADDRESS=127.0.0.1 PORT=9100
-    PI_MONITOR_FLAGS=''
-    # shellcheck disable=SC1090
-    if [ -r "$CONF" ]; then . "$CONF"; fi
-    set -f
-    previous='' listen=''
-    for word in $PI_MONITOR_FLAGS; do
-        case $previous:$word in
-            *:--web.listen-address=*) listen=${word#*=} ;;
-            --web.listen-address:*) listen=$word ;;
-            *) previous=$word; continue ;;
-        esac
-        break
-    done
-    set +f
-    if [ -z "$listen" ]; then return 0; fi
-    PORT=${listen##*:}
-    listen=${listen%:*}
-    listen=${listen#\[}
-    listen=${listen%\]}
-    case $listen in
-        '' | 0.0.0.0 | ::) ;;
-        *) ADDRESS=$listen ;;
-    esac
+    if where=$(service address 2>/dev/null); then ADDRESS=${where% *} PORT=${where#* }; fi
+    FLAGS=$(service flags 2>/dev/null)
+}
+
+# pi-monitor-service of the version that is being installed, else of the installed one.
+service() { # COMMAND
+    if [ -f "$STAGE/service" ]; then sh "$STAGE/service" "$@"; else sh "$SERVICE" "$@"; fi
 }
 
 # Whether the agent answers as it does to strangers: by its flags it may let nobody in
 # but with a password, or speak HTTPS only. It has not told its version then.
 refuses_as_told() {
-    case $PI_MONITOR_FLAGS in
+    case $FLAGS in
         *--web.auth-file* | *--web.config.file*) ;;
         *) return 1 ;;
     esac
@@ -511,8 +518,12 @@ refuses_as_told() {
 prove() { # VERSION
     find_address
     deadline=$(($(uptime_seconds) + limit))
-    first=''
+    first='' told=$(uptime_seconds)
     while :; do
+        if [ "$(uptime_seconds)" -ge $((told + 8)) ]; then
+            told=$(uptime_seconds)
+            say "waiting for version $1 to answer on $ADDRESS port $PORT, $((deadline - told)) s more"
+        fi
         pid=$(main_pid)
         if [ -n "$pid" ] && [ "$(readlink "/proc/$pid/exe")" = "$BIN" ]; then
             answered=$(fetch /metrics | sed -n 's/^pi_monitor_build_info{.*version="\([^"]*\)".*/\1/p')
@@ -558,9 +569,6 @@ cmd_probe() {
 }
 
 cmd_stage() {
-    if [ -e /usr/bin/pi-monitor ] && [ -e /var/lib/dpkg/info/pi-monitor.list ]; then
-        die 1 "pi-monitor is installed here as a Debian package; upgrade it with dpkg -i, or remove it first (apt-get purge pi-monitor)"
-    fi
     case $(root_type) in
         rootfs | tmpfs | ramfs) say "warning: the root file system is in RAM: what is installed now is gone after a reboot" ;;
     esac
@@ -626,12 +634,115 @@ load_entry() {
     fi
 }
 
+# Makes $STAGE/conf: the present file with these flags, all else in it unchanged.
+make_conf() { # FLAGS
+    base=$CONF
+    if [ ! -e "$base" ]; then base=$STAGE/default; fi
+    lines=$(PI_MONITOR_CONF=$base service where) || return 1
+    # In single quotes as they are; else in double quotes, as a shell has them.
+    case $1 in
+        *\'*) value=\"$(printf '%s' "$1" | sed 's/[\\"$`]/\\&/g')\" ;;
+        *) value="'$1'" ;;
+    esac
+    printf '%s\n' "PI_MONITOR_FLAGS=$value" >"$STAGE/setting" || return 1
+    awk -v lines="$lines" -v setting="$STAGE/setting" '
+        BEGIN {
+            split(lines, at, " ")
+            while ((getline text <setting) > 0) new = new (new == "" ? "" : "\n") text
+        }
+        at[1] != "" && NR >= at[1] && NR <= at[2] { if (NR == at[1]) print new; next }
+        { print }
+        END { if (at[1] == "") print new }' "$base" >"$STAGE/conf" && chmod 644 "$STAGE/conf"
+}
+
 write_conf() { # FLAGS
-    make_dir "$(dirname "$CONF")" || return 1
-    keep "$CONF" || return 1
-    sed '/^PI_MONITOR_FLAGS=/d' "$STAGE/default" >"$STAGE/conf" || return 1
-    printf "PI_MONITOR_FLAGS='%s'\n" "$1" >>"$STAGE/conf"
-    chmod 644 "$STAGE/conf" && put_in_place "$STAGE/conf" "$CONF"
+    make_dir "$(dirname "$CONF")" && keep "$CONF" && make_conf "$1" && put_in_place "$STAGE/conf" "$CONF"
+}
+
+# --- the Debian package ------------------------------------------------------------------
+
+PACKAGE_BIN=/usr/bin/pi-monitor
+PACKAGE_SERVICE=/usr/lib/pi-monitor/pi-monitor-service
+
+# What dpkg knows of the package: STATE VERSION, or nothing.
+package_state() {
+    # shellcheck disable=SC2016  # notation of dpkg-query
+    dpkg-query -W -f '${db:Status-Status} ${Version}\n' pi-monitor 2>/dev/null | grep -v '^not-installed'
+}
+
+# The version of the package, if it is installed, or half.
+package_version() { package_state | sed -n '/^config-files /d;s/^[a-z-]* //p'; }
+
+# Runs a function with the package's paths in place of ours.
+as_package() { # COMMAND...
+    own_bin=$BIN own_service=$SERVICE
+    BIN=$PACKAGE_BIN SERVICE=$PACKAGE_SERVICE
+    "$@"
+    as_status=$?
+    BIN=$own_bin SERVICE=$own_service
+    return $as_status
+}
+
+stop_package() {
+    case $KIND in
+        systemd) systemctl stop pi-monitor.service 2>/dev/null ;;
+        *)
+            if [ -x /etc/init.d/pi-monitor ]; then /etc/init.d/pi-monitor stop >/dev/null 2>&1; fi
+            if [ -x $PACKAGE_SERVICE ]; then $PACKAGE_SERVICE stop; fi
+            ;;
+    esac
+    as_package end_own_pids
+}
+
+# Starts the package's agent, now and at boot, after our own is gone.
+start_package() {
+    case $KIND in
+        systemd)
+            systemctl daemon-reload
+            systemctl -q enable pi-monitor.service 2>/dev/null
+            systemctl start pi-monitor.service
+            ;;
+        *)
+            if command -v update-rc.d >/dev/null 2>&1; then update-rc.d pi-monitor defaults >/dev/null 2>&1; fi
+            if [ -x /etc/init.d/pi-monitor ]; then /etc/init.d/pi-monitor start >/dev/null 2>&1; fi
+            ;;
+    esac
+    if [ ! -x $PACKAGE_BIN ]; then return 1; fi
+    as_package package_answers
+}
+
+package_answers() {
+    if [ -n "$(http_clients)" ]; then
+        prove "$("$BIN" --version | sed -n '1s/^pi-monitor \([^ ]*\).*/\1/p')"
+    else
+        nap
+        [ -n "$(own_pids)" ]
+    fi
+}
+
+# Removes what dpkg has of the package, if anything; our own agent, which is in place,
+# keeps the flags and secrets. (What a removed package has left behind, too: a later
+# purge would take it from us.)
+retire_package() {
+    if [ -z "$(package_state)" ]; then return 0; fi
+    package=$(package_version)
+    mkdir -p "$STAGE/retired"
+    for file in "$CONF" "$FILE"; do
+        if [ -f "$file" ]; then cp -p "$file" "$STAGE/retired/$(basename "$file").$(dirname "$file" | tr / .)"; fi
+    done
+    if DEBIAN_FRONTEND=noninteractive dpkg --purge pi-monitor </dev/null >"$STAGE/dpkg.log" 2>&1; then
+        if [ -n "$package" ]; then say "the Debian package pi-monitor $package is removed: this installation takes its place, with its flags"; fi
+    else
+        say "warning: the Debian package pi-monitor could not be removed: $(tail -n 1 "$STAGE/dpkg.log")"
+        say "         remove it with: dpkg --purge pi-monitor"
+    fi
+    for file in "$CONF" "$FILE"; do
+        saved=$STAGE/retired/$(basename "$file").$(dirname "$file" | tr / .)
+        if [ -f "$saved" ] && ! cmp -s "$saved" "$file"; then put_in_place "$saved" "$file"; fi
+    done
+    if [ ! -d "$SECRETS" ]; then make_dir "$(dirname "$SECRETS")" && mkdir -m 700 "$SECRETS"; fi
+    add_entry
+    if [ "$start" = yes ] && [ -z "$(own_pids)" ]; then start_agent; fi
 }
 
 # Everything as it was before install; the old agent runs again if it did.
@@ -640,10 +751,32 @@ put_back() {
     old_version=$(cat "$STAGE/old-version" 2>/dev/null)
     bad=0
     if [ ! -e "$BIN.old" ]; then
-        # There was none before.
+        # There was none before, or only the package's.
+        package=$(cat "$STAGE/package" 2>/dev/null)
+        back=''
+        for directory in /run /tmp /etc; do
+            if mkdir -m 700 "$directory/.pi-monitor-back" 2>/dev/null; then
+                back=$directory/.pi-monitor-back
+                break
+            fi
+        done
+        if [ -n "$back" ]; then cp -p "$STAGE"/kept.* "$back/" 2>/dev/null; fi
         remove_all || return 1
-        say "all is removed again: there was no version before"
-        return
+        STAGE_BEFORE=$STAGE STAGE=$back
+        if [ -n "$back" ]; then restore_kept || bad=1; fi
+        STAGE=$STAGE_BEFORE
+        rm -rf "$back"
+        if [ -z "$package" ]; then
+            say "all is removed again: there was no version before"
+        elif [ "$was_running" != yes ]; then
+            say "the Debian package's version $package is in place again, not running as before"
+        elif start_package; then
+            say "the Debian package's version $package answers again"
+        else
+            say "the Debian package's version $package is in place, but does not answer"
+            bad=1
+        fi
+        return $bad
     fi
     if [ -e "$STAGE/other-kind" ]; then end_with_entry; fi
     mv -f "$BIN.old" "$BIN" || bad=1
@@ -671,14 +804,17 @@ put_back() {
 
 cmd_install() {
     if [ ! -x "$STAGE/pi-monitor" ]; then die 1 "nothing is staged in $STAGE"; fi
-    case $flags in *\'* | *\\* | *'
-'*) die 1 "the flags hold a single quote, a backslash or a newline, which $CONF cannot" ;; esac
+    if ! sed "s|^BIN=/usr/bin/|BIN=/usr/local/bin/|" "$STAGE/pi-monitor-service" >"$STAGE/service" || ! chmod 755 "$STAGE/service"; then
+        refuse "cannot write to $STAGE: is the file system full?"
+    fi
+    refuse_bad_flags
+    if [ "$start" = yes ]; then refuse_taken_port; fi
     go_through
     version=$("$STAGE/pi-monitor" --version | sed -n '1s/^pi-monitor \([^ ]*\).*/\1/p')
     load_entry
     before=$KIND
     MADE=$(cat "$STAGE/made" 2>/dev/null)
-    if is_running; then echo yes; else echo no; fi >"$STAGE/was-running"
+    if is_running || [ -n "$(as_package own_pids)" ]; then echo yes; else echo no; fi >"$STAGE/was-running"
     "$BIN" --version 2>/dev/null | sed -n '1s/^pi-monitor \([^ ]*\).*/\1/p' >"$STAGE/old-version"
 
     # A boot entry of another kind, from an earlier install under another init.
@@ -690,6 +826,13 @@ cmd_install() {
         KIND=${entry%% *} FILE=${entry#* }
     fi
 
+    package=$(package_version)
+    if [ -n "$package" ]; then
+        echo "$package" >"$STAGE/package"
+        keep "$CONF"
+        keep "$FILE"
+        stop_package
+    fi
     if ! put_files; then
         say "cannot put the files in place; going back"
         put_back || exit 3
@@ -709,6 +852,7 @@ cmd_install() {
 
     if [ "$start" = no ]; then
         stop_at_present
+        retire_package
         rm -rf "$STAGE"
         echo "result=in-place"
         return 0
@@ -734,14 +878,44 @@ cmd_install() {
     exit 3
 }
 
+refuse() { # MESSAGE
+    abandon
+    echo "result=refused"
+    die 1 "$1"
+}
+
+# Before anything is changed: flags that cannot be read.
+refuse_bad_flags() {
+    if [ "$have_flags" = yes ]; then
+        if ! make_conf "$flags"; then
+            refuse "the flags cannot be written to $CONF"
+        fi
+    fi
+    if [ -f "$STAGE/conf" ]; then conf=$STAGE/conf; else conf=$CONF; fi
+    if ! PI_MONITOR_CONF=$conf service flags >/dev/null; then
+        refuse "the flags cannot be read: see the message above"
+    fi
+}
+
+# And a port that another program has; our own agent, or the package's, will give it up.
+refuse_taken_port() {
+    if owner=$(PI_MONITOR_CONF=$conf service port); then
+        refuse "$owner; stop that program, or choose another port: PI_FLAGS='--web.listen-address=:9101'"
+    fi
+}
+
 # All files of the new version; 1 if one cannot be written.
 put_files() {
     make_dir "$LIB" || return 1
-    if [ -f "$STAGE/pi-monitor-service" ]; then
-        keep "$SERVICE" || return 1
-        sed "s|^BIN=/usr/bin/|BIN=/usr/local/bin/|" "$STAGE/pi-monitor-service" >"$STAGE/service" &&
-            chmod 755 "$STAGE/service" && put_in_place "$STAGE/service" "$SERVICE" || return 1
+    keep "$SERVICE" && put_in_place "$STAGE/service" "$SERVICE" || return 1
+    if [ -f "$STAGE/see-more.conf" ]; then
+        keep "$LIB/see-more.conf" && chmod 644 "$STAGE/see-more.conf" && put_in_place "$STAGE/see-more.conf" "$LIB/see-more.conf" || return 1
     fi
+    # Taken away with all else, if it is empty then.
+    make_dir "$(dirname "$SECRETS")" || return 1
+    if [ ! -d "$SECRETS" ]; then mkdir -m 700 "$SECRETS" || return 1; fi
+    MADE="$SECRETS
+$MADE"
     if [ "$have_flags" = yes ]; then
         write_conf "$flags" || return 1
     elif [ ! -e "$CONF" ]; then
@@ -777,6 +951,8 @@ stop_at_present() {
 }
 
 cmd_commit() {
+    if [ -z "$KIND" ]; then load_entry; fi
+    retire_package
     rm -f "$BIN.old"
     rm -rf "$STAGE"
     write_out
@@ -794,13 +970,15 @@ remove_all() {
     end_with_entry
     made="$(cat "$LIB/made" "$STAGE/made" 2>/dev/null)
 $MADE"
-    rm -f "$BIN" "$BIN.old" "$CONF" /run/pi-monitor.pid /var/run/pi-monitor.pid /tmp/pi-monitor.pid
+    conf=$CONF
+    if [ "$keep_conf" = yes ] || [ -n "$(package_version)" ]; then conf=''; fi
+    rm -f "$BIN" "$BIN.old" ${conf:+"$conf"} /run/pi-monitor.pid /var/run/pi-monitor.pid /tmp/pi-monitor.pid
     rm -rf "$LIB" "$STAGE"
     # Deepest first; what others have filled since stays.
     printf '%s\n' "$made" | awk 'NF && !seen[$0]++ { print length($0), $0 }' | sort -rn | cut -d' ' -f2- |
         while read -r directory; do rmdir "$directory" 2>/dev/null; done
     write_out
-    for file in "$BIN" "$BIN.old" "$LIB" "$CONF" "$STAGE"; do
+    for file in "$BIN" "$BIN.old" "$LIB" $conf "$STAGE"; do
         if [ -e "$file" ]; then
             say "could not remove $file"
             return 1
@@ -813,15 +991,37 @@ $MADE"
 }
 
 cmd_uninstall() {
+    package=$(package_version)
     if [ ! -e "$BIN" ] && [ ! -e "$LIB" ]; then
         rm -rf "$STAGE"
+        if [ -n "$package" ]; then
+            die 1 "Pi-Monitor is installed here as a Debian package, not by deploy.sh; remove it with: apt-get purge pi-monitor"
+        fi
         say "nothing is installed"
         return 0
     fi
     go_through
     MADE=''
     load_entry
-    say "removing $BIN, $LIB, $CONF and the boot entry ($KIND: $FILE)"
+    if [ -n "$package" ]; then
+        say "removing $BIN, $LIB and the boot entry ($KIND: $FILE); the Debian package stays, with $CONF"
+    else
+        say "removing $BIN, $LIB, $CONF and the boot entry ($KIND: $FILE)"
+    fi
+    remove_all || exit 3
+    if [ -d "$SECRETS" ]; then say "kept: $SECRETS, which has files"; fi
+    if [ -n "$package" ]; then
+        if ! start_package; then die 3 "the Debian package's agent does not answer"; fi
+        say "the Debian package's version $package runs now"
+    fi
+}
+
+# The Debian package takes over: it starts its own agent afterwards.
+cmd_handover() {
+    if [ ! -e "$LIB/boot" ]; then return 0; fi
+    go_through
+    MADE='' keep_conf=yes
+    load_entry
     remove_all || exit 3
 }
 
@@ -833,7 +1033,7 @@ main() {
     umask 022
     command=${1:-}
     if [ $# -gt 0 ]; then shift; fi
-    start=yes flags='' have_flags=no limit=30 need=0 size='' sum='' tool='' MADE=''
+    start=yes flags='' have_flags=no limit=30 need=0 size='' sum='' tool='' MADE='' KIND='' FILE='' keep_conf=no
     for argument in "$@"; do
         case $argument in
             start=yes | start=no) start=${argument#*=} ;;
@@ -851,12 +1051,12 @@ main() {
     done
     case $command in
         probe) cmd_probe ;;
-        stage | verify | install | commit | rollback | uninstall)
+        stage | verify | install | commit | rollback | uninstall | handover)
             if [ "$(id -u)" != 0 ]; then die 1 "root rights are needed"; fi
             "cmd_$command"
             ;;
         -h | --help) echo "deploy-remote.sh: see the comment at its head" ;;
-        *) die 2 "unknown command '$command'; wanted probe, stage, verify, install, commit, rollback or uninstall" ;;
+        *) die 2 "unknown command '$command'; expected probe, stage, verify, install, commit, rollback, uninstall or handover" ;;
     esac
 }
 
