@@ -13,7 +13,9 @@
 #
 # Prints the name of each package. The version is Cargo.toml's, or DEB_VERSION.
 # The same input makes the same bytes: times are those of the last commit, or
-# SOURCE_DATE_EPOCH. DEB_MAINTAINER: the Maintainer field.
+# SOURCE_DATE_EPOCH. DEB_MAINTAINER: the Maintainer field. DEB_NOTICES: a file with
+# the notices of third parties; without it, scripts/lib/notices.py makes them
+# (python3, cargo).
 #
 # Exit status: 0 all made, 1 something failed, 2 wrong usage.
 set -euo pipefail
@@ -62,6 +64,16 @@ architecture() { # FILE: from the ELF header's class, byte order and machine
     esac
 }
 
+notices() { # BINARY
+    local tls=''
+    if [ -n "${DEB_NOTICES:-}" ]; then
+        cat "$DEB_NOTICES"
+    else
+        if grep -q rustls "$1"; then tls=--tls; fi
+        "$REPOSITORY/scripts/lib/notices.py" text $tls
+    fi
+}
+
 TEMP=$(mktemp -d "${TMPDIR:-/tmp}/pi-monitor-deb.XXXXXX")
 trap 'rm -rf "$TEMP"' EXIT
 mkdir -p "$OUT"
@@ -71,10 +83,20 @@ for binary in "${BINARIES[@]}"; do
     arch=$(architecture "$binary") || die 1 "$binary: no Linux program for a CPU that is known here"
     tree=$TEMP/$arch
     rm -rf "$tree"
-    mkdir -p "$tree/DEBIAN" "$tree/usr/share/doc/pi-monitor" "$tree/usr/lib/systemd/system"
+    mkdir -p "$tree/DEBIAN" "$tree/usr/share/doc/pi-monitor" "$tree/usr/lib/systemd/system" "$tree/usr/lib/pi-monitor" \
+        "$tree/usr/share/man/man8" "$tree/usr/share/lintian/overrides"
     install -D -m 755 "$binary" "$tree/usr/bin/pi-monitor"
     install -m 644 "$PACKAGING/systemd/pi-monitor.service" "$tree/usr/lib/systemd/system/pi-monitor.service"
-    install -D -m 644 "$PACKAGING/default/pi-monitor" "$tree/etc/default/pi-monitor"
+    install -m 755 "$PACKAGING/service/pi-monitor-service" "$tree/usr/lib/pi-monitor/pi-monitor-service"
+    install -m 755 "$REPOSITORY/scripts/lib/deploy-remote.sh" "$tree/usr/lib/pi-monitor/deploy-remote.sh"
+    install -m 644 "$PACKAGING/systemd/see-more.conf" "$tree/usr/lib/pi-monitor/see-more.conf"
+    install -D -m 644 "$PACKAGING/default/pi-monitor" "$tree/usr/share/pi-monitor/default"
+    install -m 755 "$HERE/init.d" "$tree/usr/lib/pi-monitor/init.d"
+    install -m 644 "$HERE/lintian-overrides" "$tree/usr/share/lintian/overrides/pi-monitor"
+    awk -v version="$VERSION" -v date="$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)" -f "$HERE/manual.awk" "$REPOSITORY/docs/flags.md" |
+        gzip -9n >"$tree/usr/share/man/man8/pi-monitor.8.gz"
+    notices "$binary" >"$TEMP/notices" || die 1 "scripts/lib/notices.py made no notices; DEB_NOTICES names a file that has them"
+    gzip -9n <"$TEMP/notices" >"$tree/usr/share/doc/pi-monitor/THIRD-PARTY.gz"
     {
         echo 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/'
         echo 'Upstream-Name: Pi-Monitor'
@@ -92,10 +114,9 @@ for binary in "${BINARIES[@]}"; do
     for script in postinst prerm postrm; do
         install -m 755 "$HERE/$script" "$tree/DEBIAN/$script"
     done
-    echo /etc/default/pi-monitor >"$tree/DEBIAN/conffiles"
     sed -e "s/@VERSION@/$VERSION/" -e "s/@ARCHITECTURE@/$arch/" -e "s/@MAINTAINER@/$MAINTAINER/" \
         -e "s/@SIZE@/$(du -k --apparent-size -s "$tree/usr" | cut -f1)/" "$HERE/control.in" >"$tree/DEBIAN/control"
-    (cd "$tree" && find etc usr -type f | sort | xargs md5sum) >"$tree/DEBIAN/md5sums"
+    (cd "$tree" && find usr -type f | sort | xargs md5sum) >"$tree/DEBIAN/md5sums"
     find "$tree" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
     chmod -R u=rwX,go=rX "$tree"
     # xz, which every dpkg can read; Debian 11 has no zstd.

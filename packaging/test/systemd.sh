@@ -14,6 +14,10 @@ group_systemd() {
     AGENT=/usr/bin/pi-monitor
     container_boot "$RUN/systemd" --tmpfs=/home || { fail "deb: boot" "the container did not come up"; return 0; }
     wait_systemd
+    # shellcheck source=packaging/test/flags.sh
+    . "$HERE/test/flags.sh"
+    # shellcheck source=packaging/test/secrets.sh
+    . "$HERE/test/secrets.sh"
     # A partition of its own for /home, one that is read-only.
     inside_sh 'mkdir -p /mnt/fixed /mnt/later; mount -t tmpfs -o ro,size=1m fixed /mnt/fixed'
     before=$(listing)
@@ -39,14 +43,8 @@ group_systemd() {
         fail "deb: kill -9" "'$(answering)' answers"
     fi
 
-    flags_check
-
-    # deploy.sh leaves a machine alone that has the package.
-    if ! deploy_inside --binary "$NATIVE" && grep -q 'installed here as a Debian package' "$RUN/deploy.txt"; then
-        pass "deb: deploy.sh refuses beside it"
-    else
-        fail "deb: deploy.sh refuses beside it" "$(deploy_words)"
-    fi
+    flags_under_init "deb under systemd" 'systemctl restart pi-monitor'
+    secrets_checks "deb" 'systemctl restart pi-monitor'
 
     inside_sh "sed -i \"s/^PI_MONITOR_FLAGS=.*/PI_MONITOR_FLAGS='--web.listen-address=:9100'/\" /etc/default/pi-monitor"
     words=$(inside dpkg -i "/packages/$(basename "$second")" 2>&1) || true
@@ -187,7 +185,7 @@ see_more_check() {
     sleep 0.5
     without=$(stick_state)
     inside mkdir -p /etc/systemd/system/pi-monitor.service.d
-    inside_sh 'cat >/etc/systemd/system/pi-monitor.service.d/see-more.conf' <"$HERE/systemd/see-more.conf"
+    inside cp /usr/lib/pi-monitor/see-more.conf /etc/systemd/system/pi-monitor.service.d/
     inside_sh 'systemctl daemon-reload; systemctl restart pi-monitor'
     wait_answering "$FIRST_VERSION" 10
     with=$(stick_state)
@@ -246,24 +244,4 @@ hanging_mount_check() {
             ;;
         *) fail "deb: a mount that hangs" "not told as an error: '$words', stopping took $took ms" ;;
     esac
-}
-
-# Flags with characters that shells and systemd treat as their own.
-flags_check() {
-    # shellcheck disable=SC2016  # none of it is to be expanded
-    local flags='--web.listen-address=:9100 --collector.disk.mount-points-exclude=^/(dev|proc[.]?)($|/)%n$HOME#;' line
-    inside_sh "sed -i '/^PI_MONITOR_FLAGS=/d' /etc/default/pi-monitor"
-    printf "PI_MONITOR_FLAGS='%s'\n" "$flags" | inside_sh 'cat >>/etc/default/pi-monitor'
-    inside systemctl restart pi-monitor
-    line=''
-    for _ in $(seq 20); do
-        line=$(inside_sh "tr '\\000' ' ' </proc/\$(systemctl show -p MainPID --value pi-monitor)/cmdline" 2>/dev/null) || true
-        [ "$line" != "/usr/bin/pi-monitor $flags " ] || break
-        sleep 0.2
-    done
-    if [ "$line" = "/usr/bin/pi-monitor $flags " ]; then
-        pass "deb: flags with characters that have a meaning elsewhere" "$line"
-    else
-        fail "deb: flags with characters that have a meaning elsewhere" "wanted '$flags', its command line is '$line'"
-    fi
 }
