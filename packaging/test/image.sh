@@ -24,7 +24,7 @@ group_image() {
         esac
     done
     buildah_here() { timeout 300 buildah --root "$store" --runroot "$RUN/images-run" --storage-driver vfs "$@"; }
-    if ! buildah_here bud --isolation=chroot --platform "${platforms#,}" --manifest pi-monitor -f "$HERE/container/Containerfile" "$RUN/context" >"$RUN/image.log" 2>&1; then
+    if ! buildah_here bud --format docker --isolation=chroot --platform "${platforms#,}" --manifest pi-monitor -f "$HERE/container/Containerfile" "$RUN/context" >"$RUN/image.log" 2>&1; then
         fail "image: build" "$(tail -n 3 "$RUN/image.log" | tr '\n' '|')"
         return 0
     fi
@@ -48,6 +48,8 @@ group_image() {
     else
         fail "image: contents" "$words"
     fi
+    words=$(buildah_here inspect "$status" | jq -c '.Docker.config.Healthcheck.Test')
+    if [ "$words" = '["CMD","/pi-monitor","health"]' ]; then pass "image: health check of the configuration" "$words"; else fail "image: health check of the configuration" "$words"; fi
     image_run "$root"
     buildah_here umount "$status" >/dev/null
 }
@@ -61,7 +63,7 @@ add_platform() { # PLATFORM NAME; f is the binary
 # No engine runs in such a test: what podman would do with "--pid host --net host
 # -v /:/host:ro,rslave", done by hand, but with a network of its own.
 image_run() { # ROOT
-    local root=$1 pid='' answer='' dir=$RUN/image-root
+    local root=$1 pid='' answer='' dir=$RUN/image-root healthy=0 dead=0
     mkdir -p "$dir"
     # shellcheck disable=SC2016  # expanded by that shell
     unshare --mount --net --propagation slave sh -c '
@@ -73,8 +75,16 @@ image_run() { # ROOT
         sleep 0.2
         answer=$(nsenter -t $pid -n curl -fsS --noproxy '*' --max-time 5 http://127.0.0.1:9100/metrics 2>/dev/null) && break
     done
+    # What an engine runs in it as its health check: while it answers, and when it does not.
+    nsenter -t $pid -n -m -r -w -S 65534 -G 65534 /pi-monitor health >"$RUN/image-health.txt" 2>&1 || healthy=$?
     kill $pid 2>/dev/null || true
     wait $pid 2>/dev/null || true
+    unshare --net chroot --userspec=65534:65534 "$root" /pi-monitor health >>"$RUN/image-health.txt" 2>&1 || dead=$?
+    if [ $healthy = 0 ] && [ $dead = 1 ]; then
+        pass "image: the health check" "0 while it answers, 1 when nothing does"
+    else
+        fail "image: the health check" "status $healthy while it answers, $dead when nothing does: $(tr '\n' '|' <"$RUN/image-health.txt")"
+    fi
     printf '%s\n' "$answer" >"$RUN/image-metrics.txt"
     if ! grep -q "version=\"$FIRST_VERSION\"" "$RUN/image-metrics.txt"; then
         fail "image: run" "no answer: $(tail -n 2 "$RUN/image-run.log" | tr '\n' '|')"
