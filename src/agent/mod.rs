@@ -153,7 +153,7 @@ impl Agent {
         }
         assert!(slots.len() <= 64, "a set of collectors is kept as bits");
         let history = History::new(&sampled, flags::interval(options));
-        let verdicts = judges.then(|| Judge::new(&sampled, |flag| options.value(flag)));
+        let verdicts = judges.then(|| Judge::new(&sampled, options));
         let boot_id = read_once(&roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
         let boot_id = boot_id.iter().copied().take_while(u8::is_ascii_hexdigit).take(8).map(char::from).collect();
         let processes = collect::is_enabled(options, &PROCESSES)

@@ -7,6 +7,7 @@ pub mod serve;
 
 use crate::agent::flags::INTERVAL;
 use crate::cli::{Command, Entry, Options, help};
+use crate::judge::rules;
 use crate::kernel::roots::{self, Roots};
 use crate::processes::{COMMAND_LINES, PROCESSES};
 use crate::runtime::log;
@@ -26,8 +27,11 @@ pub fn entries() -> Vec<Entry> {
     }
     all.extend(ALL.iter().flat_map(|command| command.flags));
     all.extend(collect::ALL.iter().flat_map(|it| it.flags).copied().map(Entry::Value));
+    let limits = rules::ALL.iter().flat_map(|rule| rule.limits.iter().flatten());
+    all.extend(limits.map(|limit| Entry::Value(&limit.flag)));
     all.extend([&collect::DISABLE_DEFAULTS, &REQUIRE_SANDBOX].map(Entry::Bare));
     all.extend(collect::ALL.iter().map(|it| it.switch()).chain([PROCESSES, COMMAND_LINES]).map(Entry::Switch));
+    all.extend(rules::ALL.iter().map(|rule| Entry::Switch(rule.switch())));
     all
 }
 
@@ -99,7 +103,7 @@ mod tests {
             let spelled: Vec<String> = entry.spellings().collect();
             for spelling in &spelled {
                 assert!(names.insert(spelling.clone()), "duplicate {spelling}");
-                let good = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'-');
+                let good = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'-' | b'_');
                 assert!(spelling.bytes().all(good), "{spelling}");
                 // A slip is named, with the right word.
                 let slip = format!("{spelling}x=1");

@@ -38,6 +38,7 @@ fn write_verdicts(report: &Report, out: &mut Vec<u8>) {
             ("title", title),
             ("detail", detail),
             ("culprit", culprit),
+            ("fix", rule.fix),
             ("card", rule.card),
         ];
         for (key, text) in texts {
@@ -47,6 +48,15 @@ fn write_verdicts(report: &Report, out: &mut Vec<u8>) {
         item.close();
     }
     list.close();
+    let mut limits = Object::open(object.key("thresholds"));
+    for of_rule in report.thresholds.chunk_by(|one, other| std::ptr::eq(one.rule, other.rule)) {
+        let mut limit = Object::open(limits.key(of_rule[0].rule.name));
+        for threshold in of_rule {
+            threshold.value.write(limit.key(threshold.key));
+        }
+        limit.close();
+    }
+    limits.close();
     object.close();
 }
 

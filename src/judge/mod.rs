@@ -12,8 +12,8 @@ mod words;
 
 pub use view::View;
 
-use crate::cli::Flag;
-use crate::model::{Finding, Rates, Report, Snapshot, Top};
+use crate::cli::Options;
+use crate::model::{Finding, Rates, Report, Snapshot, Threshold, Top};
 use rule::{LIMITS_MAX, Rule};
 
 /// Judges tick after tick.
@@ -51,20 +51,23 @@ struct State {
 }
 
 impl Judge {
-    /// For snapshots with the parts of `snapshot`. `value` has the value of a threshold's flag.
-    pub fn new<'a>(snapshot: &Snapshot, value: impl Fn(&'static Flag) -> &'a str) -> Self {
-        let judged = |rule: &&'static Rule| Judged {
-            rule,
-            limits: rule.limits.each_ref().map(|limit| {
-                // The command line has checked what it was given.
-                limit.as_ref().and_then(|limit| value(&limit.flag).parse().ok()).unwrap_or_default()
-            }),
-            places: rule.reads.iter().map(|input| snapshot.locate(input.head)).collect(),
-            state: State::default(),
+    /// For snapshots with the parts of `snapshot`: the rules that `options` do not switch off, with their thresholds.
+    pub fn new(snapshot: &Snapshot, options: &Options) -> Self {
+        let is_on = |rule: &&&'static Rule| options.switched(&rule.switch()).unwrap_or(true);
+        let mut thresholds = Vec::new();
+        let mut judged = |rule: &&'static Rule| {
+            let mut limits = [0.0; LIMITS_MAX];
+            for (number, limit) in limits.iter_mut().zip(rule.limits.iter().flatten()) {
+                let value = limit.value(options);
+                *number = value.to_f64().unwrap_or_default();
+                thresholds.push(Threshold { rule: &rule.head, key: limit.key(), value });
+            }
+            let places = rule.reads.iter().map(|input| snapshot.locate(input.head)).collect();
+            Judged { rule, limits, places, state: State::default() }
         };
-        let rules: Vec<_> = rules::ALL.iter().map(judged).collect();
+        let rules: Vec<_> = rules::ALL.iter().filter(is_on).map(&mut judged).collect();
         let findings = rules.iter().map(|judged| Finding::new(&judged.rule.head)).collect();
-        let report = Report { now: 0, clear: None, findings };
+        let report = Report { now: 0, clear: None, findings, thresholds };
         Judge { rules, rates: Rates::default(), writable: Vec::new(), started: None, report }
     }
 
@@ -478,6 +481,32 @@ mod tests {
     }
 
     #[test]
+    fn flags_set_thresholds_and_switch_rules_off() {
+        let judge = |flags: &[&str]| {
+            let mut snapshot = Snapshot::new();
+            let thermal = &crate::collect::thermal::COLLECTOR;
+            snapshot.register(thermal.name, thermal.tables);
+            let options = commands::parse(flags.iter().map(|flag| (*flag).to_owned())).unwrap();
+            let mut judge = Judge::new(&snapshot, &options);
+            for second in 0..12 {
+                let since_boot = Duration::from_secs(START + 2 * second);
+                snapshot.clear(crate::model::Moment { since_boot, ..Default::default() });
+                let celsius = crate::model::Value::decimal(755, 1);
+                snapshot.row(&crate::collect::thermal::SENSORS, [b"cpu"], [celsius, crate::model::Value::ABSENT]);
+                judge.judge(&snapshot, None, None);
+            }
+            names(judge.report()).into_iter().filter(|name| *name == "hot").count()
+        };
+        assert_eq!(judge(&[]), 0);
+        assert_eq!(judge(&["--rule.hot.above=75.5"]), 1);
+        assert_eq!(judge(&["--rule.hot.above=75.6"]), 0);
+        assert_eq!(judge(&["--rule.hot.above=75", "--no-rule.hot"]), 0);
+        assert_eq!(judge(&["--rule.hot.above=75", "--no-rule.hot", "--rule.hot"]), 1);
+        let wrong = commands::parse(["--rule.hot.above=warm".to_owned()]).unwrap_err();
+        assert_eq!(wrong, "--rule.hot.above=warm: expected a number such as 80 or 0.5");
+    }
+
+    #[test]
     fn laws_over_the_rules() {
         let mut snapshot = Snapshot::new();
         for registration in crate::collect::ALL {
@@ -500,7 +529,8 @@ mod tests {
                 if place == 0 {
                     assert_eq!(flag.name, format!("rule.{name}.{direction}"));
                 }
-                assert!(flag.name.starts_with(&format!("rule.{name}.")) && flag.name.ends_with(direction), "{name}");
+                assert_eq!(flag.name, format!("rule.{name}.{}", limit.key()));
+                assert!(flag.name.ends_with(direction), "{name}");
             }
         }
     }

@@ -1,8 +1,8 @@
 //! What a rule is: a condition over what the collectors saw, with its thresholds, its delays and its words.
 
 use super::view::View;
-use crate::cli::Flag;
-use crate::model::{Finding, Input, RuleHead, Severity, Unit};
+use crate::cli::{Flag, Group, Options, Switch};
+use crate::model::{Finding, Input, RuleHead, Severity, Unit, Value};
 
 /// The most thresholds that a rule has.
 pub const LIMITS_MAX: usize = 2;
@@ -58,12 +58,13 @@ impl Rule {
     /// A rule whose condition has to hold for 10 s, and to be over for 30 s.
     pub const fn new(
         name: &'static str,
+        summary: &'static str,
         severity: Severity,
         card: &'static str,
         reads: &'static [&'static Input],
         check: fn(&mut View<'_>, &mut Finding) -> bool,
     ) -> Self {
-        let head = RuleHead { name, severity, card, fix: "" };
+        let head = RuleHead { name, summary, severity, card, fix: "" };
         Rule { head, reads, limits: [None, None], on: 10, off: 30, hold: 0, filesystems: false, check }
     }
 
@@ -128,10 +129,58 @@ impl Rule {
     }
 }
 
+/// The switches of rules.
+pub static GROUP: Group = Group { name: "rule", title: "Rules" };
+
+impl Rule {
+    /// What switches it on and off.
+    pub fn switch(&self) -> Switch {
+        Switch { group: &GROUP, name: self.head.name, help: self.head.summary, on: true }
+    }
+}
+
+impl Limit {
+    /// The threshold that `options` ask for; the command line has checked it.
+    pub fn value(&self, options: &Options) -> Value {
+        number(options.value(&self.flag)).unwrap_or(Value::ABSENT)
+    }
+
+    /// The flag's name without the rule's: `above`, `busy.above`.
+    pub fn key(&self) -> &'static str {
+        self.flag.name.splitn(3, '.').nth(2).unwrap_or_default()
+    }
+}
+
 /// The value of a threshold's flag: a number that is not negative.
 fn check_number(text: &str) -> Result<(), String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number >= 0.0 => Ok(()),
-        _ => Err("expected a number such as 80 or 0.5".to_owned()),
+    number(text).map(drop).ok_or_else(|| "expected a number such as 80 or 0.5".to_owned())
+}
+
+/// Digits with at most one point among them.
+fn number(text: &str) -> Option<Value> {
+    const DIGITS_MAX: usize = 15;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if whole.is_empty() || fraction.is_empty() || whole.len() + fraction.len() > DIGITS_MAX {
+        return None;
+    }
+    let mut digits = 0;
+    for byte in whole.bytes().chain(fraction.bytes()) {
+        digits = digits * 10 + u64::from(byte.is_ascii_digit().then(|| byte - b'0')?);
+    }
+    Some(Value::decimal(digits, fraction.len() as u8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_plain_numbers() {
+        for (text, expected) in [("80", 80.0), ("0.05", 0.05), ("0", 0.0), ("99.5", 99.5)] {
+            assert_eq!(number(text).and_then(Value::to_f64), Some(expected), "{text}");
+        }
+        for bad in ["", ".", "5.", ".5", "-1", "1e3", "1.2.3", "eighty", "80%", "1234567890123456"] {
+            assert_eq!(number(bad), None, "{bad}");
+        }
     }
 }

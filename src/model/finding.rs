@@ -1,5 +1,6 @@
 //! What is wrong with the machine, as every output shows it.
 
+use super::Value;
 use std::fmt::{self, Write as _};
 
 /// How urgent a finding is.
@@ -26,6 +27,8 @@ impl Severity {
 pub struct RuleHead {
     /// Its name in `pi_verdict`, flags and JSON.
     pub name: &'static str,
+    /// The trouble in a few words, for `--help` and the reference.
+    pub summary: &'static str,
     pub severity: Severity,
     /// The dashboard's card that shows more.
     pub card: &'static str,
@@ -73,6 +76,17 @@ pub struct Report {
     pub clear: Option<u64>,
     /// One for each rule; none if nobody judges.
     pub findings: Vec<Finding>,
+    /// What the rules compare with.
+    pub thresholds: Vec<Threshold>,
+}
+
+/// A number that a rule compares with, as its flag set it.
+#[derive(Clone, Copy, Debug)]
+pub struct Threshold {
+    pub rule: &'static RuleHead,
+    /// `above`, `below`, or a longer name that ends so if the rule has several.
+    pub key: &'static str,
+    pub value: Value,
 }
 
 impl Report {
@@ -83,8 +97,9 @@ impl Report {
 
     /// Becomes a copy of `other`, in the memory that it has.
     pub fn copy(&mut self, other: &Report) {
-        let Report { now, clear, findings } = other;
+        let Report { now, clear, findings, thresholds } = other;
         (self.now, self.clear) = (*now, *clear);
+        self.thresholds.clone_from(thresholds);
         for finding in findings.iter().skip(self.findings.len()) {
             self.findings.push(Finding::new(finding.rule));
         }

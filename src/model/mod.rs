@@ -10,7 +10,7 @@ mod table;
 mod value;
 
 pub use family::{Chart, Combine, Dimension, Family, Kind, Unit};
-pub use finding::{Finding, Report, RuleHead, Severity, Top};
+pub use finding::{Finding, Report, RuleHead, Severity, Threshold, Top};
 pub use moment::Moment;
 pub use name::push_label;
 pub use rate::{Rates, key};

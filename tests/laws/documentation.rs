@@ -4,6 +4,7 @@ use crate::boards;
 use pi_monitor::cli::Entry;
 use pi_monitor::collect;
 use pi_monitor::commands;
+use pi_monitor::judge::rules;
 use pi_monitor::model::{Place, Unit};
 use std::fmt::Write;
 use std::path::Path;
@@ -84,10 +85,69 @@ fn flags() {
     for switch in [pi_monitor::processes::PROCESSES, pi_monitor::processes::COMMAND_LINES] {
         let _ = writeln!(text, "| `{}` | {} | /proc/PID |", switch.name, switch.help);
     }
+    text.push_str("\n## Rules\n\nAll are on by default. `--no-rule.NAME` switches one off, `--rule.NAME` on. [rules.md](rules.md) lists them.\n");
     compare("flags.md", &text);
+}
+
+#[test]
+fn rules_reference() {
+    let mut text = format!(
+        "{GENERATED}# Rules\n\nWhat the agent itself judges about the machine.\nThe page, `verdicts` in `/json` and `pi_verdict` in `/metrics` show the rules that are firing.\nA rule fires when its condition has held for the first delay, and stops when it has not held for the second one.\nThe flag sets the threshold; `--no-rule.NAME` switches a rule off.\n\n| rule | severity | fires when | threshold | delays | reads | fix |\n|---|---|---|---|---|---|---|\n"
+    );
+    for rule in rules::ALL {
+        let head = &rule.head;
+        let limits = rule.limits.iter().flatten().map(|limit| {
+            format!("`--{}={}`: {}", limit.flag.name, limit.flag.default, limit.flag.help.trim_end_matches('.'))
+        });
+        let reads = rule.reads.iter().map(|input| format!("`{}`", input.family.name));
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} | {} s, {} s | {} | {} |",
+            head.name,
+            head.severity.name(),
+            head.summary,
+            limits.collect::<Vec<_>>().join("; "),
+            rule.on,
+            rule.off + rule.hold,
+            reads.collect::<Vec<_>>().join(", "),
+            head.fix
+        );
+    }
+    compare("rules.md", &text);
 }
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// A rule, which of its thresholds, its alert, and the form that the threshold has there.
+type Alert = (&'static str, usize, &'static str, fn(f64) -> f64);
+
+/// The alert that stands for a rule in Prometheus, and the form that the rule's threshold has there.
+const ALERTS: [Alert; 9] = [
+    ("hot", 0, "PiHot", |celsius| celsius),
+    ("disk_full", 0, "PiFilesystemFull", |percent| percent / 100.0),
+    ("inodes_full", 0, "PiInodesLow", |percent| (100.0 - percent) / 100.0),
+    ("memory_low", 0, "PiMemoryLow", |percent| percent / 100.0),
+    ("memory_pressure", 0, "PiMemoryPressure", |percent| percent / 100.0),
+    ("io_pressure", 0, "PiIoStall", |percent| percent / 100.0),
+    ("disk_slow", 0, "PiDiskSlow", |seconds| seconds),
+    ("disk_slow", 1, "PiDiskSlow", |percent| percent / 100.0),
+    ("load_high", 0, "PiLoadHigh", |load| load),
+];
+
+#[test]
+fn alerts_compare_with_what_the_rules_compare_with() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let alerts = std::fs::read_to_string(root.join("monitoring/rules/alerts.yml")).unwrap();
+    for (rule, place, alert, form) in ALERTS {
+        let head = rules::ALL.iter().find(|known| known.head.name == rule).unwrap();
+        let limit = head.limits[place].as_ref().unwrap();
+        let number = (form(limit.flag.default.parse().unwrap()) * 1e6).round() / 1e6;
+        let block = alerts.split("- alert: ").find(|block| block.lines().next() == Some(alert)).unwrap();
+        let expression = block[block.find("expr:").unwrap()..].split("for:").next().unwrap();
+        let mut words = expression.split([' ', '\n', '(', ')']);
+        assert!(words.any(|word| word == number.to_string()), "{rule}: no {number} in {alert}: {expression}");
+    }
 }

@@ -9,10 +9,11 @@ use crate::model::{Finding, Input, Severity, Unit};
 static USAGE: Input = CPUS.input("pi_cpu_usage_percent");
 static LOAD: Input = SYSTEM.input("pi_load_average");
 
-pub static CPU_BUSY: Rule = Rule::new("cpu_busy", Severity::Warning, "cpu", &[&USAGE], cpu_busy)
-    .above("rule.cpu_busy.above", "92", Unit::Percent, "CPU time in use, of all CPUs together.")
-    .after(30)
-    .fix("Stop or limit the program that uses most CPU, if it should not");
+pub static CPU_BUSY: Rule =
+    Rule::new("cpu_busy", "the CPUs are fully used", Severity::Warning, "cpu", &[&USAGE], cpu_busy)
+        .above("rule.cpu_busy.above", "92", Unit::Percent, "CPU time in use, of all CPUs together.")
+        .after(30)
+        .fix("Stop or limit the program that uses most CPU, if it should not");
 
 fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
     let total = |wanted: &str| {
@@ -28,9 +29,10 @@ fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
     found.name(culprit, format_args!("CPU is fully used"), format_args!("{} % in use", Tenths(percent)))
 }
 
-pub static LOAD_HIGH: Rule = Rule::new("load_high", Severity::Warning, "pressure", &[&LOAD, &USAGE], load_high)
-    .above("rule.load_high.above", "2", Unit::Ratio, "Load average over 15 minutes for each CPU.")
-    .fix("Look for processes that wait for a disk or a network share, and for too many that run at once");
+pub static LOAD_HIGH: Rule =
+    Rule::new("load_high", "the load average is high", Severity::Warning, "pressure", &[&LOAD, &USAGE], load_high)
+        .above("rule.load_high.above", "2", Unit::Ratio, "Load average over 15 minutes for each CPU.")
+        .fix("Look for processes that wait for a disk or a network share, and for too many that run at once");
 
 fn load_high(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(load) = view.value(&LOAD, "15m") else { return false };

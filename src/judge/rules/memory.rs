@@ -12,10 +12,17 @@ static TOTAL: Input = MEMORY.input("pi_memory_total_bytes");
 static AVAILABLE: Input = MEMORY.input("pi_memory_available_bytes");
 static STALLED: Input = RESOURCES.input("pi_pressure_stalled_seconds_total");
 
-pub static OOM_KILL: Rule = Rule::new("oom_kill", Severity::Critical, "memory", &[&OOM_KILLS], oom_kill)
-    .at_once()
-    .event(RECENT)
-    .fix("Find the program in the kernel's log (dmesg), and limit its memory, run less beside it, or add swap");
+pub static OOM_KILL: Rule = Rule::new(
+    "oom_kill",
+    "the kernel killed a process for lack of memory",
+    Severity::Critical,
+    "memory",
+    &[&OOM_KILLS],
+    oom_kill,
+)
+.at_once()
+.event(RECENT)
+.fix("Find the program in the kernel's log (dmesg), and limit its memory, run less beside it, or add swap");
 
 fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(kills) = view.value(&OOM_KILLS, "") else { return false };
@@ -32,9 +39,16 @@ fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
     }
 }
 
-pub static MEMORY_LOW: Rule = Rule::new("memory_low", Severity::Critical, "memory", &[&TOTAL, &AVAILABLE], memory_low)
-    .below("rule.memory_low.below", "8", Unit::Percent, "Available share of memory.")
-    .fix("Stop or limit the program that uses most memory, or add swap (zram)");
+pub static MEMORY_LOW: Rule = Rule::new(
+    "memory_low",
+    "little memory is available",
+    Severity::Critical,
+    "memory",
+    &[&TOTAL, &AVAILABLE],
+    memory_low,
+)
+.below("rule.memory_low.below", "8", Unit::Percent, "Available share of memory.")
+.fix("Stop or limit the program that uses most memory, or add swap (zram)");
 
 fn memory_low(view: &mut View<'_>, found: &mut Finding) -> bool {
     let (total, available) = (view.value(&TOTAL, ""), view.value(&AVAILABLE, ""));
@@ -51,15 +65,21 @@ fn memory_low(view: &mut View<'_>, found: &mut Finding) -> bool {
     )
 }
 
-pub static MEMORY_PRESSURE: Rule =
-    Rule::new("memory_pressure", Severity::Critical, "memory", &[&STALLED], memory_pressure)
-        .above(
-            "rule.memory_pressure.above",
-            "10",
-            Unit::Percent,
-            "Share of time in which all processes were stalled on memory.",
-        )
-        .fix("Stop or limit the program that uses most memory, or move it to a machine with more");
+pub static MEMORY_PRESSURE: Rule = Rule::new(
+    "memory_pressure",
+    "all processes are stalled on memory",
+    Severity::Critical,
+    "memory",
+    &[&STALLED],
+    memory_pressure,
+)
+.above(
+    "rule.memory_pressure.above",
+    "10",
+    Unit::Percent,
+    "Share of time in which all processes were stalled on memory.",
+)
+.fix("Stop or limit the program that uses most memory, or move it to a machine with more");
 
 fn memory_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     let limit = view.limit();

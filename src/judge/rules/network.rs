@@ -8,10 +8,16 @@ use crate::model::{Finding, Input, Severity};
 static RECEIVE_ERRORS: Input = INTERFACES.input("pi_network_receive_errors_total");
 static TRANSMIT_ERRORS: Input = INTERFACES.input("pi_network_transmit_errors_total");
 
-pub static NETWORK_ERRORS: Rule =
-    Rule::new("network_errors", Severity::Warning, "network", &[&RECEIVE_ERRORS, &TRANSMIT_ERRORS], network_errors)
-        .event(8)
-        .fix("Replace the cable or the port, or improve the Wi-Fi signal");
+pub static NETWORK_ERRORS: Rule = Rule::new(
+    "network_errors",
+    "a network interface has errors",
+    Severity::Warning,
+    "network",
+    &[&RECEIVE_ERRORS, &TRANSMIT_ERRORS],
+    network_errors,
+)
+.event(8)
+.fix("Replace the cable or the port, or improve the Wi-Fi signal");
 
 fn network_errors(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(section) = view.section(&RECEIVE_ERRORS) else { return false };

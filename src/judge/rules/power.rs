@@ -9,10 +9,15 @@ use crate::model::{Finding, Input, Severity, Unit};
 static THROTTLED_NOW: Input = THROTTLING.input("pi_throttled");
 static TEMPERATURE: Input = SENSORS.input("pi_temperature_celsius");
 
-pub static UNDER_VOLTAGE: Rule =
-    Rule::new("under_voltage", Severity::Critical, "thermal", &[&THROTTLED_NOW], under_voltage).fix(
-        "Use the official power supply for this board and a short cable, and unplug USB devices that draw much power",
-    );
+pub static UNDER_VOLTAGE: Rule = Rule::new(
+    "under_voltage",
+    "the supply voltage is too low",
+    Severity::Critical,
+    "thermal",
+    &[&THROTTLED_NOW],
+    under_voltage,
+)
+.fix("Use the official power supply for this board and a short cable, and unplug USB devices that draw much power");
 
 fn under_voltage(view: &mut View<'_>, found: &mut Finding) -> bool {
     view.value(&THROTTLED_NOW, "under_voltage") == Some(1.0)
@@ -23,8 +28,15 @@ fn under_voltage(view: &mut View<'_>, found: &mut Finding) -> bool {
         )
 }
 
-pub static THROTTLED: Rule = Rule::new("throttled", Severity::Warning, "thermal", &[&THROTTLED_NOW], throttled)
-    .fix("Improve the cooling, or the power supply if under-voltage is reported too");
+pub static THROTTLED: Rule = Rule::new(
+    "throttled",
+    "the firmware slows the CPU down",
+    Severity::Warning,
+    "thermal",
+    &[&THROTTLED_NOW],
+    throttled,
+)
+.fix("Improve the cooling, or the power supply if under-voltage is reported too");
 
 fn throttled(view: &mut View<'_>, found: &mut Finding) -> bool {
     const REASONS: [(&str, &str); 3] = [
@@ -37,9 +49,10 @@ fn throttled(view: &mut View<'_>, found: &mut Finding) -> bool {
     found.name(reason, format_args!("CPU is slowed down"), format_args!("{detail}"))
 }
 
-pub static HOT: Rule = Rule::new("hot", Severity::Critical, "thermal", &[&TEMPERATURE], hot)
-    .above("rule.hot.above", "80", Unit::Celsius, "Temperature of a sensor.")
-    .fix("Add a heat sink or a fan, clear its vents, or move the board to a cooler place");
+pub static HOT: Rule =
+    Rule::new("hot", "a temperature sensor is hot", Severity::Critical, "thermal", &[&TEMPERATURE], hot)
+        .above("rule.hot.above", "80", Unit::Celsius, "Temperature of a sensor.")
+        .fix("Add a heat sink or a fan, clear its vents, or move the board to a cooler place");
 
 fn hot(view: &mut View<'_>, found: &mut Finding) -> bool {
     let hottest = view.values(&TEMPERATURE).max_by(|(.., one), (.., other)| one.total_cmp(other));

@@ -33,6 +33,7 @@ fn fullest<'a>(view: &View<'a>, used: impl Fn(Row<'a>) -> Option<f64>) -> Option
 
 pub static DISK_FULL: Rule = Rule::new(
     "disk_full",
+    "a filesystem is almost full",
     Severity::Critical,
     "filesystems",
     &[&READ_ONLY, &USED, &AVAILABLE, &TOTAL],
@@ -56,11 +57,17 @@ fn disk_full(view: &mut View<'_>, found: &mut Finding) -> bool {
     found.name(name, format_args!("{name} is nearly full"), format_args!("{} % of {}", Tenths(percent), Size(total)))
 }
 
-pub static INODES_FULL: Rule =
-    Rule::new("inodes_full", Severity::Critical, "filesystems", &[&READ_ONLY, &INODES, &INODES_FREE], inodes_full)
-        .above("rule.inodes_full.above", "95", Unit::Percent, "Used share of a filesystem's inodes.")
-        .filesystems()
-        .fix("Delete directories with very many small files, such as caches, sessions or mail queues");
+pub static INODES_FULL: Rule = Rule::new(
+    "inodes_full",
+    "a filesystem is almost out of inodes",
+    Severity::Critical,
+    "filesystems",
+    &[&READ_ONLY, &INODES, &INODES_FREE],
+    inodes_full,
+)
+.above("rule.inodes_full.above", "95", Unit::Percent, "Used share of a filesystem's inodes.")
+.filesystems()
+.fix("Delete directories with very many small files, such as caches, sessions or mail queues");
 
 fn inodes_full(view: &mut View<'_>, found: &mut Finding) -> bool {
     let share = |row: Row<'_>| {
@@ -78,10 +85,16 @@ fn inodes_full(view: &mut View<'_>, found: &mut Finding) -> bool {
     )
 }
 
-pub static DISK_READ_ONLY: Rule =
-    Rule::new("disk_read_only", Severity::Critical, "filesystems", &[&READ_ONLY], disk_read_only).filesystems().fix(
-        "Read the kernel's log (dmesg) for errors of the device, back it up, then check it with fsck or replace it",
-    );
+pub static DISK_READ_ONLY: Rule = Rule::new(
+    "disk_read_only",
+    "a filesystem turned read-only",
+    Severity::Critical,
+    "filesystems",
+    &[&READ_ONLY],
+    disk_read_only,
+)
+.filesystems()
+.fix("Read the kernel's log (dmesg) for errors of the device, back it up, then check it with fsck or replace it");
 
 fn disk_read_only(view: &mut View<'_>, found: &mut Finding) -> bool {
     /// More mounts than any machine has; a program that makes new ones on and on must not fill the memory.
@@ -107,14 +120,16 @@ fn disk_read_only(view: &mut View<'_>, found: &mut Finding) -> bool {
     turned
 }
 
-pub static IO_PRESSURE: Rule = Rule::new("io_pressure", Severity::Warning, "pressure", &[&WAITING], io_pressure)
-    .above(
-        "rule.io_pressure.above",
-        "20",
-        Unit::Percent,
-        "Share of time in which some process was stalled on disk I/O.",
-    )
-    .fix("Move what writes much to a faster disk, such as an SSD on USB 3, or let it write less");
+pub static IO_PRESSURE: Rule = Rule::new(
+    "io_pressure",
+    "processes are stalled on disk I/O",
+    Severity::Warning,
+    "pressure",
+    &[&WAITING],
+    io_pressure,
+)
+.above("rule.io_pressure.above", "20", Unit::Percent, "Share of time in which some process was stalled on disk I/O.")
+.fix("Move what writes much to a faster disk, such as an SSD on USB 3, or let it write less");
 
 fn io_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     let limit = view.limit();
@@ -127,11 +142,17 @@ fn io_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     )
 }
 
-pub static DISK_SLOW: Rule =
-    Rule::new("disk_slow", Severity::Warning, "diskio", &[&BUSY, &READS, &WRITES, &READ_TIME, &WRITE_TIME], disk_slow)
-        .above("rule.disk_slow.above", "0.05", Unit::Seconds, "Average time of an operation of a disk that is busy.")
-        .above("rule.disk_slow.busy.above", "90", Unit::Percent, "Share of time from which a disk is busy.")
-        .fix("Move what writes much to a faster disk, or replace a worn SD card");
+pub static DISK_SLOW: Rule = Rule::new(
+    "disk_slow",
+    "a disk is busy and slow",
+    Severity::Warning,
+    "diskio",
+    &[&BUSY, &READS, &WRITES, &READ_TIME, &WRITE_TIME],
+    disk_slow,
+)
+.above("rule.disk_slow.above", "0.05", Unit::Seconds, "Average time of an operation of a disk that is busy.")
+.above("rule.disk_slow.busy.above", "90", Unit::Percent, "Share of time from which a disk is busy.")
+.fix("Move what writes much to a faster disk, or replace a worn SD card");
 
 fn disk_slow(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(section) = view.section(&BUSY) else { return false };
