@@ -169,7 +169,7 @@ connect() {
         openssh)
             # A first contact is trusted, a changed host key is not. A Pi that
             # falls silent is given up after 20 s.
-            SSH+=(-o StrictHostKeyChecking=accept-new -o ConnectTimeout=15
+            SSH+=(-o StrictHostKeyChecking=accept-new -o ConnectTimeout=10
                 -o ServerAliveInterval=5 -o ServerAliveCountMax=4 -o "ControlPath=$TEMP/ssh")
             if [ -n "${PI_PASSWORD:-}" ]; then
                 SSH+=(-o NumberOfPasswordPrompts=1)

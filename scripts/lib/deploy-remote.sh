@@ -726,6 +726,7 @@ package_answers() {
 retire_package() {
     if [ -z "$(package_state)" ]; then return 0; fi
     package=$(package_version)
+    say "removing what dpkg has of the Debian package pi-monitor"
     mkdir -p "$STAGE/retired"
     for file in "$CONF" "$FILE"; do
         if [ -f "$file" ]; then cp -p "$file" "$STAGE/retired/$(basename "$file").$(dirname "$file" | tr / .)"; fi
