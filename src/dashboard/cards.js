@@ -257,7 +257,7 @@ export const CARDS = [
       current.fill = () => {
         const flags = link.json.power?.throttled;
         const active = reasons(flags);
-        say(current, !flags ? 'No throttling report on this machine.' : active ? `▲ Now: ${active}` : 'throttled' in flags ? 'Not throttled now' : 'No under-voltage now');
+        say(current, !flags ? 'No throttling report on this machine.' : active ? `Now: ${active}` : 'throttled' in flags ? 'Not throttled now' : 'No under-voltage now');
         mark(current, 'class', active ? 'note critical' : 'note');
       };
       past.fill = () => {
@@ -358,6 +358,9 @@ export const collectorsOf = (card) => [...(card.often ?? []), ...(card.seldom ??
 /** The card of this name, or the first one that shows the collector of this name. */
 export const cardOf = (name) => CARDS.find((card) => card.id === name) ?? CARDS.find((card) => collectorsOf(card).includes(name));
 
+/** Whether there are no two samples yet, so that nothing has a rate. */
+const first = () => [...link.fine.series.values()].every(({ v }) => v.filter(known).length < 2);
+
 /** Builds a card's place on the page. `open` opens its dialog. */
 export function makeCard(card, open) {
   const button = el('button', { type: 'button', id: `open-${card.id}`, 'aria-haspopup': 'dialog' }, el('i', { 'aria-hidden': 'true' }, '◇'), card.title);
@@ -383,8 +386,9 @@ export function makeCard(card, open) {
     absent.hidden = !reason;
     body.hidden = Boolean(reason);
     const [value, state] = reason ? ['', ''] : card.value();
-    say(big, value);
-    mark(big, 'class', `big ${state}`);
+    const wait = value === '–' && first();
+    say(big, wait ? 'one more sample…' : value);
+    mark(big, 'class', wait ? 'big wait' : `big ${state}`);
     const words = reason ? '' : card.sub();
     say(sub, words);
     mark(sub, 'title', words || null);

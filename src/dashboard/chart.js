@@ -3,7 +3,7 @@
 
 import { GAP } from './history.js';
 import { link } from './link.js';
-import { clock, el, format, show, span } from './text.js';
+import { clock, el, format, join, show, span } from './text.js';
 
 export const INK = '#86bcbc', GRID = '#17303a', MARK = '#ffc24b';
 const SHADE = '#10222b', ALERT = '#ff7a7a';
@@ -47,7 +47,7 @@ const axes = {
 const ticks = { ...format, pressure: (v) => `${v}%`, percent: (v) => `${v}%`, celsius: (v) => `${v}°`, load: (v) => String(v) };
 
 export class Chart {
-  size = null; width = 0; height = 0; ratio = 0; n = 0; seconds = 0; first = 0; reach = 0;
+  size = null; empty = ''; width = 0; height = 0; ratio = 0; n = 0; seconds = 0; first = 0; reach = 0;
 
   /**
    * spec: name, kind (of the y axis), series() → [{key, label, color}], data() → History, stack, top() of the axis,
@@ -257,6 +257,18 @@ export class Chart {
     }
     pen.restore();
 
+    // A stretch at the beginning that nobody has sampled, when the words fit into it.
+    const begin = (guide ?? []).findIndex((value) => value === value);
+    if (begin > 0) {
+      const day = length > 90000 ? `${clock(data.start + data.offset + begin * this.seconds, 86400)} ` : '';
+      const words = `no samples before ${day}${clock(data.start + data.offset + begin * this.seconds, 60)}`;
+      const middle = (box.x + x(begin)) / 2;
+      pen.fillStyle = INK;
+      pen.textAlign = 'center';
+      if (words.length * type.letter < x(begin) - box.x - 8) pen.fillText(words, middle, box.y + box.h / 2 - 5);
+      this.empty = words;
+    } else this.empty = '';
+
     // The machine started here: before it, the clock that the axis counts on did not exist.
     if (data.start < 0) {
       const at = Math.round(box.x - data.start / length * box.w) + 0.5;
@@ -278,7 +290,7 @@ export class Chart {
 
   describe(data) {
     const parts = this.lines.slice(0, 6).map((line) => `${line.label} ${show(this.spec.kind, data.last(line.key))}`);
-    const label = `${this.spec.name}, the last ${span((data.count - 1) * data.step)}: ${parts.join(', ') || 'no data'}`;
+    const label = `${this.spec.name}, the last ${span((data.count - 1) * data.step)}: ${join(parts.join(', ') || 'no data', this.empty)}`;
     if (label !== this.label) this.base.setAttribute('aria-label', this.label = label);
   }
 }

@@ -2,9 +2,18 @@
 
 import { GRID, INK, MARK, charts, cursor, timing, type } from './chart.js';
 import { link } from './link.js';
-import { clock, known, show } from './text.js';
+import { byId, clock, known, say, show } from './text.js';
 
+/** Milliseconds without a key press before the crosshair is spoken. */
+const SILENCE = 500;
 const TEXT = '#dff7f5', CARD = '#0a161d';
+
+/** The slot of a chart where the crosshair stands: the nearest one with a value. */
+function slot({ lines, n, first, seconds }) {
+  const at = Math.min(n - 1, Math.max(0, Math.round((cursor.time - first) / seconds)));
+  const guide = lines[0]?.v ?? [];
+  return known(guide[at]) ? at : known(guide[at - 1]) ? at - 1 : known(guide[at + 1]) ? at + 1 : at;
+}
 
 /** Draws the crosshair of a chart and the values beside it, on the upper canvas only. */
 function cross(chart) {
@@ -13,9 +22,7 @@ function cross(chart) {
   const pen = chart.begin(chart.over);
   chart.crossed = cursor.time !== null;
   if (!chart.crossed || cursor.time < chart.start - chart.seconds || cursor.time > chart.end + chart.seconds) return;
-  let at = Math.min(n - 1, Math.max(0, Math.round((cursor.time - chart.first) / chart.seconds)));
-  const guide = lines[0]?.v ?? [];
-  if (!known(guide[at])) at = known(guide[at - 1]) ? at - 1 : known(guide[at + 1]) ? at + 1 : at;
+  const at = slot(chart);
   const over = Math.round(chart.x(at)) + 0.5;
   pen.strokeStyle = cursor.pinned ? MARK : INK;
   pen.beginPath();
@@ -73,7 +80,7 @@ function point(chart, event) {
   if (happened === 'pointerleave') chart.down = null;
 }
 
-let awaited = 0;
+let awaited = 0, speaking = 0;
 
 /** Puts the crosshair of all charts at a time, or takes it away. */
 export function place(time, pinned) {
@@ -95,6 +102,20 @@ function nudge(slots) {
   const time = cursor.time === null ? data.end : cursor.time + slots * grain;
   cursor.pointer = 'mouse';
   place(Math.min(data.end, Math.max(data.start, time)), true);
+  clearTimeout(speaking);
+  speaking = setTimeout(speak, SILENCE);
+}
+
+/** Says in words where the crosshair stands, and what the charts show there: those of the dialog if one is open. */
+function speak() {
+  if (cursor.time === null) return;
+  const all = [...charts].filter((chart) => chart.box && chart.lines.length);
+  const large = all.filter((chart) => chart.spec.large);
+  const values = (large.length ? large : all).map((chart) => {
+    const at = slot(chart);
+    return `${chart.spec.name}: ${chart.lines.slice(0, 6).map((line) => `${line.label} ${show(chart.spec.kind, (line.own ?? line.v)[at])}`).join(', ')}`;
+  });
+  say(byId('spoken'), [clock(cursor.time + link.shown.offset, 1), ...values].join('. '));
 }
 
 cursor.cross = cross;

@@ -15,10 +15,13 @@ export const opened = () => (view.card ? collectorsOf(view.card) : []);
 /** A part of the dialog that may be wider than the screen: it scrolls by itself, by keyboard too. */
 const wide = (label, node) => el('div', { class: 'wide', role: 'region', 'aria-label': label, tabindex: '0' }, node);
 
+/** Something like a card, for a section of /json that no card shows. */
+const other = (id) => typeof link.json[id] === 'object' && { id, title: id, also: [id], absent: () => '', button: byId(`open-${id}`) };
+
 /** Opens the dialog of a card; `deep` if the address says so already. */
 export function openDialog(id, deep) {
-  const card = cardOf(id);
-  if (!card || view.card === card) return;
+  const card = cardOf(id) ?? other(id);
+  if (!card || view.card?.id === card.id) return;
   if (view.leaving) {
     view.next = id;
     return;
@@ -85,8 +88,23 @@ export function openDialog(id, deep) {
   if (link.loaded && !link.busy) round();
 }
 
-/** Brings the open dialog up to date. */
+/** A button for what the agent measures and no card shows, so that nothing it knows is out of reach. */
+function others() {
+  const names = [...link.sections].filter((name) => !cardOf(name) && typeof link.json[name] === 'object' && name !== 'verdicts');
+  const node = byId('others');
+  if (node.shape === names.join()) return;
+  node.shape = names.join();
+  node.hidden = !names.length;
+  node.replaceChildren(node.firstChild, ...names.map((name) => {
+    const button = el('button', { type: 'button', id: `open-${name}`, 'aria-haspopup': 'dialog' }, name);
+    button.addEventListener('click', () => openDialog(name));
+    return button;
+  }));
+}
+
+/** Brings up to date what this part of the page shows. */
 export function update() {
+  others();
   for (const part of view.parts) part.fill();
 }
 
@@ -122,7 +140,7 @@ function shut() {
   view.charts = view.parts = [];
   byId('dialog-body').replaceChildren();
   place(null, false);
-  card?.button.focus();
+  card?.button?.focus();
 }
 
 function closeDialog() {

@@ -117,11 +117,11 @@ function verdicts(state, text, remedy) {
     const active = document.activeElement?.closest('#verdicts') && document.activeElement.key;
     strip.replaceChildren(...list.slice(0, cut).map((one) => {
       const words = [el('i', { 'aria-hidden': 'true' }, SIGNS[one.severity] ?? '◆'), el('b'), ' ', el('span')];
-      const card = one.card && cardOf(one.card);
+      const card = one.card && (cardOf(one.card)?.id ?? one.card);
       const chip = card ? el('button', { type: 'button', class: `chip ${one.severity}`, 'aria-haspopup': 'dialog' }, ...words) : el('p', `chip ${one.severity}`, ...words);
       if (card) {
         chip.key = one.rule + one.title;
-        chip.addEventListener('click', () => open(card.id));
+        chip.addEventListener('click', () => open(card));
       }
       if (one.action) {
         const button = el('button', { type: 'button', class: 'act' }, one.action);
@@ -153,7 +153,7 @@ function verdicts(state, text, remedy) {
     mark(chip, 'title', join(one.title, detail));
   });
   for (const card of CARDS) {
-    const own = items.filter((one) => cardOf(one.card) === card);
+    const own = items.filter((one) => one.card && cardOf(one.card) === card);
     mark(card.node, 'data-alert', own.some((one) => one.severity === 'critical') ? 'critical' : own.length ? 'warning' : null);
   }
   // Spoken only when the set of verdicts changes, never when a number does.

@@ -104,6 +104,8 @@ const view = { viewport: { width: 1440, height: 900 } };
 
 row('page, raw', 64000, Buffer.byteLength(served.html), kB, 'agent');
 row('page, gzip', 22000, await gzipLength(agent.url), kB, 'agent');
+row('second part, raw', 48000, Buffer.byteLength(served.more), kB, 'agent');
+row('second part, gzip', 16000, await gzipLength(`${agent.url}more.js`), kB, 'agent');
 {
   // What an open page asks for again and again; all of it is asked for seldom.
   const page = await browser.newPage(view);

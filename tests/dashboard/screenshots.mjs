@@ -31,7 +31,7 @@ await picture('dashboard-1440x900');
 await picture('dashboard-1024x768', { size: [1024, 768], full: true });
 await picture('dashboard-800x480', { size: [800, 480] });
 await picture('dashboard-390x844', { size: [390, 844], full: true, touch: true });
-await picture('dashboard-dialog', { hash: '#cpu', before: async (tab) => { await tab.hover('#dialog-body .chart', { position: { x: 760, y: 90 } }); await sleep(300); } });
+await picture('dashboard-dialog', { hash: '#cpu', before: async (tab) => { await tab.waitForSelector('#dialog-body .chart'); await tab.hover('#dialog-body .chart', { position: { x: 760, y: 90 } }); await sleep(300); } });
 await picture('dashboard-down', {
   options: { trouble: false },
   before: async (tab, mock) => {

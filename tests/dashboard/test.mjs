@@ -52,7 +52,7 @@ async function open(url, { size = [1440, 900], touch = false, hash = '', init, w
   page.on('request', (request) => page.asked.push(request.url()));
   if (init) await page.addInitScript(init);
   await page.goto(url + hash);
-  if (wait) await until(() => state(page).then((it) => it === 'live'), 'live');
+  if (wait) await until(() => state(page).then((it) => it === 'live'), 'live', 30);
   return page;
 }
 
@@ -627,6 +627,112 @@ test('empty sections say what they are', () => mocked({}, async (mock) => {
   await until(async () => (await text(page, '#card-filesystems')).includes('No filesystem is mounted'), 'no filesystem');
   await until(async () => (await text(page, '#card-processes')).includes('sees no process'), 'no process');
   await clean(page, mock.url);
+}));
+
+test('what the agent measures and no card shows is one click away', () => mocked({}, async (mock) => {
+  const json = mock.json.bind(mock);
+  mock.json = (only) => ({ ...json(only), ...(!only.length || only.includes('novelty') ? { novelty: { answers: 42, rows: [{ name: 'a', value_seconds: 7 }] } } : {}) });
+  const page = await open(mock.url);
+  await until(async () => (await text(page, '#others')).includes('novelty'), 'the button');
+  equal(await page.evaluate(() => document.documentElement.scrollHeight <= innerHeight), true, 'no scrolling');
+  await page.click('#open-novelty');
+  await until(async () => /answers\s+42[^]*/.test(await text(page, '#dialog-body')), 'its values');
+  check((await text(page, '#dialog-body')).includes('value seconds'), 'its rows');
+  await until(() => mock.requests.some((it) => it.includes('collect[]=novelty')), 'it is asked for while it is open', 20);
+  await page.click('#close');
+  await until(async () => (await opened(page)) === '', 'closed');
+  check(await page.evaluate(() => document.activeElement.id === 'open-novelty'), 'focus did not return');
+  mock.verdicts = [{ rule: 'new', severity: 'warning', title: 'Something new', detail: '', card: 'novelty', since_seconds: 3 }];
+  await until(async () => (await text(page, '#verdicts')).includes('Something new'), 'the verdict', 15);
+  await page.click('#verdicts button');
+  await until(async () => (await opened(page)) === '#novelty', 'its dialog');
+  await clean(page, mock.url);
+}));
+
+test('the first sample is not the whole story, and says so', () => mocked({ trouble: false, startedAgo: 2 }, async (mock) => {
+  const history = mock.history.bind(mock);
+  let fresh = true;
+  mock.history = (range, since) => {
+    const answer = history(range, since);
+    const rate = (one) => /^(network|disk)_/.test(one.name);
+    if (fresh) for (const one of answer.series) one.v = one.v.map((value, i) => (i < answer.count - 1 || rate(one) ? null : value));
+    return answer;
+  };
+  const page = await open(mock.url);
+  equal(await text(page, '#card-network .big'), 'one more sample…', 'network');
+  check(/^\d/.test(await text(page, '#card-memory .big')), 'memory');
+  fresh = false;
+  await until(async () => /^\d/.test(await text(page, '#card-network .big')), 'a rate', 15);
+}));
+
+test('an empty stretch says since when there are samples', () => mocked({ trouble: false, startedAgo: 6 * 3600 }, async (mock) => {
+  const page = await open(mock.url);
+  equal((await page.getAttribute('#card-cpu canvas', 'aria-label')).includes('no samples'), false, 'words in a full chart');
+  await page.click('header [data-range="24h"]');
+  await until(async () => /no samples before \d\d:\d\d/.test(await page.getAttribute('#card-cpu canvas', 'aria-label')), 'the words');
+  const { first, last, count } = await pixels(page, '#card-cpu canvas', '#86bcbc');
+  check(count > 500 && first < 0.2 && last > 0.5, 'words on the chart');
+}));
+
+test('the crosshair that keys move is spoken, once it stands still', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  await page.keyboard.press('ArrowLeft');
+  await page.keyboard.press('ArrowLeft');
+  const words = () => page.textContent('#spoken');
+  await until(async () => /^\d\d:\d\d:\d\d\. CPU use: user [\d.]+%.* Network transfer: in /.test(await words()), 'time and values');
+  await show(page, 'memory');
+  await page.keyboard.press('ArrowLeft');
+  await until(async () => /^\d\d:\d\d:\d\d\. Memory: used /.test(await words()), "the dialog's charts");
+}));
+
+test('severity is never color alone', () => mocked({ mounts: 4 }, async (mock) => {
+  const page = await open(mock.url);
+  await until(async () => (await page.locator('#cards .warning, #cards .critical').count()) > 4, 'warnings');
+  const bare = await page.evaluate(() => [...document.querySelectorAll('#cards .warning, #cards .critical')].filter((node) => {
+    const sign = node.classList.contains('warning') ? '▲' : '■';
+    return ![node, ...node.querySelectorAll('b')].some((part) => getComputedStyle(part, '::before').content.includes(sign));
+  }).map((node) => node.outerHTML.slice(0, 90)));
+  equal(bare, [], 'without a sign');
+}));
+
+for (const [name, size] of [['320 pixels', [320, 640]], ['200% zoom', [720, 450]]]) {
+  test(`names and numbers do not overlap at ${name}, and no number is cut`, () => mocked({ mounts: 6 }, async (mock) => {
+    const json = mock.json.bind(mock);
+    mock.json = (only) => {
+      const answer = json(only);
+      for (const one of answer.disk?.filesystems ?? []) Object.assign(one, { inodes_free: 190000, read_only: 1 });
+      return answer;
+    };
+    const page = await open(mock.url, { size });
+    await until(async () => (await page.locator('#card-processes tbody tr').count()) > 5, 'processes', 15);
+    equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0, 'sideways scrolling');
+    const wrong = await page.evaluate(() => {
+      const box = (node) => node.getBoundingClientRect();
+      // As wide as its text would be.
+      const wide = (node) => {
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        return range.getBoundingClientRect().width;
+      };
+      const cut = [...document.querySelectorAll('#cards td.n, #cards .big, .mounts b')].filter((node) => node.checkVisibility() && wide(node) > box(node).width + 1);
+      const over = [...document.querySelectorAll('.mounts li:not(.more)')].filter((item) => {
+        const [path, numbers] = [box(item.children[0].lastChild), box(item.children[1])];
+        return path.right > numbers.left && path.left < numbers.right && path.bottom > numbers.top + 1 && path.top < numbers.bottom - 1;
+      });
+      const heads = [...document.querySelectorAll('.card .head')].filter((head) => box(head.querySelector('h2')).right > box(head.querySelector('.big')).left && box(head.querySelector('.big')).width);
+      return [...cut, ...over, ...heads].map((node) => node.textContent);
+    });
+    equal(wrong, [], 'cut or overlapping');
+  }));
+}
+
+test('print and more contrast: axe finds nothing, and print is dark on white', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  await page.emulateMedia({ contrast: 'more' });
+  await axe(page, 'more contrast');
+  await page.emulateMedia({ contrast: 'no-preference', media: 'print' });
+  const looks = await page.evaluate(() => [...document.querySelectorAll('.card')].map((card) => `${getComputedStyle(card).backgroundColor} ${getComputedStyle(card).color}`));
+  equal([...new Set(looks)], ['rgba(0, 0, 0, 0) rgb(0, 0, 0)'], 'background and ink of the cards');
 }));
 
 // States
