@@ -4,7 +4,7 @@
 #
 #   fuzz/run.sh [options] [TARGET...]
 #
-#   TARGET     default: all (fuzz/src/main.rs lists them)
+#   TARGET     default: all, which --list shows: each collector, and what is in fuzz/src/main.rs
 #
 # Options
 #   --seconds N  how long each target runs (default 2)
@@ -24,25 +24,20 @@ set -euo pipefail
 # shellcheck source=scripts/lib/toolchain.sh
 . "$(dirname "$0")/../scripts/lib/toolchain.sh"
 
-targets() { sed -n 's/^    ("\([a-z]*\)", [a-z_:]*),$/\1/p' "$REPO/fuzz/src/main.rs"; }
-
-SECONDS_EACH=2 RUNS=-1 TARGETS=()
+SECONDS_EACH=2 RUNS=-1 LIST=no TARGETS=()
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help) usage; exit 0 ;;
-    --list) targets; exit 0 ;;
+    --list) LIST=yes ;;
     --seconds | --runs)
         [[ ${2:-} =~ ^[0-9]+$ ]] || die 2 "$1 needs a number"
         if [ "$1" = --runs ]; then RUNS=$2; else SECONDS_EACH=$2; fi
         shift ;;
     -*) die 2 "unknown option $1 (see --help)" ;;
-    *)
-        targets | grep -qx -- "$1" || die 2 "unknown target $1; known: $(targets | tr '\n' ' ')"
-        TARGETS+=("$1") ;;
+    *) TARGETS+=("$1") ;;
     esac
     shift
 done
-[ ${#TARGETS[@]} -gt 0 ] || mapfile -t TARGETS < <(targets)
 
 find_rust
 need_cc
@@ -54,64 +49,27 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-
 # Without --locked: what the agent needs may have changed since this lock file was written, which is nothing to fail for.
 "$CARGO" build --release --target "$HOST" || die 3 "the fuzz targets cannot be built here"
 PROGRAM=${CARGO_TARGET_DIR:-target}/$HOST/release/pi-monitor-fuzz
+KNOWN=$(PI_FUZZ_LIST=1 "$PROGRAM" 2>/dev/null)
+if [ $LIST = yes ]; then echo "$KNOWN"; exit 0; fi
+[ ${#TARGETS[@]} -gt 0 ] || mapfile -t TARGETS <<<"$KNOWN"
+for target in "${TARGETS[@]}"; do
+    grep -qx -- "$target" <<<"$KNOWN" || die 2 "unknown target $target; known: ${KNOWN//$'\n'/ }"
+done
 
 CACHE=$PI_CACHE/fuzz
 mkdir -p "$CACHE/findings"
-BOARDS=$(mktemp -d)
-trap 'rm -rf "$BOARDS"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-unpack_boards "$BOARDS" || die 3 "the boards cannot be unpacked"
-
-# seed TARGET GLOB...: files of all boards, named by their text.
-seed() {
-    local target=$1 glob file sum
-    shift
+# What the boards hold is written by the program, which knows what each target reads.
+for target in "${TARGETS[@]}"; do
     mkdir -p "$CACHE/corpus/$target"
-    for glob in "$@"; do
-        # shellcheck disable=SC2231  # the pattern is wanted
-        for file in $BOARDS/*/$glob; do
-            if ! [ -f "$file" ] || ! [ -s "$file" ]; then continue; fi
-            sum=$(sha1sum <"$file")
-            cp "$file" "$CACHE/corpus/$target/${sum:0:40}"
-        done
-    done
-}
-seed cpu proc/stat
-seed memory proc/meminfo
-seed network proc/net/dev
-seed system proc/stat proc/loadavg proc/uptime
-seed disk 'proc/*/mountinfo'
-seed diskio proc/diskstats
-seed pressure 'proc/pressure/*'
-seed vm proc/vmstat
-seed thermal 'sys/class/thermal/*/temp' 'sys/class/thermal/*/cur_state' 'sys/devices/virtual/thermal/*/temp'
-seed cpufreq 'sys/devices/system/cpu/cpufreq/*/*freq'
-seed power 'sys/class/hwmon/*/in*'
-seed mailbox 'sys/devices/platform/soc/*/get_throttled'
-seed board 'root/etc/os-release' 'root/usr/lib/os-release'
-seed own 'proc/*/stat' 'proc/*/limits' proc/stat
-seed processes 'proc/[0-9]*/stat' 'proc/[0-9]*/io' 'proc/[0-9]*/status' 'proc/[0-9]*/cmdline'
-seed text proc/stat proc/uptime 'proc/*/mountinfo'
-seed names 'proc/*/mountinfo' 'sys/class/thermal/*/type'
-seed pattern
+    PI_FUZZ_SEEDS=$CACHE/corpus/$target PI_FUZZ_TARGET=$target "$PROGRAM" >/dev/null 2>&1 || die 1 "no first inputs for $target"
+done
+mkdir -p "$CACHE"/corpus/{pattern,flags,config,routes}
 printf '%s\n' '^(dev|proc|run/user)($|/)' /dev/pts /proc 'run/user/1000' >"$CACHE/corpus/pattern/first"
-seed flags
 printf '%s\n' print --format=json --path.procfs /proc --sample.interval=2s --no-collector.cpu --web.listen-address=:9100 >"$CACHE/corpus/flags/first"
 printf '%s\n' --collector.disable-defaults --collector.disk '--collector.disk.fs-types-exclude=^tmpfs$' --log.level debug >"$CACHE/corpus/flags/second"
-seed config
 # shellcheck disable=SC2016  # a hash, not variables
 printf 'tls_server_config:\n  cert_file: a.crt\n  key_file: a.key\n  client_auth_type: NoClientCert\n  min_version: TLS13\nbasic_auth_users:\n  a: "$2y$04$uPlH4W9aPHlVhRdKVk6vo.xEVS2wUSFMkKFZbTn9Wg6Yr0XM3n2pa" # x\n' >"$CACHE/corpus/config/first"
 printf '# comment\nbearer 0123456789abcdef\nbasic name:password\n' >"$CACHE/corpus/config/second"
-seed agent
-i=0
-# In the order of FILES in src/agent.rs, whose places are what the first byte says.
-for file in stat meminfo net/dev loadavg uptime self/mountinfo diskstats vmstat pressure/cpu self/stat self/limits; do
-    # shellcheck disable=SC2059  # the format is an octal byte
-    { printf "\\$(printf %03o $i)"; cat "$BOARDS/pi-3a-plus/proc/$file"; } >"$CACHE/corpus/agent/$i"
-    i=$((i + 1))
-done
-seed routes
 i=0
 for path in / /metrics /json /health '/history?range=1h&since=4711.5' /processes '/metrics?collect[]=cpu&collect%5b%5d=agent' /nowhere; do
     printf 'GET %s HTTP/1.1\r\nHost: localhost:9100\r\nAccept: application/openmetrics-text;version=1.0.0;q=0.8,text/plain;q=0.5\r\nAccept-Encoding: gzip;q=1, identity\r\n' "$path" >"$CACHE/corpus/routes/$i"

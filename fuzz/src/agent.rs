@@ -3,36 +3,46 @@
 use crate::board;
 use crate::page::check_metrics;
 use pi_monitor::agent::Agent;
+use pi_monitor::collect::{self, Registration};
 use pi_monitor::commands;
 use pi_monitor::format::Format;
 use pi_monitor::history::Request;
 use pi_monitor::kernel::Machine;
+use pi_monitor::processes;
 use pi_monitor::sys::FsStat;
 use std::cell::RefCell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The files that an input may stand in for; its first byte says which.
-const FILES: [&str; 16] = [
-    "proc/stat",
-    "proc/meminfo",
-    "proc/net/dev",
-    "proc/loadavg",
-    "proc/uptime",
-    "proc/self/mountinfo",
-    "proc/diskstats",
-    "proc/vmstat",
-    "proc/pressure/cpu",
-    "proc/self/stat",
-    "proc/self/limits",
-    "sys/class/thermal/thermal_zone0/temp",
-    "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq",
-    "sys/devices/platform/soc/soc:firmware/get_throttled",
-    "proc/1/stat",
-    "root/etc/passwd",
-];
+/// The board whose files inputs stand in for.
+const NAME: &str = "pi-3a-plus";
+
+/// The collectors that run: the target's own, or all.
+fn collectors() -> impl Iterator<Item = &'static Registration> {
+    let one = collect::ALL.iter().any(|registration| registration.name == crate::target());
+    collect::ALL.iter().copied().filter(move |registration| !one || registration.name == crate::target())
+}
+
+/// The files that an input may stand in for, with their text: those that the collectors and `/processes` need. The first two bytes of
+/// an input say which.
+fn files() -> Vec<(PathBuf, Vec<u8>)> {
+    let board = board::Board::read(&board::file(NAME)).unwrap_or_else(|error| panic!("{error}"));
+    let mut paths: Vec<_> = collectors().flat_map(|registration| registration.needs.paths).copied().collect();
+    if paths.is_empty() || collectors().count() > 1 {
+        paths.extend(processes::NEEDS.paths);
+    }
+    board.only(&paths).files().map(|(path, text)| (path.to_owned(), text.to_owned())).collect()
+}
+
+/// Writes each file's own text as an input.
+pub fn seed(directory: &Path) {
+    for (place, (_, text)) in files().iter().enumerate() {
+        let input = [&(place as u16).to_le_bytes(), &text[..]].concat();
+        std::fs::write(directory.join(format!("file-{place}")), input).expect("a seed");
+    }
+}
 
 struct Board {
     files: Vec<(File, Vec<u8>)>,
@@ -47,10 +57,14 @@ thread_local! {
 impl Board {
     fn new() -> Self {
         let tree = Path::new("/dev/shm").join(format!("pi-monitor-fuzz-{}", std::process::id()));
-        let unpacked = board::Board::read(&board::file("pi-3a-plus")).and_then(|board| board.unpack(&tree));
+        let unpacked = board::Board::read(&board::file(NAME)).and_then(|board| board.unpack(&tree));
         unpacked.unwrap_or_else(|error| panic!("{error}"));
         let root = |name: &str| format!("--path.{name}fs={}", tree.join(name).display());
-        let options = commands::parse(["proc", "sys", "root"].map(root)).expect("flags");
+        let mut flags = ["proc", "sys", "root"].map(root).to_vec();
+        flags.push("--collector.disable-defaults".to_owned());
+        flags.extend(collectors().map(|registration| format!("--collector.{}", registration.name)));
+        flags.extend((collectors().count() > 1).then(|| "--collector.processes".to_owned()));
+        let options = commands::parse(flags).expect("flags");
         let machine = Machine {
             // What may hang would be asked by a helper process; there is none of it in the corpus, and inputs make few.
             statfs: |_| {
@@ -72,12 +86,11 @@ impl Board {
             let _entered = runtime.enter();
             Agent::new(&options, machine)
         };
-        let open = |name: &&str| {
-            let path = tree.join(name);
-            let text = std::fs::read(&path).ok()?;
-            Some((File::options().read(true).write(true).open(path).ok()?, text))
+        let open = |(path, text): (PathBuf, Vec<u8>)| {
+            let file = File::options().read(true).write(true).open(tree.join(path));
+            (file.expect("a file of the board"), text)
         };
-        Board { files: FILES.iter().filter_map(open).collect(), agent, runtime }
+        Board { files: files().into_iter().map(open).collect(), agent, runtime }
     }
 
     fn write(&self, place: usize, text: Option<&[u8]>) {
@@ -88,10 +101,10 @@ impl Board {
 }
 
 pub fn run(data: &[u8]) {
-    let Some((&first, text)) = data.split_first() else { return };
+    let Some((place, text)) = data.split_first_chunk() else { return };
     BOARD.with_borrow_mut(|board| {
         let board = board.get_or_insert_with(Board::new);
-        let place = usize::from(first) % board.files.len();
+        let place = usize::from(u16::from_le_bytes(*place)) % board.files.len();
         board.write(place, Some(text));
         let Board { agent, runtime, .. } = board;
         runtime.block_on(async {

@@ -1,8 +1,9 @@
 //! All fuzz targets in one program: `PI_FUZZ_TARGET` names the one to run. `run.sh` builds it and knows the corpus of each.
 //!
-//! The targets of single parsers are small functions beside them, `fuzz(text)`, which exist with `--cfg fuzzing` only. Arithmetic that
-//! overflows ends them, unlike in the agent. Two more go the whole way: `agent` from files to pages, `routes` from bytes of a
-//! connection to answers.
+//! Every collector is a target. Where its file has a function `fuzz(text)`, with `--cfg fuzzing` only, that one hands the input to its
+//! parsers; any other collector is run on a board where the input stands in for one of the files that its needs name. Arithmetic that
+//! overflows ends a target, unlike the agent. Two more go the whole way: `whole` from files to pages, with all collectors, `routes`
+//! from bytes of a connection to answers.
 
 #![no_main]
 
@@ -14,49 +15,97 @@ mod page;
 mod routes;
 
 use libfuzzer_sys::fuzz_target;
-use pi_monitor::collect::{
-    agent as own, board, cpu, cpufreq, diskio, memory, network, power, pressure, system, thermal, vm,
-};
-use pi_monitor::kernel::{mailbox, mounts, text};
+use pi_monitor::collect;
+use pi_monitor::kernel::{mailbox, text};
 use pi_monitor::server::config;
 use pi_monitor::{cli, commands, format, model, processes};
 use std::cell::RefCell;
+use std::io::Write;
+use std::path::Path;
 use std::sync::OnceLock;
 
-/// Names and what they run.
-const TARGETS: [(&str, fn(&[u8])); 22] = [
-    ("cpu", cpu::fuzz),
-    ("memory", memory::fuzz),
-    ("network", network::fuzz),
-    ("system", system::fuzz),
-    ("disk", mounts::fuzz),
-    ("diskio", diskio::fuzz),
-    ("pressure", pressure::fuzz),
-    ("vm", vm::fuzz),
-    ("thermal", thermal::fuzz),
-    ("cpufreq", cpufreq::fuzz),
-    ("power", power::fuzz),
+/// What is fuzzed beside the collectors.
+const OTHERS: [(&str, fn(&[u8])); 9] = [
     ("mailbox", mailbox::fuzz),
-    ("board", board::fuzz),
-    ("own", own::fuzz),
     ("processes", processes::fuzz),
     ("text", words),
     ("names", names),
     ("pattern", patterns),
     ("flags", flags),
     ("config", config::fuzz),
-    ("agent", agent::run),
+    ("whole", agent::run),
     ("routes", routes::run),
 ];
 
 fuzz_target!(|data: &[u8]| {
     static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
-    let target = TARGET.get_or_init(|| {
-        let wanted = std::env::var("PI_FUZZ_TARGET").expect("PI_FUZZ_TARGET names the target");
-        TARGETS.iter().find(|(name, _)| *name == wanted).expect("a target of this name").1
-    });
-    target(data);
+    TARGET.get_or_init(prepare)(data);
 });
+
+/// Finds the target before the first input. Two other jobs end here: with `PI_FUZZ_LIST` the names of all targets are printed, and
+/// with `PI_FUZZ_SEEDS` the target's first inputs are written to that directory.
+fn prepare() -> fn(&[u8]) {
+    if std::env::var_os("PI_FUZZ_LIST").is_some() {
+        collect::ALL.iter().for_each(|registration| println!("{}", registration.name));
+        OTHERS.iter().for_each(|(name, _)| println!("{name}"));
+        end();
+    }
+    let name = target();
+    let known = collect::ALL.iter().find(|registration| registration.name == name);
+    if let Some(directory) = std::env::var_os("PI_FUZZ_SEEDS") {
+        let directory = Path::new(&directory);
+        match known {
+            Some(registration) if has_parsers(name) => seed_texts(registration.needs.paths, directory),
+            None if name == "text" || name == "names" => {
+                seed_texts(&["proc/stat", "proc/uptime", "proc/self/mountinfo"], directory);
+            }
+            None if name == "processes" => seed_texts(processes::NEEDS.paths, directory),
+            Some(_) => agent::seed(directory),
+            None if name == "whole" => agent::seed(directory),
+            None => {}
+        }
+        end();
+    }
+    match known {
+        Some(_) if has_parsers(name) => |data| {
+            collect::fuzz_parsers(target(), data);
+        },
+        Some(_) => agent::run,
+        None => OTHERS.iter().find(|(other, _)| *other == name).expect("a target of this name").1,
+    }
+}
+
+/// Ends the process without libFuzzer's handler, which takes every `exit()` for a finding.
+fn end() -> ! {
+    unsafe extern "C" {
+        fn _exit(status: i32) -> !;
+    }
+    std::io::stdout().flush().expect("standard output");
+    // SAFETY: it takes a number and does not come back.
+    unsafe { _exit(0) }
+}
+
+/// The name of the target, which `PI_FUZZ_TARGET` holds.
+fn target() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| std::env::var("PI_FUZZ_TARGET").expect("PI_FUZZ_TARGET names the target"))
+}
+
+fn has_parsers(collector: &str) -> bool {
+    collect::fuzz_parsers(collector, b"")
+}
+
+/// Writes each text that is at or below one of `paths` on some board.
+fn seed_texts(paths: &[&str], directory: &Path) {
+    let mut count = 0;
+    for name in board::all() {
+        let board = board::Board::read(&board::file(&name)).unwrap_or_else(|error| panic!("{error}"));
+        for (_, text) in board.only(paths).files().filter(|(_, text)| !text.is_empty()) {
+            std::fs::write(directory.join(format!("board-{count}")), text).expect("a seed");
+            count += 1;
+        }
+    }
+}
 
 /// Lines, words and numbers of any kernel file.
 fn words(data: &[u8]) {

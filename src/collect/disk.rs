@@ -180,6 +180,9 @@ fn values(answer: Option<FsStat>, read_only: bool) -> [Value; 8] {
         false.into(),
     ]
 }
+#[cfg(fuzzing)]
+pub use crate::kernel::mounts::fuzz;
+
 #[cfg(test)]
 mod tests {
     use super::*;

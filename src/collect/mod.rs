@@ -17,6 +17,22 @@ macro_rules! collectors {
 
         /// Every collector, in the order of all outputs.
         pub static ALL: &[&Registration] = &[$(&$name::COLLECTOR),*];
+
+        /// Hands a text to the parsers of a collector: to `fuzz(text)`, where its file has one. Returns whether it does.
+        #[cfg(fuzzing)]
+        pub fn fuzz_parsers(collector: &str, text: &[u8]) -> bool {
+            #[allow(unused_imports)]
+            use no_fuzz::*;
+            match collector {
+                $(stringify!($name) => {
+                    // Where the file has a function of this name, it hides the one above.
+                    #[allow(unused_imports)]
+                    use self::$name::*;
+                    no_fuzz::run(fuzz, text)
+                })*
+                _ => false,
+            }
+        }
     };
 }
 
@@ -35,6 +51,34 @@ collectors! {
     power
     board
     agent
+}
+
+/// What stands for `fuzz(text)` in a collector's file without it.
+#[cfg(fuzzing)]
+#[allow(dead_code, reason = "all collectors may have one")]
+mod no_fuzz {
+    pub struct Missing;
+
+    pub trait Outcome {
+        const RAN: bool;
+    }
+
+    impl Outcome for () {
+        const RAN: bool = true;
+    }
+
+    impl Outcome for Missing {
+        const RAN: bool = false;
+    }
+
+    pub fn fuzz(_text: &[u8]) -> Missing {
+        Missing
+    }
+
+    pub fn run<T: Outcome>(fuzz: fn(&[u8]) -> T, text: &[u8]) -> bool {
+        fuzz(text);
+        T::RAN
+    }
 }
 
 /// What the rest of the program knows about a collector.
