@@ -158,9 +158,25 @@ fn both_see_the_same_machine() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let agent = Agent::start(&["--collector.disk.mount-points-exclude=^/(dev|proc|sys|run/user)($|/)"]);
+    // A value may leap between two readings, or a filesystem come or go. What is wrong is wrong each time.
+    let mut result = compare(&agent, &address);
+    for _ in 0..9 {
+        if result.1.is_empty() {
+            break;
+        }
+        result = compare(&agent, &address);
+    }
+    let (compared, wrong) = result;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    println!("{compared} series of {} families agree", PAIRS.len());
+    assert!(compared > 60);
+}
+
+/// Reads both, ours before and after; returns how many series were compared and what differs.
+fn compare(agent: &Agent, address: &str) -> (usize, Vec<String>) {
     let before = agent.metrics();
     // Version 1.0 has no chunks, which the client of these tests does not read.
-    let theirs = raw(&address, b"GET /metrics HTTP/1.0\r\n\r\n").text();
+    let theirs = raw(address, b"GET /metrics HTTP/1.0\r\n\r\n").text();
     std::thread::sleep(Duration::from_millis(150));
     let after = agent.metrics();
 
@@ -189,14 +205,17 @@ fn both_see_the_same_machine() {
                     let little = if labels.contains("idle") || labels.contains("iowait") { 1.0 } else { 0.011 };
                     *theirs >= ours - little && *theirs <= later + little
                 }
-                Slack::Share(share) => (ours - theirs).abs() <= ranges * share + 65_536.0,
+                // The machine may be busy: what counts is that they read it between our two readings.
+                Slack::Share(share) => {
+                    let later = last.get(labels).copied().unwrap_or(*ours);
+                    let little = ranges * share + 65_536.0;
+                    *theirs >= ours.min(later) - little && *theirs <= ours.max(later) + little
+                }
             };
             if !good {
                 wrong.push(format!("{ours_name}{{{labels}}}: {ours} here, {theirs} there"));
             }
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    println!("{compared} series of {} families agree", PAIRS.len());
-    assert!(compared > 60);
+    (compared, wrong)
 }

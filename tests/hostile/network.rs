@@ -409,7 +409,8 @@ fn pages_that_nobody_reads_do_not_fill_the_memory() {
         .collect();
     sleep(2.0);
     let (text, time) = scraper.scrape();
-    assert!(time < SECOND && !text.is_empty(), "{time:?}");
+    // The timeout of Prometheus: how long it takes is the machine's business.
+    assert!(time < 10 * SECOND && !text.is_empty(), "{time:?}");
     // Each of them has a copy of a page of 50 to 64 kB on its way; the oldest had to leave.
     let others = scraper.others();
     assert!((30.0..=90.0).contains(&others), "{others}");
