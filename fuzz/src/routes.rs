@@ -3,6 +3,7 @@
 use pi_monitor::agent::Agent;
 use pi_monitor::commands;
 use pi_monitor::kernel::Machine;
+use pi_monitor::server;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -22,7 +23,8 @@ fn serve() -> SocketAddr {
             let _entered = runtime.enter();
             Agent::new(&options, Machine::default())
         };
-        runtime.block_on(pi_monitor::server::run(&options, agent, Default::default())).expect("a server");
+        let doors = server::listen::open(&options, "/proc".as_ref()).expect("a free port");
+        runtime.block_on(server::run(&options, agent, Default::default(), doors)).expect("a server");
         unreachable!("the server ended");
     });
     let end = Instant::now() + Duration::from_secs(10);

@@ -258,6 +258,11 @@ impl Agent {
         Some(places)
     }
 
+    /// Returns the names of the collectors that run here.
+    pub fn collectors(&self) -> impl Iterator<Item = &'static str> {
+        self.slots.iter().map(|slot| slot.registration.name)
+    }
+
     /// The recent past of the charted series as JSON.
     pub fn history(&mut self, request: Request, gzip: bool) -> Page {
         let Agent { machine, history, history_page, boot_id, gzip: compressor, .. } = self;

@@ -22,7 +22,8 @@ pub static ALL: &[&Command] = &[&serve::COMMAND, &print::COMMAND, &health::COMMA
 /// Every flag, in the order of `--help`.
 pub fn entries() -> Vec<Entry> {
     let mut all = Vec::new();
-    for flags in [server::flags::FLAGS, roots::FLAGS, &[&INTERVAL, &log::LOG_LEVEL]] {
+    all.extend(server::flags::FLAGS);
+    for flags in [roots::FLAGS, &[&INTERVAL, &log::LOG_LEVEL]] {
         all.extend(flags.iter().copied().map(Entry::Value));
     }
     all.extend(ALL.iter().flat_map(|command| command.flags));
@@ -181,8 +182,8 @@ mod tests {
             ("print more", "unexpected argument more; see --help"),
             ("print print", "unexpected argument print; see --help"),
             ("print -x", "unknown flag -x; see --help"),
-            ("--web.auth-file=", "--web.auth-file=: wanted a file's name"),
-            ("--web.config.file= --help", "--web.config.file=: wanted a file's name"),
+            ("--web.auth-file=", "--web.auth-file=: expected the name of a file"),
+            ("--web.config.file= --help", "--web.config.file=: expected the name of a file"),
             ("prnt", "unknown command prnt; did you mean print?"),
             ("-x", "unknown flag -x; see --help"),
             ("--no-such-thing-at-all-anywhere", "unknown flag --no-such-thing-at-all-anywhere; see --help"),
@@ -202,6 +203,8 @@ mod tests {
                 "--sample.interval=99999999999s",
                 "--sample.interval=99999999999s: not a duration such as 500ms, 2s or 1m",
             ),
+            ("--web.wait-for-address=no", "--web.wait-for-address=no: takes no value"),
+            ("--web.connections-per-address=0", "--web.connections-per-address=0: not a number from 1 to 128"),
             ("--log.level=loud", "--log.level=loud: not one of error, warn, info, debug"),
             ("--path.procfs=/nowhere", "--path.procfs=/nowhere: No such file or directory (os error 2)"),
             ("print --format=xml", "--format=xml: not one of prometheus, json, table"),

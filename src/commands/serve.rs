@@ -3,7 +3,7 @@
 use super::{confine, runtime};
 use crate::agent::Agent;
 use crate::cli::{Command, Options};
-use crate::kernel::Machine;
+use crate::kernel::{Machine, Roots};
 use crate::server::{self, Protection};
 use crate::sys;
 use std::process::ExitCode;
@@ -18,8 +18,9 @@ pub static COMMAND: Command = Command {
 
 fn run(options: &Options) -> Result<ExitCode, String> {
     sys::log_without_waiting();
-    // Their files are out of reach afterwards.
+    // Their files, and who has a port, are out of reach afterwards.
     let protection = Protection::read(options)?;
+    let doors = server::listen::open(options, &Roots::new(options).proc)?;
     confine(options, &[server::NEEDS])?;
     let runtime = runtime()?;
     let agent = {
@@ -27,5 +28,5 @@ fn run(options: &Options) -> Result<ExitCode, String> {
         let _entered = runtime.enter();
         Agent::new(options, Machine::default())
     };
-    runtime.block_on(server::run(options, agent, protection)).map(|()| ExitCode::SUCCESS)
+    runtime.block_on(server::run(options, agent, protection, doors)).map(|()| ExitCode::SUCCESS)
 }

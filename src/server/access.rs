@@ -72,6 +72,8 @@ struct User {
 #[derive(Debug, PartialEq, Eq)]
 enum Shown {
     Nothing,
+    /// More than one credential, or one that is not understood.
+    Unclear,
     Token(Vec<u8>),
     /// `NAME:PASSWORD`.
     Password(Vec<u8>),
@@ -81,14 +83,14 @@ impl Access {
     /// Reads the file that the command line names, and takes the users of the web configuration; `None` if there is nothing.
     ///
     /// # Errors
-    /// The file and line that is wrong, and what was wanted there.
+    /// The file and line that is wrong, and what was expected there.
     pub fn read(options: &Options, users: Vec<(String, String)>) -> Result<Option<Self>, String> {
         let mut access = Access::default();
         let file = options.value(&AUTH_FILE);
         if !file.is_empty() {
             access.take_credentials(file, &config::read_secret(Path::new(file))?)?;
             if access.tokens.is_empty() && access.passwords.is_empty() {
-                return Err(format!("{file}: holds no credential"));
+                return Err(format!("{file}: expected at least one credential, found none"));
             }
         }
         let user =
@@ -107,20 +109,22 @@ impl Access {
             let wrong = |what: &str| Err(format!("{file}:{number}: {what}"));
             match line.split_once(' ') {
                 Some(("bearer", token)) if token.len() < TOKEN_BYTES || token.contains(' ') => {
-                    return wrong("a token has at least 16 characters and no blanks");
+                    return wrong("expected a token of at least 16 characters without blanks");
                 }
                 Some(("bearer", token)) => self.tokens.push(Secret(token.into())),
                 Some(("basic", credential)) => match credential.split_once(':') {
                     Some((name, password)) if name.is_empty() || password.is_empty() => {
-                        return wrong("wanted basic NAME:PASSWORD");
+                        return wrong("expected basic NAME:PASSWORD");
                     }
                     Some((_, password)) if password.parse::<HashParts>().is_ok() => {
-                        return wrong("this is a password's hash, which goes into the file of --web.config.file");
+                        return wrong(
+                            "expected a password, found its hash, which belongs in the file of --web.config.file",
+                        );
                     }
                     Some(_) => self.passwords.push(Secret(credential.into())),
-                    None => return wrong("wanted basic NAME:PASSWORD"),
+                    None => return wrong("expected basic NAME:PASSWORD"),
                 },
-                _ => return wrong("wanted bearer TOKEN or basic NAME:PASSWORD"),
+                _ => return wrong("expected bearer TOKEN or basic NAME:PASSWORD"),
             }
         }
         Ok(())
@@ -136,11 +140,17 @@ impl Access {
         ways.into_iter().filter(|(there, _)| *there).map(|(_, way)| way)
     }
 
-    /// Whether a request with these headers may ask.
-    pub async fn admits(self: &Rc<Self>, headers: &HeaderMap, peer: Peer) -> bool {
+    /// Checks whether a request with these headers may ask.
+    ///
+    /// # Errors
+    /// Why not, as a line for the client.
+    pub async fn admits(self: &Rc<Self>, headers: &HeaderMap, peer: Peer) -> Result<(), &'static str> {
         let good = match shown(headers) {
             // A browser asks like this before it asks its user.
-            Shown::Nothing => return false,
+            Shown::Nothing => return Err("credentials required: a user's name and password, or a token\n"),
+            Shown::Unclear => {
+                return Err("malformed credentials; expected one Authorization header, Basic or Bearer\n");
+            }
             Shown::Token(token) => is_one_of(&self.tokens, &token),
             Shown::Password(password) => is_one_of(&self.passwords, &password) || self.is_user(&password, peer).await,
         };
@@ -148,8 +158,9 @@ impl Access {
             let pause = Pause::new(&self.pausing);
             tokio::time::sleep(if self.pausing.get() > MANY { GUESS_PAUSE } else { WRONG_PAUSE }).await;
             drop(pause);
+            return Err("wrong credentials\n");
         }
-        good
+        Ok(())
     }
 
     /// Whether `NAME:PASSWORD` is right for a user with a hash. Unknown names take as long as known ones.
@@ -272,17 +283,18 @@ fn is_one_of(secrets: &[Secret], shown: &[u8]) -> bool {
     secrets.iter().fold(Choice::from(0), |found, secret| found | secret.is(shown)).into()
 }
 
-/// The credential of a request. More than one, or one that is not understood, is none.
+/// Returns the credential of a request.
 fn shown(headers: &HeaderMap) -> Shown {
     let mut all = headers.get_all(AUTHORIZATION).iter();
-    let (Some(one), None) = (all.next(), all.next()) else { return Shown::Nothing };
-    let Some(space) = one.as_bytes().iter().position(|&byte| byte == b' ') else { return Shown::Nothing };
+    let Some(one) = all.next() else { return Shown::Nothing };
+    let space = one.as_bytes().iter().position(|&byte| byte == b' ');
+    let (Some(space), None) = (space, all.next()) else { return Shown::Unclear };
     let (scheme, value) = (&one.as_bytes()[..space], one.as_bytes()[space..].trim_ascii());
     if scheme.eq_ignore_ascii_case(b"bearer") {
         return Shown::Token(value.to_vec());
     }
     let basic = scheme.eq_ignore_ascii_case(b"basic");
-    decode_base64(value).filter(|_| basic).map_or(Shown::Nothing, Shown::Password)
+    decode_base64(value).filter(|_| basic).map_or(Shown::Unclear, Shown::Password)
 }
 
 /// The bytes that `text` stands for (RFC 4648, section 4), with or without padding.
@@ -341,10 +353,9 @@ mod tests {
         assert_eq!(show(&["Bearer abc"]), Shown::Token(b"abc".to_vec()));
         assert_eq!(show(&["bEARER  abc "]), Shown::Token(b"abc".to_vec()));
         assert_eq!(show(&["Basic YTpiOmM="]), Shown::Password(b"a:b:c".to_vec()));
-        for nothing in
-            [&[][..], &["Bearer"], &["Basic a"], &["Basic ????"], &["Digest YTpi"], &["Bearer a", "Bearer b"]]
-        {
-            assert_eq!(show(nothing), Shown::Nothing, "{nothing:?}");
+        assert_eq!(show(&[]), Shown::Nothing);
+        for unclear in [&["Bearer"][..], &["Basic a"], &["Basic ????"], &["Digest YTpi"], &["Bearer a", "Bearer b"]] {
+            assert_eq!(show(unclear), Shown::Unclear, "{unclear:?}");
         }
     }
 

@@ -2,10 +2,11 @@
 //!
 //! <https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md>. It is YAML, of which the plain form is
 //! understood that the format's documentation shows: a section's name, and below it, with blanks in front, a name and a value on
-//! each line. Whatever else is there is told with its line; nothing is passed over, since it may be what keeps a door shut.
+//! each line. Anything else is an error with its line; nothing is skipped, since it may be what keeps a door shut.
 
 use bcrypt::HashParts;
 use std::borrow::Cow;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -53,18 +54,22 @@ pub fn read_secret(file: &Path) -> Result<String, String> {
     Ok(text)
 }
 
+/// Reads a file that a person edits. Some editors put a byte order mark in front of the text, which is no part of it.
 fn read(file: &Path) -> Result<String, String> {
-    std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+    let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => {
+            format!("{}: expected text in UTF-8; save it again in that encoding", file.display())
+        }
+        _ => format!("{}: {error}", file.display()),
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 fn warn_if_open(file: &Path) {
     let mode = std::fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o004 != 0 {
         let name = file.display();
-        crate::warn!(
-            "{name}: every user of this machine can read it (mode {:o}); chmod o= would change that",
-            mode & 0o777
-        );
+        crate::warn!("{name} is readable by every user of this machine (mode {:o}); run chmod o= on it", mode & 0o777);
     }
 }
 
@@ -81,11 +86,11 @@ impl Config {
     /// Reads the file.
     ///
     /// # Errors
-    /// The file and line that is wrong, and what was wanted there.
+    /// The file and line that is wrong, and what was expected there.
     pub fn read(file: &str) -> Result<Self, String> {
         let config = Config::parse(file, &read(Path::new(file))?)?;
         if config == Config::default() {
-            return Err(format!("{file}: holds nothing"));
+            return Err(format!("{file}: expected basic_auth_users or tls_server_config, found neither"));
         }
         if !config.users.is_empty() {
             warn_if_open(Path::new(file));
@@ -117,7 +122,7 @@ impl Config {
     }
 
     fn take_line(&mut self, section: &mut Option<Section>, file: &str, line: &str) -> Result<(), Cow<'static, str>> {
-        let (key, value) = entry(line).ok_or("wanted NAME: VALUE")?;
+        let (key, value) = entry(line).ok_or("expected NAME: VALUE")?;
         if key.is_empty() {
             return Ok(());
         }
@@ -125,36 +130,36 @@ impl Config {
             return match section {
                 Some(Section::Users) => self.take_user(key, value),
                 Some(Section::Tls) if TLS => self.take_tls(file, &key, &value),
-                _ => Err(format!("{key}: unknown here").into()),
+                _ => Err(format!("unknown key {key} here").into()),
             };
         }
         match key.as_str() {
             "basic_auth_users" | "tls_server_config" if !value.is_empty() => {
-                return Err("wanted what belongs to it on lines of their own, each with blanks in front".into());
+                return Err("expected nothing after the colon; entries follow on lines of their own, indented".into());
             }
             "basic_auth_users" => *section = Some(Section::Users),
             "tls_server_config" if !TLS => {
-                return Err(
-                    "tls_server_config: this binary was built without TLS; docs/security.md says how to have it".into(),
-                );
+                return Err("tls_server_config: this binary was built without TLS; see docs/security.md".into());
             }
-            "tls_server_config" if self.tls.is_some() => return Err("tls_server_config is there twice".into()),
+            "tls_server_config" if self.tls.is_some() => return Err("duplicate section tls_server_config".into()),
             "tls_server_config" => {
                 *section = Some(Section::Tls);
                 self.tls = Some(TlsConfig::default());
             }
             "http_server_config" | "rate_limit" => return Err(format!("{key}: not supported").into()),
-            _ => return Err(format!("{key}: unknown; basic_auth_users and tls_server_config are supported").into()),
+            _ => return Err(format!("unknown section {key}; expected basic_auth_users or tls_server_config").into()),
         }
         Ok(())
     }
 
     fn take_user(&mut self, name: String, hash: String) -> Result<(), Cow<'static, str>> {
         if !hash.parse::<HashParts>().is_ok_and(|parts| (4..=31).contains(&parts.get_cost())) {
-            return Err("wanted a user's name and the bcrypt hash of a password, such as pi-monitor hash makes".into());
+            return Err(
+                "expected a user's name and the bcrypt hash of a password, such as pi-monitor hash makes".into()
+            );
         }
         if self.users.iter().any(|(other, _)| *other == name) {
-            return Err("this user is there twice".into());
+            return Err("duplicate user".into());
         }
         self.users.push((name, hash));
         Ok(())
@@ -162,10 +167,10 @@ impl Config {
 
     fn take_tls(&mut self, file: &str, key: &str, value: &str) -> Result<(), Cow<'static, str>> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
-        // Names of files are told as seen from this one.
+        // Names of files are relative to this one.
         let path = || Path::new(file).with_file_name(value);
         match (key, value) {
-            (_, "") => return Err(format!("{key}: wanted a value").into()),
+            (_, "") => return Err(format!("{key}: expected a value").into()),
             ("cert_file", _) => tls.certificates = path(),
             ("key_file", _) => tls.key = path(),
             ("client_ca_file", _) => tls.client_authorities = Some(path()),
@@ -174,12 +179,12 @@ impl Config {
             ("client_auth_type", "RequireAndVerifyClientCert") => tls.clients = Clients::Certified,
             ("client_auth_type", _) => {
                 return Err(format!(
-                    "client_auth_type: {value}: wanted NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert"
+                    "client_auth_type: {value}: expected NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert"
                 ).into());
             }
             ("min_version", "TLS12") => tls.only_tls13 = false,
             ("min_version", "TLS13") => tls.only_tls13 = true,
-            ("min_version", _) => return Err(format!("min_version: {value}: wanted TLS12 or TLS13").into()),
+            ("min_version", _) => return Err(format!("min_version: {value}: expected TLS12 or TLS13").into()),
             _ => return Err(format!("{key}: not supported").into()),
         }
         Ok(())
@@ -241,14 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_told_with_its_line() {
+    fn what_is_not_understood_is_named_with_its_line() {
         assert_eq!(config(""), Ok(Config::default()));
         for (text, line, part) in [
             ("basic_auth_users:\n  alice: secret", 2, "bcrypt"),
             ("basic_auth_users: {alice: x}", 1, "NAME: VALUE"),
             ("basic_auth_users: x", 1, "lines of their own"),
             ("basic_auth_users:\n  - alice", 2, "NAME: VALUE"),
-            (&format!("basic_auth_users:\n  a: {HASH}\n  a: {HASH}"), 3, "twice"),
+            (&format!("basic_auth_users:\n  a: {HASH}\n  a: {HASH}"), 3, "duplicate user"),
             ("\n\nhttp_server_config:\n  http2: true", 3, "not supported"),
             ("rate_limit:\n", 1, "not supported"),
             ("basic_auth_user:\n", 1, "unknown"),
@@ -286,18 +291,18 @@ mod tests {
         for (text, part) in [
             ("tls_server_config:\n  key_file: b", ": tls_server_config has no cert_file"),
             ("tls_server_config:\n  cert_file: b", ": tls_server_config has no key_file"),
-            ("tls_server_config:\n  cert_file:", ":2: cert_file: wanted a value"),
+            ("tls_server_config:\n  cert_file:", ":2: cert_file: expected a value"),
             (
                 &format!("{files}  client_ca_file: x"),
                 ": tls_server_config needs both client_auth_type and client_ca_file",
             ),
             (
                 &format!("{files}  client_auth_type: RequestClientCert"),
-                ":4: client_auth_type: RequestClientCert: wanted",
+                ":4: client_auth_type: RequestClientCert: expected",
             ),
-            (&format!("{files}  min_version: TLS10"), ":4: min_version: TLS10: wanted TLS12 or TLS13"),
+            (&format!("{files}  min_version: TLS10"), ":4: min_version: TLS10: expected TLS12 or TLS13"),
             (&format!("{files}  cipher_suites: x"), ":4: cipher_suites: not supported"),
-            (&format!("{files}tls_server_config:\n"), ":4: tls_server_config is there twice"),
+            (&format!("{files}tls_server_config:\n"), ":4: duplicate section tls_server_config"),
         ] {
             let wrong = config(text).unwrap_err();
             assert!(wrong.starts_with(&format!("/etc/f{part}")), "{text:?}: {wrong}");

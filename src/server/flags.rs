@@ -1,6 +1,7 @@
 //! The flags of the server.
 
-use crate::cli::Flag;
+use super::gate::CONNECTIONS_MAX;
+use crate::cli::{Bare, Entry, Flag, Options};
 
 pub static LISTEN: Flag = Flag {
     name: "web.listen-address",
@@ -13,26 +14,62 @@ pub static ALLOWED_HOSTS: Flag = Flag {
     name: "web.allowed-hosts",
     value: "NAMES",
     default: "",
-    help: "Host names to be asked by, separated by commas; *.NAME for all below one. Addresses and localhost always are. Without it, every name.",
+    help: "Host names to answer to, separated by commas; *.NAME for all below one. Addresses and localhost always work. Without it, every name does.",
     check: super::host::check,
+};
+pub static FRAME_ANCESTORS: Flag = Flag {
+    name: "web.frame-ancestors",
+    value: "ORIGINS",
+    default: "",
+    help: "Sites whose pages may show the dashboard in a frame, separated by commas, such as http://homeassistant.local:8123; self, *, and https: for all of that scheme. Without it, none.",
+    check: super::frames::check,
+};
+pub static CONNECTIONS_PER_ADDRESS: Flag = Flag {
+    name: "web.connections-per-address",
+    value: "NUMBER",
+    default: "16",
+    help: "Connections of one client address that stay open between requests, from 1 to 128; more are answered and closed. Raise it where many clients share an address.",
+    check: |value| parse_connections(value).map(drop),
+};
+pub static WAIT_FOR_ADDRESS: Bare = Bare {
+    name: "web.wait-for-address",
+    help: "If another program has a port, try again every 10 s instead of ending; the log has one line at first, and one when it is served.",
 };
 pub static AUTH_FILE: Flag = Flag {
     name: "web.auth-file",
     value: "FILE",
     default: "",
-    help: "Let in only who has one of the file's credentials, each on a line: bearer TOKEN, or basic NAME:PASSWORD. /health stays open.",
+    help: "Require one of the credentials in FILE, one per line: bearer TOKEN, or basic NAME:PASSWORD. /health stays open.",
     check: check_file,
 };
 pub static CONFIG_FILE: Flag = Flag {
     name: "web.config.file",
     value: "FILE",
     default: "",
-    help: "Let in only the basic_auth_users of a web configuration file of Prometheus exporters. /health stays open. A binary built for it speaks TLS as the file's tls_server_config says.",
+    help: "Require a user in basic_auth_users of a web configuration file of Prometheus exporters. /health stays open. A binary built with TLS speaks it as tls_server_config in the file says.",
     check: check_file,
 };
 
 /// All of them, in the order of `--help`.
-pub static FLAGS: &[&Flag] = &[&LISTEN, &ALLOWED_HOSTS, &AUTH_FILE, &CONFIG_FILE];
+pub static FLAGS: &[Entry] = &[
+    Entry::Value(&LISTEN),
+    Entry::Bare(&WAIT_FOR_ADDRESS),
+    Entry::Value(&ALLOWED_HOSTS),
+    Entry::Value(&FRAME_ANCESTORS),
+    Entry::Value(&CONNECTIONS_PER_ADDRESS),
+    Entry::Value(&AUTH_FILE),
+    Entry::Value(&CONFIG_FILE),
+];
+
+/// Returns how many connections of one address stay open between requests.
+pub fn connections_per_address(options: &Options) -> usize {
+    parse_connections(options.value(&CONNECTIONS_PER_ADDRESS)).unwrap_or(1)
+}
+
+fn parse_connections(value: &str) -> Result<usize, String> {
+    let count = value.parse().ok().filter(|count| (1..=CONNECTIONS_MAX).contains(count));
+    count.ok_or_else(|| format!("not a number from 1 to {CONNECTIONS_MAX}"))
+}
 
 /// `ADDRESS:PORT`, `[IPV6]:PORT`, `:PORT` or `NAME:PORT`; whether the name exists is seen when it is used.
 fn check_address(value: &str) -> Result<(), String> {
@@ -51,7 +88,7 @@ fn check_address(value: &str) -> Result<(), String> {
 /// That it can be opened. An empty word where a file was meant must not open the door.
 fn check_file(value: &str) -> Result<(), String> {
     if value.is_empty() {
-        return Err("wanted a file's name".to_owned());
+        return Err("expected the name of a file".to_owned());
     }
     std::fs::File::open(value).map(drop).map_err(|error| error.to_string())
 }

@@ -7,29 +7,43 @@ use hyper::Request;
 use hyper::header::HOST;
 use std::net::Ipv6Addr;
 
-/// The host that a request is for, without port; `None` if it does not say, or says it wrong or more than once.
+/// What is wrong with the `Host` of a request, as the answer to it says.
+const MISSING: &str = "missing Host header; HTTP/1.1 requires one\n";
+const DUPLICATE: &str = "duplicate Host header; expected exactly one\n";
+const MALFORMED: &str = "malformed Host header; expected NAME, IPV4 or [IPV6], with or without :PORT\n";
+const MALFORMED_TARGET: &str =
+    "malformed host in the request's URL; expected NAME, IPV4 or [IPV6], with or without :PORT\n";
+
+/// Returns the host that a request is for, without its port and without the zone of an IPv6 address.
 ///
 /// HTTP/1.0 has no `Host`; `""` is returned without.
-pub fn asked<B>(request: &Request<B>) -> Option<&str> {
+///
+/// # Errors
+/// Which of the possible causes it is, as a line for the client.
+pub fn asked<B>(request: &Request<B>) -> Result<&str, &'static str> {
     let mut all = request.headers().get_all(HOST).iter();
     let header = match (all.next(), all.next()) {
-        (Some(one), None) => Some(parse(one.to_str().ok()?)?),
-        (None, _) if request.version() == hyper::Version::HTTP_10 => None,
-        _ => return None,
+        (Some(one), None) => one.to_str().ok().and_then(parse).ok_or(MALFORMED)?,
+        (Some(_), Some(_)) => return Err(DUPLICATE),
+        (None, _) if request.version() == hyper::Version::HTTP_10 => "",
+        (None, _) => return Err(MISSING),
     };
     // A request to a proxy names the host in its first line, and then that counts.
     match request.uri().authority() {
-        Some(authority) => parse(authority.as_str()),
-        None => Some(header.unwrap_or_default()),
+        Some(authority) => parse(authority.as_str()).ok_or(MALFORMED_TARGET),
+        None => Ok(header),
     }
 }
 
-/// `NAME`, `NAME:PORT`, `[IPV6]` or `[IPV6]:PORT`, without the port.
+/// Parses `NAME`, `NAME:PORT`, `[IPV6]`, `[IPV6%ZONE]:PORT` and so on; the digits of a port may be missing (RFC 3986, section
+/// 3.2.3).
 fn parse(text: &str) -> Option<&str> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']')?;
-            address.parse::<Ipv6Addr>().ok()?;
+            // A client that takes link-local addresses from the system passes the zone on; it means nothing to others.
+            let (address, zone) = address.split_once('%').unwrap_or((address, "0"));
+            address.parse::<Ipv6Addr>().ok().filter(|_| is_zone(zone))?;
             (address, port)
         }
         None => {
@@ -37,12 +51,19 @@ fn parse(text: &str) -> Option<&str> {
             (is_name(host).then_some(host)?, port)
         }
     };
-    let port = if port.is_empty() { "0" } else { port.strip_prefix(':')? };
-    (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()).then_some(host)
+    let digits = if port.is_empty() { port } else { port.strip_prefix(':')? };
+    let good = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits.is_empty() || digits.parse::<u16>().is_ok());
+    good.then_some(host)
+}
+
+/// The name or number of an interface, of which letters may be percent-encoded, the first `%` too (RFC 6874).
+fn is_zone(text: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b'%');
+    !text.is_empty() && text.bytes().all(good)
 }
 
 /// Letters, digits, dots, hyphens and underscores.
-fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     (1..=255).contains(&text.len()) && text.bytes().all(good)
 }
@@ -68,7 +89,7 @@ pub fn is_allowed(host: &str, names: &str) -> bool {
 pub fn check(names: &str) -> Result<(), String> {
     let wrong = |name: &&str| !is_name(name.strip_prefix("*.").unwrap_or(name));
     match names.split(',').map(str::trim).find(wrong) {
-        Some(name) if !names.is_empty() => Err(format!("{name:?} is no host name (without port), nor *.NAME")),
+        Some(name) if !names.is_empty() => Err(format!("{name:?} is neither a host name without port nor *.NAME")),
         _ => Ok(()),
     }
 }
@@ -88,7 +109,14 @@ mod tests {
             ("some_service.", Some("some_service.")),
             ("", None),
             (":9100", None),
-            ("pi:", None),
+            ("pi:", Some("pi")),
+            ("[::1]:", Some("::1")),
+            ("[fe80::1%eth0]:9100", Some("fe80::1")),
+            ("[fe80::1%25eth0.7]", Some("fe80::1")),
+            ("[fe80::1%]", None),
+            ("[fe80::1%a b]", None),
+            ("10.0.0.1%eth0", None),
+            ("pi::", None),
             ("pi:99999", None),
             ("pi:+1", None),
             ("pi:1:2", None),

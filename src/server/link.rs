@@ -47,7 +47,7 @@ impl From<IpAddr> for Peer {
 }
 
 /// What a connection does at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Nothing, after an answer.
     Idle,
@@ -67,16 +67,21 @@ pub struct Link {
     /// When it last asked something that it was let in for.
     pub heard: Cell<Option<Instant>>,
     pub phase: Cell<Phase>,
+    /// Whether it is one of those of its address that stay open between requests.
+    pub kept: Cell<bool>,
     /// The page that is being sent, as its place and its length in memory.
     pub page: Cell<(usize, usize)>,
     deadline: Cell<Instant>,
     /// When the present answer has to be sent.
     sent_by: Cell<Instant>,
     dropped: Cell<Option<Reason>>,
+    evicted: Cell<bool>,
     /// Whether it has been idle for long enough to do without buffers.
     resting: Cell<bool>,
     /// The status of a refusal that is still to be sent, 0 if none is.
     refusal: Cell<u16>,
+    /// What hyper says about it; empty for a connection that never came to speak HTTP.
+    pub cause: RefCell<String>,
     /// Whether the client may have sent more than was read.
     unread: Cell<bool>,
     /// Bytes of the present line and of the whole head so far; both 0 between requests.
@@ -95,12 +100,15 @@ impl Link {
             since: now,
             heard: Cell::new(None),
             phase: Cell::new(Phase::Head),
+            kept: Cell::new(false),
             page: Cell::new((0, 0)),
             deadline: Cell::new(now + HEAD_TIME),
             sent_by: Cell::new(now),
             dropped: Cell::new(None),
+            evicted: Cell::new(false),
             resting: Cell::new(false),
             refusal: Cell::new(0),
+            cause: RefCell::default(),
             unread: Cell::new(false),
             line: Cell::new(0),
             head: Cell::new(0),
@@ -175,7 +183,7 @@ impl Link {
     }
 
     /// Lets its task end it.
-    pub fn drop_for(&self, reason: Reason) {
+    fn drop_for(&self, reason: Reason) {
         traffic::refused(reason);
         self.dropped.set(Some(reason));
         if let Some(waker) = self.waker.take() {
@@ -192,9 +200,20 @@ impl Link {
         self.dropped.get().is_some()
     }
 
-    /// Whether it was idle all the time that it had.
-    pub fn was_idle(&self) -> bool {
-        self.phase.get() == Phase::Idle
+    /// Whether it is between two requests, of which the second may have begun.
+    pub fn is_between_requests(&self) -> bool {
+        self.phase.get() == Phase::Idle || self.phase.get() == Phase::Head && self.heard.get().is_some()
+    }
+
+    /// Takes its slot for another, and lets its task end it.
+    pub fn evict(&self, reason: Reason) {
+        self.evicted.set(true);
+        self.drop_for(reason);
+    }
+
+    /// Whether it has lost its slot to another.
+    pub fn is_evicted(&self) -> bool {
+        self.evicted.get()
     }
 
     /// The status of a refusal that is still to be sent.
@@ -214,6 +233,11 @@ impl Link {
     /// Notes that hands were not shaken, of which the client was told.
     pub fn refuse_handshake(&self) {
         traffic::refused(Reason::Malformed);
+        self.unread.set(true);
+    }
+
+    /// Notes that the client may send more than will be answered.
+    pub fn expect_unread(&self) {
         self.unread.set(true);
     }
 

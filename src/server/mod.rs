@@ -1,13 +1,15 @@
-//! The HTTP server: listeners, connections, shutdown. Who gets a place is decided in [`gate`], how long a connection may take for
-//! what in [`link`], who may ask in [`host`] and [`access`], and what a request gets in [`routes`].
+//! The HTTP server: connections and shutdown. [`listen`] opens the sockets, [`gate`] decides who gets a slot, [`link`] how long a
+//! connection may take for what, [`host`], [`frames`] and [`access`] who may ask from where, and [`routes`] what a request gets.
 //! [`config`] reads the web configuration, and [`tls`] has the bytes below HTTP.
 
 pub mod access;
 pub mod config;
 pub mod flags;
+pub mod frames;
 pub mod gate;
 pub mod host;
 pub mod link;
+pub mod listen;
 pub mod routes;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 pub mod tls;
@@ -15,10 +17,12 @@ pub mod tls;
 use crate::agent::Agent;
 use crate::agent::flags::interval;
 use crate::cli::Options;
+use crate::dashboard;
 use crate::runtime::sandbox::{CAP_NET_BIND_SERVICE, Needs};
 use crate::sys;
 use access::Access;
 use config::Config;
+use frames::Policies;
 use gate::Gate;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
@@ -26,12 +30,12 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use link::{Link, Stream};
-use socket2::{Domain, SockRef, Socket, Type};
+use listen::Door;
+use socket2::SockRef;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -40,6 +44,7 @@ use std::time::Duration;
 use tls::{Channel, Tls};
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, Notify};
 
 /// What serving needs: ports below 1024, and what the C library reads to find the address of a host's name.
@@ -48,18 +53,13 @@ pub const NEEDS: Needs = Needs { capabilities: CAP_NET_BIND_SERVICE, ..Needs::re
 /// The most that a request's head may hold, in bytes and in headers.
 const HEADER_BYTES: usize = 16 << 10;
 const HEADERS: usize = 64;
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 128;
-/// What the kernel may hold of answers that a client has not read, for each connection; it takes twice as much, for its own
-/// purposes too. By default it would take megabytes.
-const KERNEL_BYTES: usize = 64 << 10;
 /// How long requests in flight may take when the agent ends.
 const GRACE: Duration = Duration::from_millis(2500);
 /// How long to wait before accepting again when the system has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long, and for how many bytes, to wait for the end of what a client sends that nobody will read: were the connection
 /// closed before, the kernel would take the answer back.
-const LINGER: Duration = Duration::from_millis(500);
+const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 << 10;
 
 /// What keeps others out, as the files on the command line say.
@@ -92,6 +92,7 @@ pub struct Shared {
     tls: Option<Tls>,
     /// The value of `--web.allowed-hosts`.
     pub hosts: String,
+    pub policies: Policies,
     gate: Gate,
     ending: Cell<bool>,
     end: Notify,
@@ -101,33 +102,30 @@ pub struct Shared {
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// One line that names the address that cannot be served on.
-pub async fn run(options: &Options, agent: Agent, protection: Protection) -> Result<(), String> {
+/// One line that names what the system refuses.
+pub async fn run(options: &Options, agent: Agent, protection: Protection, doors: Vec<Door>) -> Result<(), String> {
     let signals = sys::signals(&[libc::SIGTERM, libc::SIGINT]).map_err(|error| format!("signals: {error}"))?;
     // Whoever closes a terminal or a pipe does not mean the agent.
     for signal in [libc::SIGHUP, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2] {
         sys::ignore_signal(signal);
     }
-    let mut listeners = Vec::new();
-    for address in options.values(&flags::LISTEN) {
-        listeners.push(listen(address).map_err(|error| format!("cannot listen on {address}: {error}"))?);
+    for door in &doors {
+        door.listen()?;
     }
     let shared = Rc::new(Shared {
         agent: Mutex::new(agent),
         access: protection.access.map(Rc::new),
         tls: protection.tls,
         hosts: options.value(&flags::ALLOWED_HOSTS).to_owned(),
-        gate: Gate::default(),
+        policies: Policies::new(options.value(&flags::FRAME_ANCESTORS), dashboard::page().policy),
+        gate: Gate::new(flags::connections_per_address(options)),
         ending: Cell::new(false),
         end: Notify::new(),
         last_closed: Notify::new(),
     });
     let tasks = tokio::task::LocalSet::new();
-    for listener in listeners {
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let scheme = if shared.tls.is_some() { "https" } else { "http" };
-        crate::info!("listening on {scheme}://{address}/");
-        tasks.spawn_local(accept(listener, shared.clone()));
+    for door in doors {
+        tasks.spawn_local(listen_at(door, shared.clone()));
     }
     let timer = sys::timer(interval(options)).and_then(sys::watch).map_err(|error| format!("timer: {error}"))?;
     tasks.spawn_local(sample(timer, shared.clone()));
@@ -142,48 +140,6 @@ pub async fn run(options: &Options, agent: Agent, protection: Protection) -> Res
     let _ = tasks.run_until(tokio::time::timeout(GRACE, drained)).await;
     crate::info!("ended");
     Ok(())
-}
-
-/// Opens a listening socket; `:PORT` means IPv6 and IPv4, or IPv4 alone where the kernel has no IPv6.
-fn listen(address: &str) -> io::Result<TcpListener> {
-    let listener = match address.strip_prefix(':').and_then(|port| port.parse().ok()) {
-        Some(port) => bind(SocketAddr::from(([0; 8], port))).or_else(|error| match error.kind() {
-            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
-            _ => bind(SocketAddr::from(([0; 4], port))),
-        })?,
-        None => {
-            let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-            let all = address.to_socket_addrs()?;
-            let mut open = all.filter_map(|address| bind(address).map_err(|error| last = error).ok());
-            let first = open.next();
-            drop(open);
-            first.ok_or(last)?
-        }
-    };
-    TcpListener::from_std(listener.into())
-}
-
-/// A socket that listens on `address`, whether or not the machine has it already: networks may come up later than the agent.
-fn bind(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.set_reuse_address(true)?;
-    // Connections inherit it.
-    socket.set_send_buffer_size(KERNEL_BYTES)?;
-    if address.is_ipv6() {
-        // The system's default may be another.
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
-    if let Err(error) = socket.bind(&address.into()) {
-        if error.kind() != io::ErrorKind::AddrNotAvailable {
-            return Err(error);
-        }
-        if address.is_ipv6() { socket.set_freebind_v6(true) } else { socket.set_freebind_v4(true) }?;
-        socket.bind(&address.into())?;
-        crate::warn!("this machine does not have the address {} yet", address.ip());
-    }
-    socket.listen(BACKLOG)?;
-    Ok(socket)
 }
 
 /// Waits for the first of the blocked signals.
@@ -203,6 +159,18 @@ async fn sample(timer: AsyncFd<OwnedFd>, shared: Rc<Shared>) {
     }
 }
 
+/// Serves on one address, as soon as it is free.
+async fn listen_at(door: Door, shared: Rc<Shared>) {
+    match door.listener().await.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+        Ok((address, listener)) => {
+            let scheme = if shared.tls.is_some() { "https" } else { "http" };
+            crate::info!("listening on {scheme}://{address}/");
+            accept(listener, shared).await;
+        }
+        Err(error) => crate::warn!("cannot listen: {error}"),
+    }
+}
+
 async fn accept(listener: TcpListener, shared: Rc<Shared>) {
     while !shared.ending.get() {
         match listener.accept().await {
@@ -212,7 +180,7 @@ async fn accept(listener: TcpListener, shared: Rc<Shared>) {
                     Some(link) => drop(tokio::task::spawn_local(serve(socket, link, shared.clone()))),
                     None => reset(&socket),
                 }
-                // Who had to make place gives back a descriptor before the next one is taken.
+                // Who was evicted gives back a descriptor before the next one is taken.
                 tokio::task::yield_now().await;
             }
             // The client has left again.
@@ -225,7 +193,7 @@ async fn accept(listener: TcpListener, shared: Rc<Shared>) {
     }
 }
 
-/// Serves one connection until the client leaves, its time is over, others need its place or the agent ends.
+/// Serves one connection until the client leaves, its time is over, others need its slot or the agent ends.
 async fn serve(socket: TcpStream, link: Rc<Link>, shared: Rc<Shared>) {
     let _ = socket.set_nodelay(true);
     // What the kernel has taken over has to be read in time, too.
@@ -287,25 +255,23 @@ async fn converse(mut channel: Channel, link: &Rc<Link>, shared: &Rc<Shared>) ->
                     crate::debug!("connection: {error}");
                     if error.is_parse() {
                         link.refuse(400);
+                        link.cause.replace(error.to_string());
                     }
                 }
                 return Some(channel);
             }
             None if in_time => {
                 // All that hyper had for it is given back until something comes in.
-                let mut readable = pin!(tls::socket(&channel).readable());
-                let mut woken = false;
-                let work = poll_fn(|context| match end.as_mut().poll(context) {
-                    Poll::Ready(()) => Poll::Ready(()),
-                    Poll::Pending => readable.as_mut().poll(context).map(|_| woken = true),
-                });
-                watch(link, pin!(work)).await;
-                if !woken {
-                    return None;
+                if !rest(&channel, link, end.as_mut()).await {
+                    return Some(channel);
                 }
                 link.wake();
             }
-            None if link.was_idle() => return None,
+            None if link.is_between_requests() => {
+                // Its next request may be on its way: the client sees an end, and not an error.
+                link.expect_unread();
+                return Some(channel);
+            }
             None => {
                 reset(tls::socket(&channel));
                 return None;
@@ -314,7 +280,21 @@ async fn converse(mut channel: Channel, link: &Rc<Link>, shared: &Rc<Shared>) ->
     }
 }
 
-/// Waits for `work`, but no longer than the connection has time for it: false if it has none left or others need its place.
+/// Waits until something comes in; false if the connection's time is over or the agent ends first.
+async fn rest(channel: &Channel, link: &Link, mut end: Pin<&mut Notified<'_>>) -> bool {
+    let mut readable = pin!(tls::socket(channel).readable());
+    let mut woken = false;
+    let work = poll_fn(|context| match end.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => readable.as_mut().poll(context).map(|_| woken = true),
+    });
+    if !watch(link, pin!(work)).await {
+        link.expect_unread();
+    }
+    woken
+}
+
+/// Waits for `work`, but no longer than the connection has time for it: false if it has none left or others need its slot.
 async fn watch(link: &Link, mut work: Pin<&mut dyn Future<Output = ()>>) -> bool {
     let mut clock = pin!(tokio::time::sleep_until(link.deadline()));
     poll_fn(|context| {
@@ -348,7 +328,12 @@ async fn respond(
     let body = !request.body().is_end_stream();
     link.asked(body);
     let mut response = routes::respond(&request, shared, link).await;
-    if body {
+    let surplus = !shared.gate.keeps(link);
+    if surplus {
+        // A client that sends one request behind another may have sent the next one.
+        link.expect_unread();
+    }
+    if body || surplus {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     link.answered(response.body().page());
@@ -358,10 +343,11 @@ async fn respond(
 
 /// Ends a connection in good order: sends what is to be said, and lets the client hear it.
 async fn finish(mut channel: Channel, link: &Link, shared: &Shared) {
-    let words = link.refusal().map(|status| routes::refusal(status, shared.tls.is_some())).unwrap_or_default();
+    let words = link.refusal().map(|status| routes::refusal(status, &link.cause.borrow())).unwrap_or_default();
     // A client for whom the kernel has no room left has read nothing for long.
     let _ = tokio::time::timeout(LINGER, tls::end(&mut channel, words.as_bytes())).await;
-    if !link.has_unread() {
+    let evicted = link.is_evicted();
+    if !link.has_unread() || evicted && !shared.gate.begin_leaving() {
         return;
     }
     let socket = tls::socket(&channel);
@@ -376,7 +362,18 @@ async fn finish(mut channel: Channel, link: &Link, shared: &Shared) {
             }
         }
     };
-    let _ = tokio::time::timeout(LINGER, read).await;
+    let mut read = pin!(tokio::time::timeout(LINGER, read));
+    poll_fn(|context| {
+        // Others may need its slot by now; one that was evicted before has none.
+        if link.is_dropped(context) && link.is_evicted() && !evicted {
+            return Poll::Ready(());
+        }
+        read.as_mut().poll(context).map(drop)
+    })
+    .await;
+    if evicted {
+        shared.gate.end_leaving();
+    }
 }
 
 /// Lets the kernel forget at once, when the connection is closed, what the client has not read.

@@ -1,5 +1,6 @@
 //! What each request gets. Routes only pick a format; they hold no logic of their own.
 
+use super::frames::NOTHING;
 use super::link::Link;
 use super::{Shared, host};
 use crate::agent::Page;
@@ -12,6 +13,7 @@ use crate::runtime::traffic::{self, Reason};
 use hyper::body::{Body, Buf, Frame, Incoming, SizeHint};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::pin::Pin;
@@ -25,36 +27,47 @@ const SHARED_FOR: Duration = Duration::from_millis(100);
 
 /// What every answer says, so that a browser that was led here does no harm: no guessing of types, no frames around it, no
 /// word to others about where it was, and no use by pages from elsewhere. There is nothing about CORS, which means that no
-/// other page's script may read. Frames are forbidden by the content security policy that every answer has too, which browsers
-/// since 2016 follow in place of X-Frame-Options.
+/// other page's script may read. Frames are a matter of the content security policy that every answer has too.
 static GUARDS: [(HeaderName, HeaderValue); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
-/// The policy of all that is no page.
-static NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+/// What there is to ask for.
+#[derive(Clone, Copy, Debug)]
+enum Route {
+    Page,
+    Script,
+    Health,
+    Metrics,
+    Json,
+    History,
+    Processes,
+}
+
+static ROUTES: [(&str, Route); 7] = [
+    ("/", Route::Page),
+    ("/more.js", Route::Script),
+    ("/metrics", Route::Metrics),
+    ("/json", Route::Json),
+    ("/history", Route::History),
+    ("/processes", Route::Processes),
+    ("/health", Route::Health),
+];
+const NOT_FOUND: &str = "not found; there are /, /metrics, /json, /history, /processes and /health\n";
 
 /// Answers one request.
 pub async fn respond(request: &Request<Incoming>, shared: &Rc<Shared>, link: &Link) -> Response<Bytes> {
     let head = request.method() == Method::HEAD;
     let mut response = match refused(request, shared, link).await {
         Some(response) => response,
-        None if head || request.method() == Method::GET => {
-            link.let_in();
-            get(request, shared).await
-        }
-        None => {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            response
-        }
+        None => answer(request, shared, link).await,
     };
     let headers = response.headers_mut();
     for (name, value) in &GUARDS {
         headers.insert(name.clone(), value.clone());
     }
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| NOTHING.clone());
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| shared.policies.other.clone());
     if head {
         // The headers are those of GET, its length included; hyper leaves the body out.
         let length = response.body().remaining();
@@ -63,66 +76,99 @@ pub async fn respond(request: &Request<Incoming>, shared: &Rc<Shared>, link: &Li
     response
 }
 
+/// Answers a request that may ask here.
+async fn answer(request: &Request<Incoming>, shared: &Rc<Shared>, link: &Link) -> Response<Bytes> {
+    let path = request.uri().path();
+    let route = ROUTES.iter().find(|(known, _)| *known == path).map(|(_, route)| *route);
+    let mut response = match (route, request.method()) {
+        (Some(route), &(Method::GET | Method::HEAD)) => {
+            link.let_in();
+            return get(route, request, shared).await;
+        }
+        // Load balancers ask so whether this server is up, in HTTP 1.0 too; `*` is the server as a whole.
+        (_, &Method::OPTIONS) if route.is_some() || path == "*" => {
+            link.let_in();
+            empty(StatusCode::NO_CONTENT)
+        }
+        (Some(_), _) => plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed; expected GET, HEAD or OPTIONS\n"),
+        (None, _) => {
+            link.let_in();
+            return plain(StatusCode::NOT_FOUND, NOT_FOUND);
+        }
+    };
+    set(response.headers_mut(), header::ALLOW, "GET, HEAD, OPTIONS");
+    response
+}
+
 /// What a request gets that may not ask here, or not so.
 async fn refused(request: &Request<Incoming>, shared: &Rc<Shared>, link: &Link) -> Option<Response<Bytes>> {
-    let Some(host) = host::asked(request) else {
-        traffic::refused(Reason::Malformed);
-        return Some(plain(StatusCode::BAD_REQUEST, "Host is missing, wrong or there twice\n"));
+    let host = match host::asked(request) {
+        Ok(host) => host,
+        Err(wrong) => {
+            traffic::refused(Reason::Malformed);
+            return Some(plain(StatusCode::BAD_REQUEST, wrong));
+        }
     };
     if !host::is_allowed(host, &shared.hosts) {
         traffic::refused(Reason::Host);
-        return Some(plain(StatusCode::FORBIDDEN, "this host name is not in --web.allowed-hosts\n"));
+        let why = "the host name of this request is not in --web.allowed-hosts\n";
+        return Some(plain(StatusCode::FORBIDDEN, why));
     }
     let access = shared.access.as_ref()?;
-    if request.uri().path() == "/health" || access.admits(request.headers(), link.peer).await {
+    if request.uri().path() == "/health" {
         return None;
     }
+    let wrong = access.admits(request.headers(), link.peer).await.err()?;
     traffic::refused(Reason::Access);
-    let mut response = plain(StatusCode::UNAUTHORIZED, "a user's name and password, or a token, is needed\n");
+    let mut response = plain(StatusCode::UNAUTHORIZED, wrong);
     for way in access.ways() {
         response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(way));
     }
     Some(response)
 }
 
-/// The answer to what is no request that hyper understands, as text; `with_tls` where that is what the server speaks.
-pub fn refusal(status: u16, with_tls: bool) -> String {
+/// Formats the answer to what is no request that hyper understands. `cause` is what hyper says of it; it is empty where hyper
+/// was not asked, because the server speaks TLS and the client does not.
+pub fn refusal(status: u16, cause: &str) -> String {
     let (name, text) = match status {
-        414 => ("URI Too Long", "the request's first line has more than 1024 bytes\n"),
-        431 => ("Request Header Fields Too Large", "more than 64 headers, or 16 kB of them\n"),
-        _ if with_tls => ("Bad Request", "not a request of HTTPS, with HTTP 1.0 or 1.1\n"),
-        _ => ("Bad Request", "not a request of HTTP 1.0 or 1.1\n"),
+        414 => ("URI Too Long", "the request's first line has more than 1024 bytes\n".to_owned()),
+        431 => ("Request Header Fields Too Large", "more than 64 headers, or 16 kB of them\n".to_owned()),
+        _ if cause.is_empty() => ("Bad Request", "expected HTTPS; ask for https:// instead of http://\n".to_owned()),
+        _ => {
+            let cause = cause.strip_suffix(" parsed").unwrap_or(cause);
+            ("Bad Request", format!("expected a request of HTTP 1.0 or 1.1: {cause}\n"))
+        }
     };
     let length = text.len();
     let mut answer =
         format!("HTTP/1.1 {status} {name}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n");
-    let guards = GUARDS.iter().map(|(name, value)| (name, value));
-    for (name, value) in guards.chain([(&header::CONTENT_SECURITY_POLICY, &NOTHING)]) {
+    for (name, value) in &GUARDS {
         let _ = write!(answer, "{name}: {}\r\n", value.to_str().unwrap_or_default());
     }
-    answer + "connection: close\r\n\r\n" + text
+    let _ = write!(answer, "content-security-policy: {NOTHING}\r\n");
+    answer + "connection: close\r\n\r\n" + &text
 }
 
-async fn get(request: &Request<Incoming>, shared: &Rc<Shared>) -> Response<Bytes> {
+async fn get(route: Route, request: &Request<Incoming>, shared: &Rc<Shared>) -> Response<Bytes> {
     let headers = request.headers();
     let query = request.uri().query().unwrap_or_default();
-    match request.uri().path() {
-        "/" => file(headers, &dashboard::page()),
-        "/more.js" => file(headers, &dashboard::more()),
-        "/health" => plain(StatusCode::OK, "ok\n"),
-        "/metrics" => {
+    match route {
+        Route::Page => file(headers, &dashboard::page(), &shared.policies.page),
+        Route::Script => file(headers, &dashboard::more(), &shared.policies.other),
+        Route::Health => plain(StatusCode::OK, "ok\n"),
+        Route::Metrics => {
             let format = if prefers_openmetrics(headers) { Format::OpenMetrics } else { Format::Prometheus };
             page(format, headers, query, shared).await
         }
-        "/json" => page(Format::Json, headers, query, shared).await,
-        "/history" => match parse_history(query) {
+        Route::Json => page(Format::Json, headers, query, shared).await,
+        Route::History => match parse_history(query) {
             Ok(past) => {
                 let gzip = accepts_gzip(headers);
                 data(shared.agent.lock().await.history(past, gzip), Format::Json.content_type(), gzip)
             }
             Err(wrong) => plain(StatusCode::BAD_REQUEST, wrong),
         },
-        "/processes" => {
+        Route::Processes => {
             let gzip = accepts_gzip(headers);
             loop {
                 // The first answer takes two looks with some time between them, in which others are served.
@@ -137,20 +183,22 @@ async fn get(request: &Request<Incoming>, shared: &Rc<Shared>) -> Response<Bytes
                 }
             }
         }
-        _ => {
-            let why = "not found; there are /, /metrics, /json, /history, /processes and /health\n";
-            plain(StatusCode::NOT_FOUND, why)
-        }
     }
 }
 
 async fn page(format: Format, headers: &HeaderMap, query: &str, shared: &Rc<Shared>) -> Response<Bytes> {
     let gzip = accepts_gzip(headers);
+    let names: Vec<_> = collectors(query).collect();
     let mut agent = shared.agent.lock().await;
-    let places = match agent.select(collectors(query)) {
+    let places = match agent.select(names.iter().map(|name| &**name)) {
         Some(0) => u64::MAX,
         Some(places) => places,
-        None => return plain(StatusCode::BAD_REQUEST, "collect[] names a collector that does not run here\n"),
+        None => {
+            let known = agent.collectors().collect::<Vec<_>>().join(", ");
+            let mut response = plain(StatusCode::BAD_REQUEST, "");
+            *response.body_mut() = Bytes::shared(Arc::new(format!("collect[]: expected one of {known}\n").into()));
+            return response;
+        }
     };
     let page = agent.page_of(places, format, gzip, SHARED_FOR).await;
     drop(agent);
@@ -171,43 +219,60 @@ fn data(page: Page, content_type: &'static str, gzip: bool) -> Response<Bytes> {
     response
 }
 
-/// The parameters of a query: names and values, still encoded.
-fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    query
-        .split('&')
-        .filter(|parameter| !parameter.is_empty())
-        .map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")))
+/// The parameters of a query: names and values, decoded. What nobody knows here is ignored, on every route.
+fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|parameter| !parameter.is_empty()).map(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        (decode(name), decode(value))
+    })
+}
+
+/// Decodes `%41` to `A` and `+` to a space, as forms encode them; a `%` without two digits stays.
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return text.into();
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let digit = |place: usize| behind.get(place).and_then(|&byte| char::from(byte).to_digit(16));
+        (rest, _) = match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => (&behind[2..], bytes.push((high << 4 | low) as u8)),
+            (b'+', ..) => (behind, bytes.push(b' ')),
+            _ => (behind, bytes.push(first)),
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
 /// The collectors that `collect[]=cpu&collect[]=memory` names, as node_exporter has it.
-fn collectors(query: &str) -> impl Iterator<Item = &str> {
-    let named = |name: &str| name == "collect[]" || name.eq_ignore_ascii_case("collect%5b%5d");
-    parameters(query).filter(move |(name, _)| named(name)).map(|(_, value)| value)
+fn collectors(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    parameters(query).filter(|(name, _)| name == "collect[]").map(|(_, value)| value)
 }
 
 /// `range=10m` (the default), and `since=4711.5`, seconds since boot.
 fn parse_history(query: &str) -> Result<Past, &'static str> {
     let mut past = Past { range: 1, since: None };
     for (name, value) in parameters(query) {
-        match name {
+        match &*name {
             "range" => {
                 let range = RANGES.iter().position(|(name, ..)| *name == value);
-                past.range = range.ok_or("range is one of 2m, 10m, 1h, 24h and 7d\n")?;
+                past.range = range.ok_or("range: expected one of 2m, 10m, 1h, 24h, 7d\n")?;
             }
             "since" => {
                 let seconds = decimal(value.as_bytes()).and_then(Value::to_f64);
                 let seconds = seconds.filter(|&seconds| seconds < 1e12);
                 past.since =
-                    Some((seconds.ok_or("since is a number of seconds since boot\n")? * 1000.0).round() as u64);
+                    Some((seconds.ok_or("since: expected a number of seconds since boot\n")? * 1000.0).round() as u64);
             }
-            _ => return Err("parameters are range and since\n"),
+            _ => {}
         }
     }
     Ok(past)
 }
 
 /// Answers with a file of the dashboard, which changes only with the program.
-fn file(headers: &HeaderMap, asset: &Asset) -> Response<Bytes> {
+fn file(headers: &HeaderMap, asset: &Asset, policy: &HeaderValue) -> Response<Bytes> {
     let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|tags| lists(tags, asset.tag) || lists(tags, "*"));
     let gzip = accepts_gzip(headers);
     let mut response = match (known, gzip) {
@@ -220,7 +285,7 @@ fn file(headers: &HeaderMap, asset: &Asset) -> Response<Bytes> {
     set(headers, header::CACHE_CONTROL, "no-cache");
     set(headers, header::VARY, "Accept-Encoding");
     set(headers, header::CONTENT_TYPE, asset.content_type);
-    set(headers, header::CONTENT_SECURITY_POLICY, asset.policy);
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
     if gzip && !known {
         set(headers, header::CONTENT_ENCODING, "gzip");
     }
@@ -406,10 +471,13 @@ mod tests {
             ("range=24h", 3, None),
             ("since=12.3456&range=2m", 0, Some(12_346)),
             ("&since=0&", 1, Some(0)),
+            ("x=1&range=24%68", 3, None),
+            ("nonsense", 1, None),
+            ("since=12%2E5", 1, Some(12_500)),
         ] {
             assert_eq!(parse_history(query), Ok(Past { range, since }), "{query}");
         }
-        for query in ["range=", "range=3h", "since=", "since=-1", "since=nan", "since=9999999999999", "x=1", "range"] {
+        for query in ["range=", "range=3h", "since=", "since=-1", "since=nan", "since=9999999999999", "range"] {
             assert!(parse_history(query).is_err(), "{query}");
         }
     }
@@ -417,8 +485,16 @@ mod tests {
     #[test]
     fn queries_for_some_collectors() {
         let names = |query| collectors(query).collect::<Vec<_>>();
-        assert_eq!(names("collect[]=cpu&x=y&collect%5B%5D=memory&collect%5b%5d="), ["cpu", "memory", ""]);
+        assert_eq!(names("collect[]=cpu&x=y&collect%5B%5D=memory&collect%5b]=%63pu"), ["cpu", "memory", "cpu"]);
+        assert_eq!(names("collect[]=&collect[]=%zz%4&collect[]=a+b%ff"), ["", "%zz%4", "a b\u{fffd}"]);
         assert!(names("").is_empty() && names("collect=cpu&collect").is_empty());
+    }
+
+    #[test]
+    fn the_list_of_routes_is_whole() {
+        for (path, _) in ROUTES.iter().filter(|(_, route)| !matches!(route, Route::Script)) {
+            assert!(NOT_FOUND.contains(&format!(" {path}")), "{path}");
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Tls {
         let name = config.key.display();
         let text = read_secret(&config.key)?;
         let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
-            .map_err(|error| format!("{name}: no private key in PEM: {error}"))?;
+            .map_err(|error| format!("{name}: expected a private key in PEM: {error}"))?;
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
             .map_err(|error| format!("TLS: {error}"))?;
@@ -74,7 +74,7 @@ impl Tls {
         };
         let mut server = builder
             .with_single_cert(certificates, key)
-            .map_err(|error| format!("{} and {name} do not go together: {error}", config.certificates.display()))?;
+            .map_err(|error| format!("{} and {name} do not match: {error}", config.certificates.display()))?;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Who comes again shows a ticket, so that a key is not used each time; nothing is kept here for them.
         server.ticketer = ring::Ticketer::new().map_err(|error| format!("TLS: {error}"))?;
@@ -88,9 +88,10 @@ impl Tls {
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let name = file.display();
     let text = std::fs::read(file).map_err(|error| format!("{name}: {error}"))?;
-    let all = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    let all = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
     match all {
-        Ok(all) if all.is_empty() => Err(format!("{name}: holds no certificate in PEM")),
+        Ok(all) if all.is_empty() => Err(format!("{name}: expected a certificate in PEM, found none")),
         Ok(all) => Ok(all),
         Err(error) => Err(format!("{name}: {error}")),
     }

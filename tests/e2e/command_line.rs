@@ -20,21 +20,6 @@ fn bad_flags_exit_with_2_and_one_line() {
 }
 
 #[test]
-fn a_port_in_use_exits_with_1_and_names_it() {
-    let agent = Agent::start(&[]);
-    let (code, _, err) = run(&[&format!("--web.listen-address={}", agent.address)]);
-    assert_eq!(code, Some(1));
-    assert_eq!(
-        err,
-        format!("error: cannot listen on {}: Address in use (os error 98)\n", agent.address)
-            .replace("Address in use", "Address already in use")
-    );
-    let port = agent.address.rsplit(':').next().unwrap();
-    let (code, _, err) = run(&[&format!("--web.listen-address=:{port}")]);
-    assert_eq!(code, Some(1), "{err}");
-}
-
-#[test]
 fn help_and_version() {
     let (code, out, _) = run(&["--version"]);
     assert_eq!(

@@ -27,16 +27,76 @@ fn every_endpoint_answers_get_and_head() {
 #[test]
 fn other_methods_and_paths_are_refused() {
     let agent = Agent::start(&[]);
-    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"] {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"] {
         let response = agent.request(method, "/metrics", &["Content-Length: 0"]);
-        assert_eq!((response.status, response.header("allow")), (405, Some("GET, HEAD")), "{method}");
+        assert_eq!((response.status, response.header("allow")), (405, Some("GET, HEAD, OPTIONS")), "{method}");
     }
     for path in ["/nothing", "/metrics/", "/Metrics", "//", "/..%2f", "/%00"] {
-        assert_eq!(agent.get(path).status, 404, "{path}");
+        for method in ["GET", "HEAD", "OPTIONS", "POST"] {
+            assert_eq!(agent.request(method, path, &[]).status, 404, "{method} {path}");
+        }
     }
-    assert_eq!(agent.get("/health?x=y").status, 200);
     assert_eq!(raw(&agent.address, b"nonsense\r\n\r\n").status, 400);
     assert_eq!(agent.get("/health").status, 200);
+}
+
+#[test]
+fn options_are_answered_for_load_balancers() {
+    let agent = Agent::start(&[]);
+    for path in ["/", "/metrics", "/json", "/history", "/processes", "/health", "*"] {
+        let response = agent.request("OPTIONS", path, &["Origin: http://elsewhere"]);
+        assert_eq!((response.status, response.header("allow")), (204, Some("GET, HEAD, OPTIONS")), "{path}");
+        assert_eq!((response.header("content-length"), response.body.len()), (None, 0), "{path}");
+        assert!(!response.headers.to_ascii_lowercase().contains("access-control"), "{path}: {}", response.headers);
+    }
+    // What HAProxy sends for "option httpchk" without arguments.
+    let response = raw(&agent.address, b"OPTIONS / HTTP/1.0\r\n\r\n");
+    assert_eq!((response.status, response.header("allow")), (204, Some("GET, HEAD, OPTIONS")));
+}
+
+#[test]
+fn unknown_parameters_are_ignored_and_bad_values_get_a_list() {
+    let agent = Agent::start(&["--collector.disable-defaults", "--collector.cpu", "--collector.memory"]);
+    for path in ["/", "/metrics", "/json", "/history", "/processes", "/health"] {
+        for query in ["?", "?utm_source=x", "?x", "?&&=&x=%zz"] {
+            let status = agent.get(&format!("{path}{query}")).status;
+            let expected = if path == "/processes" { 404 } else { 200 };
+            assert_eq!(status, expected, "{path}{query}");
+        }
+    }
+    for (path, list) in [
+        ("/metrics?collect[]=cpuu", "collect[]: expected one of cpu, memory\n"),
+        ("/json?collect%5B%5D=", "collect[]: expected one of cpu, memory\n"),
+        ("/history?range=3h", "range: expected one of 2m, 10m, 1h, 24h, 7d\n"),
+        ("/history?x=y&since=yesterday", "since: expected a number of seconds since boot\n"),
+    ] {
+        let response = agent.get(path);
+        assert_eq!((response.status, response.text().as_str()), (400, list), "{path}");
+    }
+    let text = agent.get("/metrics?collect%5b]=m%65mory&x=y").text();
+    assert!(text.contains("pi_memory_total_bytes") && !text.contains("pi_cpu_"));
+}
+
+#[test]
+fn frames_are_allowed_where_the_flag_says() {
+    let policy = |agent: &Agent, path: &str| {
+        let response = agent.get(path);
+        assert_eq!(response.header("x-frame-options"), None);
+        let policy = response.header("content-security-policy").unwrap();
+        policy.split("; ").filter(|part| part.starts_with("frame-")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let closed = Agent::start(&[]);
+    let open = Agent::start(&["--web.frame-ancestors=self, http://homeassistant.local:8123"]);
+    for path in ["/", "/json", "/nothing"] {
+        assert_eq!(policy(&closed, path), ["frame-ancestors 'none'"], "{path}");
+        assert_eq!(policy(&open, path), ["frame-ancestors 'self' http://homeassistant.local:8123"], "{path}");
+    }
+    // Nothing else about the page's policy changes.
+    let rest = |agent: &Agent| {
+        let response = agent.get("/");
+        response.header("content-security-policy").unwrap().split("; frame-").next().unwrap().to_owned()
+    };
+    assert!(rest(&closed) == rest(&open) && rest(&open).contains("script-src 'sha256-"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod board;
 mod command_line;
 mod first_answer;
 mod http;
+mod listening;
 mod logs;
 mod mounts;
 mod needs;

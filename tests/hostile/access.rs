@@ -111,13 +111,14 @@ fn refusal(flag: &str) -> (Option<i32>, String) {
 #[test]
 fn what_is_wrong_in_a_file_is_told_with_its_line() {
     for (flag, text, part) in [
-        ("web.config.file", "basic_auth_users:\n  a: secret\n", ":2: wanted a user's name and the bcrypt hash"),
+        ("web.config.file", "basic_auth_users:\n  a: secret\n", ":2: expected a user's name and the bcrypt hash"),
         #[cfg(not(feature = "tls"))]
         ("web.config.file", "\ntls_server_config:\n  cert_file: x\n", ":2: tls_server_config: "),
         ("web.config.file", "http_server_config:\n", ":1: http_server_config: not supported"),
-        ("web.config.file", "# nothing\n", ": holds nothing"),
-        ("web.auth-file", "bearer 0123456789abcdef\nbearer short\n", ":2: a token has at least 16 characters"),
-        ("web.auth-file", "", ": holds no credential"),
+        ("web.config.file", "# nothing\n", ": expected basic_auth_users or tls_server_config, found neither"),
+        ("web.auth-file", "bearer 0123456789abcdef\nbearer short\n", ":2: expected a token of at least 16 characters"),
+        ("web.auth-file", "", ": expected at least one credential, found none"),
+        ("web.auth-file", "\u{feff}bearer short\n", ":1: expected a token of at least 16 characters"),
     ] {
         let file = File::new("wrong", text);
         let (status, said) = refusal(&file.flag(flag));
@@ -125,7 +126,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
         assert!(said.contains(&format!("{}{part}", file.0.display())) && !said.contains("secret"), "{said}");
     }
     let (status, said) = refusal("--web.auth-file=");
-    assert_eq!((status, said.as_str()), (Some(2), "error: --web.auth-file=: wanted a file's name\n"));
+    assert_eq!((status, said.as_str()), (Some(2), "error: --web.auth-file=: expected the name of a file\n"));
     assert_eq!(refusal("--web.config.file=/nowhere").0, Some(2));
 }
 
@@ -135,9 +136,44 @@ fn a_file_that_everybody_can_read_is_told() {
     let start = |mode| {
         std::fs::set_permissions(&file.0, PermissionsExt::from_mode(mode)).unwrap();
         let agent = Agent::start(&[&file.flag("web.auth-file")]);
-        agent.early_lines.iter().any(|line| line.contains("every user of this machine can read it (mode 644)"))
+        agent.early_lines.iter().any(|line| line.contains("is readable by every user of this machine (mode 644)"))
     };
     assert_eq!((start(0o640), start(0o644)), (false, true));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let web = File::new("mark.yml", &format!("\u{feff}basic_auth_users:\r\n  alice: {CHEAP}\r\n"));
+    let auth = File::new("mark", "\u{feff}bearer 0123456789abcdef\r\n");
+    let agent = Agent::start(&[&web.flag("web.config.file"), &auth.flag("web.auth-file")]);
+    for good in [ALICE, "Authorization: Bearer 0123456789abcdef"] {
+        assert_eq!(agent.request("GET", "/metrics", &[good]).status, 200, "{good}");
+    }
+    // Other encodings are named, and not taken for something else.
+    std::fs::write(&auth.0, b"\xff\xfeb\0e\0a\0r\0e\0r\0 \0").unwrap();
+    let (status, said) = refusal(&auth.flag("web.auth-file"));
+    assert!(status == Some(1) && said.contains(": expected text in UTF-8; save it again in that encoding"), "{said}");
+}
+
+#[test]
+fn a_refusal_says_what_is_missing() {
+    let file = File::new("missing", "bearer 0123456789abcdef\nbasic bob:secret\n");
+    let agent = Agent::start(&[&file.flag("web.auth-file")]);
+    for (headers, part) in [
+        (&[][..], "credentials required: "),
+        (&["Authorization: Bearer 0123456789abcdeX"], "wrong credentials\n"),
+        (&["Authorization: Digest x"], "malformed credentials; "),
+        (
+            &["Authorization: Bearer 0123456789abcdef", "Authorization: Basic Ym9iOnNlY3JldA=="],
+            "malformed credentials; ",
+        ),
+    ] {
+        let response = agent.request("GET", "/json", headers);
+        assert!(response.status == 401 && response.text().starts_with(part), "{headers:?}: {}", response.text());
+    }
+    // Only /health may be asked by a load balancer that has no credential.
+    assert_eq!(agent.request("OPTIONS", "/", &[]).status, 401);
+    assert_eq!(agent.request("OPTIONS", "/health", &[]).status, 204);
 }
 
 fn threads(agent: &Agent) -> u64 {

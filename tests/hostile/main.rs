@@ -24,6 +24,7 @@ mod namespaces;
 #[allow(dead_code, reason = "shared with tests/e2e")]
 mod needs;
 mod network;
+mod sharing;
 #[cfg(feature = "tls")]
 mod tls;
 

@@ -216,11 +216,14 @@ fn what_is_wrong_with_a_file_is_told() {
     std::fs::set_permissions(path("empty"), PermissionsExt::from_mode(0o600)).unwrap();
     for (files, expected) in [
         ("cert_file: none\n  key_file: server.key", format!("{}: No such file", path("none").display())),
-        ("cert_file: empty\n  key_file: server.key", format!("{}: holds no certificate", path("empty").display())),
+        (
+            "cert_file: empty\n  key_file: server.key",
+            format!("{}: expected a certificate in PEM", path("empty").display()),
+        ),
         ("cert_file: server.crt\n  key_file: empty", format!("{}: no private key in PEM", path("empty").display())),
         (
             "cert_file: server.crt\n  key_file: client.key",
-            format!("{} and {} do not go together", path("server.crt").display(), path("client.key").display()),
+            format!("{} and {} do not match", path("server.crt").display(), path("client.key").display()),
         ),
         ("cert_file: server.crt\n  key: x", format!("{}:3: key: not supported", path("web.yml").display())),
     ] {

@@ -1,0 +1,206 @@
+//! The addresses to serve on: opens their sockets, waits for one that another program has, and names that program.
+//!
+//! Addresses are taken before the agent confines itself: afterwards it may not see which process has a port. The kernel lets
+//! clients in later, when the agent is ready for them.
+
+use super::flags::{LISTEN, WAIT_FOR_ADDRESS};
+use crate::cli::Options;
+use socket2::{Domain, Socket, Type};
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: i32 = 128;
+/// What the kernel may hold of answers that a client has not read, for each connection; it takes twice as much, for its own
+/// purposes too. By default it would take megabytes.
+const KERNEL_BYTES: usize = 64 << 10;
+/// How long to wait before trying an address again that another program has.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// An address of the command line.
+#[derive(Debug)]
+pub struct Door {
+    text: String,
+    /// What it stands for, in the order in which they are tried.
+    addresses: Vec<SocketAddr>,
+    /// None while another program has the address.
+    socket: Option<Socket>,
+}
+
+/// Takes all addresses of the command line. The processes of this machine are below `proc`.
+///
+/// # Errors
+/// One line that names the address that cannot be served on, and the flag that chooses another.
+pub fn open(options: &Options, proc: &Path) -> Result<Vec<Door>, String> {
+    options.values(&LISTEN).map(|address| Door::open(address, options.has(&WAIT_FOR_ADDRESS), proc)).collect()
+}
+
+impl Door {
+    fn open(text: &str, wait: bool, proc: &Path) -> Result<Self, String> {
+        let cannot = |error: &dyn std::fmt::Display, hint: &str| {
+            Err(format!("cannot listen on {text}: {error}; {hint}choose another address with --web.listen-address"))
+        };
+        let addresses = match text.strip_prefix(':').and_then(|port| port.parse().ok()) {
+            // IPv6 and IPv4, or IPv4 alone where the kernel has no IPv6.
+            Some(port) => vec![SocketAddr::from(([0; 8], port)), SocketAddr::from(([0; 4], port))],
+            None => match text.to_socket_addrs() {
+                Ok(all) => all.collect(),
+                Err(error) => return cannot(&error, ""),
+            },
+        };
+        match bind_first(&addresses) {
+            Ok(socket) => Ok(Door { text: text.to_owned(), addresses, socket: Some(socket) }),
+            Err((address, error)) if error.kind() == io::ErrorKind::AddrInUse => {
+                let owner = owner(address, proc).map(|owner| format!(" by {owner}")).unwrap_or_default();
+                if !wait {
+                    return cannot(&format_args!("the port is in use{owner}"), "");
+                }
+                let seconds = RETRY.as_secs();
+                crate::warn!(
+                    "{text} is in use{owner}; trying again every {seconds} s (--web.listen-address chooses another)"
+                );
+                Ok(Door { text: text.to_owned(), addresses, socket: None })
+            }
+            Err((_, error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                cannot(&error, "ports below 1024 need CAP_NET_BIND_SERVICE; ")
+            }
+            Err((_, error)) => cannot(&error, ""),
+        }
+    }
+
+    /// Lets clients in, unless another program has the address.
+    ///
+    /// # Errors
+    /// One line that names the address, if another program took it in this moment.
+    pub fn listen(&self) -> Result<(), String> {
+        let done = self.socket.as_ref().map_or(Ok(()), |socket| socket.listen(BACKLOG));
+        done.map_err(|error| format!("cannot listen on {}: {error}", self.text))
+    }
+
+    /// Returns the listener, as soon as the address is free.
+    ///
+    /// # Errors
+    /// The runtime cannot watch the socket.
+    pub async fn listener(self) -> io::Result<TcpListener> {
+        let mut socket = self.socket;
+        loop {
+            if let Some(socket) = socket {
+                return TcpListener::from_std(socket.into());
+            }
+            tokio::time::sleep(RETRY).await;
+            socket = bind_first(&self.addresses).ok().filter(|socket| socket.listen(BACKLOG).is_ok());
+        }
+    }
+}
+
+/// Takes the first of `addresses` that can be served on. One that is taken or forbidden is not passed over: half of what was
+/// asked for would look like all of it.
+fn bind_first(addresses: &[SocketAddr]) -> Result<Socket, (SocketAddr, io::Error)> {
+    let mut last = (SocketAddr::from(([0; 4], 0)), io::Error::from(io::ErrorKind::AddrNotAvailable));
+    for &address in addresses {
+        match bind(address) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = (address, error),
+        }
+        if matches!(last.1.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) {
+            break;
+        }
+    }
+    Err(last)
+}
+
+/// Binds a socket to `address`, whether or not the machine has it already: networks may come up later than the
+/// agent.
+fn bind(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    // Connections inherit it.
+    socket.set_send_buffer_size(KERNEL_BYTES)?;
+    if address.is_ipv6() {
+        // The system's default may be another.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    if let Err(error) = socket.bind(&address.into()) {
+        if error.kind() != io::ErrorKind::AddrNotAvailable {
+            return Err(error);
+        }
+        if address.is_ipv6() { socket.set_freebind_v6(true) } else { socket.set_freebind_v4(true) }?;
+        socket.bind(&address.into())?;
+        crate::warn!("address {} is not configured yet; listening anyway", address.ip());
+    }
+    Ok(socket)
+}
+
+/// Names the process that listens on `address`, as far as this user may see it: root sees all.
+///
+/// The sockets are those of this process's network, whose owners are below `proc`.
+fn owner(address: SocketAddr, proc: &Path) -> Option<String> {
+    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
+    let inode =
+        tables.iter().find_map(|table| Some(listening(&fs::read_to_string(table).ok()?, address)?.to_owned()))?;
+    let link = format!("socket:[{inode}]");
+    for process in fs::read_dir(proc).ok()?.flatten() {
+        let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
+        if files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == &*link)) {
+            let name = fs::read_to_string(process.path().join("comm")).ok()?;
+            return Some(format!("{} (process {})", name.trim_end(), process.file_name().to_string_lossy()));
+        }
+    }
+    None
+}
+
+/// Finds the inode of the socket in `table` (the text of `/proc/net/tcp` or `tcp6`) that keeps others from `address`.
+fn listening(table: &str, address: SocketAddr) -> Option<&str> {
+    /// TCP_LISTEN of the kernel's `include/net/tcp_states.h`.
+    const LISTEN: &str = "0A";
+    let hex = |bytes: &[u8]| -> String {
+        // Words of 4 bytes, printed as numbers of this machine (`tcp4_seq_show`, `tcp6_seq_show`).
+        let words = bytes.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+        words.map(|word| format!("{word:08X}")).collect()
+    };
+    let own = match address.ip() {
+        IpAddr::V4(address) => hex(&address.octets()),
+        IpAddr::V6(address) => hex(&address.octets()),
+    };
+    let port = format!("{:04X}", address.port());
+    table.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (host, its_port) = words.next()?.split_once(':')?;
+        let state = words.nth(1)?;
+        let everywhere = |host: &str| host.bytes().all(|byte| byte == b'0');
+        let same = host == own || everywhere(host) || everywhere(&own);
+        (its_port == port && state == LISTEN && same).then(|| words.nth(5)).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn the_socket_that_has_a_port() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+             0: 0100007F:238C 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1 0 100 0 0 10 0\n   \
+             1: 0100007F:238C 0100007F:A000 01 00000000:00000000 00:00000000 00000000     0        0 12 1 0 100 0 0 10 0\n   \
+             2: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 13 1 0 100 0 0 10 0\n";
+        for (address, expected) in [
+            ("127.0.0.1:9100", Some("11")),
+            ("0.0.0.0:9100", Some("11")),
+            ("[::]:9100", Some("11")),
+            ("10.0.0.1:9100", None),
+            ("10.0.0.1:80", Some("13")),
+            ("127.0.0.1:40960", None),
+        ] {
+            assert_eq!(listening(table, address.parse().unwrap()), expected, "{address}");
+        }
+        let table = "   0: 0000000000000000FFFF00000100007F:238C 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 14 1\n   \
+             1: 00000000000000000000000001000000:238C 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 15 1\n";
+        assert_eq!(listening(table, "[::1]:9100".parse().unwrap()), Some("15"));
+    }
+}
