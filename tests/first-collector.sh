@@ -49,7 +49,7 @@ open=$(cat /proc/sys/kernel/pty/nr)
 grep -q "^pi_pty_open $open\$" metrics.out || fail "it is not in /metrics"
 grep -q '^pi_collector_up{collector="pty"} 1$' metrics.out || fail "its health is not in /metrics"
 grep -q "\"pty\":{\"open\":$open}" json.out || fail "it is not in /json"
-grep -q "^pty" table.out || fail "it is not in the table"
+grep -q "^PTY" table.out || fail "it is not in the table"
 # shellcheck disable=SC2016  # the backquotes are Markdown's
 grep -q '| `pi_pty_open` |' docs/metrics.md || fail "it is not in docs/metrics.md"
 # shellcheck disable=SC2016

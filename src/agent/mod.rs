@@ -39,8 +39,7 @@ pub struct Agent {
     /// What the last tick saw: only the collectors that history keeps something of.
     sampled: Snapshot,
     history: History,
-    /// None for a single collection, which has nothing to compare with.
-    verdicts: Option<Judge>,
+    verdicts: Judge,
     /// When the filesystems were last judged, and the collection that they were in.
     judged: (Duration, u64),
     history_page: Rendered,
@@ -128,15 +127,15 @@ pub fn needs(options: &Options) -> Vec<Needs> {
 impl Agent {
     /// Makes the collectors that `options` ask for and takes the first reading of those that need two.
     pub fn new(options: &Options, machine: Machine) -> Self {
-        Agent::build(options, machine, true)
+        Agent::build(options, machine, |judge| judge)
     }
 
-    /// The same without verdicts, for a single collection, which has nothing to compare with.
+    /// The same for those who look once: rules report what holds now, without waiting for their delays.
     pub fn once(options: &Options, machine: Machine) -> Self {
-        Agent::build(options, machine, false)
+        Agent::build(options, machine, Judge::at_once)
     }
 
-    fn build(options: &Options, machine: Machine, judges: bool) -> Self {
+    fn build(options: &Options, machine: Machine, adjust: fn(Judge) -> Judge) -> Self {
         let roots = Roots::new(options);
         let mut setup = Setup::new(&roots, machine, options);
         let (mut snapshot, mut sampled) = (Snapshot::new(), Snapshot::new());
@@ -153,7 +152,7 @@ impl Agent {
         }
         assert!(slots.len() <= 64, "a set of collectors is kept as bits");
         let history = History::new(&sampled, flags::interval(options));
-        let verdicts = judges.then(|| Judge::new(&sampled, options));
+        let verdicts = adjust(Judge::new(&sampled, options));
         let boot_id = read_once(&roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
         let boot_id = boot_id.iter().copied().take_while(u8::is_ascii_hexdigit).take(8).map(char::from).collect();
         let processes = collect::is_enabled(options, &PROCESSES)
@@ -211,7 +210,6 @@ impl Agent {
     /// Filesystems are judged by what a scrape saw of them; if none did lately, this looks at those that cannot hang.
     fn judge(&mut self) {
         let Agent { slots, remote, snapshot, sampled, verdicts, judged, filled, processes, .. } = self;
-        let Some(verdicts) = verdicts else { return };
         let disk = slots.iter().position(|slot| slot.registration.name == collect::disk::COLLECTOR.name);
         let moment = sampled.moment;
         let (at, id) = *judged;
@@ -343,7 +341,7 @@ impl Agent {
         }
         if let Some(own) = slots.iter().position(|slot| slot.registration.name == collect::agent::COLLECTOR.name) {
             snapshot.select(own);
-            for finding in verdicts.iter().flat_map(|verdicts| &verdicts.report().findings) {
+            for finding in &verdicts.report().findings {
                 snapshot.row(&VERDICTS, [finding.rule.name.as_bytes()], [finding.since.is_some().into()]);
             }
             for (_, slot) in slots.iter().enumerate().filter(|(index, _)| wanted(*index)) {
@@ -351,9 +349,7 @@ impl Agent {
                 snapshot.row(&COLLECTORS, [slot.registration.name.as_bytes()], values);
             }
         }
-        if let Some(verdicts) = verdicts {
-            snapshot.verdicts.copy(verdicts.report());
-        }
+        snapshot.verdicts.copy(verdicts.report());
         self.filled = places;
     }
 }

@@ -1,15 +1,27 @@
 //! A table for people: `pi-monitor print --format table`.
 
-use crate::model::{Row, Section, Snapshot, Unit, Value};
+use crate::model::{Finding, Input, Row, Section, Snapshot, Unit, Value};
 
-/// Appends a block for each collector: a line for each value, with its row's labels behind it.
-pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
+/// The families that the summary is made of.
+#[derive(Debug)]
+pub struct Highlights {
+    /// The share of time in each mode.
+    pub cpu: &'static Input,
+    pub memory_total: &'static Input,
+    pub memory_available: &'static Input,
+    pub temperature: &'static Input,
+    pub disk_used: &'static Input,
+    pub disk_available: &'static Input,
+    pub disk_read_only: &'static Input,
+}
+
+/// Appends a summary, and a block for each collector: a line for each value, with its row's labels behind it.
+pub fn write(snapshot: &Snapshot, highlights: &Highlights, out: &mut Vec<u8>) {
+    write_summary(snapshot, highlights, out);
     let parts = snapshot.parts().iter().filter(|part| part.shown);
     for part in parts.filter(|part| part.sections.iter().any(|section| !section.is_empty())) {
-        if !out.is_empty() {
-            out.push(b'\n');
-        }
-        out.extend_from_slice(part.collector.as_bytes());
+        out.push(b'\n');
+        out.extend(part.collector.bytes().map(|byte| byte.to_ascii_uppercase()));
         out.push(b'\n');
         for section in &part.sections {
             for row in section.rows() {
@@ -17,6 +29,104 @@ pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
             }
         }
     }
+}
+
+/// What a person wants to know first: what is wrong, and the numbers that most troubles show in. What was not collected has no line.
+fn write_summary(snapshot: &Snapshot, highlights: &Highlights, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"SUMMARY\n");
+    let report = &snapshot.verdicts;
+    if report.items().next().is_none() && !report.findings.is_empty() {
+        write_summary_line("Findings", &["none"], out);
+    }
+    for (number, Finding { rule, title, detail, .. }) in report.items().enumerate() {
+        let label = if number == 0 { "Findings" } else { "" };
+        write_summary_line(label, &[rule.severity.name(), ": ", title, " (", detail, ")"], out);
+        if !rule.fix.is_empty() {
+            write_summary_line("", &["  ", rule.fix], out);
+        }
+    }
+    if let Some(busy) = cpu_busy(snapshot, highlights) {
+        write_summary_line("CPU", &[&text(busy, Unit::Percent), " in use"], out);
+    }
+    if let Some((total, available)) = memory(snapshot, highlights) {
+        let percent = text((total - available) / total * 100.0, Unit::Percent);
+        let (total, available) = (text(total, Unit::Bytes), text(available, Unit::Bytes));
+        write_summary_line("Memory", &[&percent, " of ", &total, " in use, ", &available, " available"], out);
+    }
+    let sensors = rows(snapshot, highlights.temperature);
+    if let Some((sensor, celsius)) = largest(sensors, |row| number(row, highlights.temperature)) {
+        let name = sensor.labels().next().unwrap_or_default();
+        write_summary_line("Temperature", &[&text(celsius, Unit::Celsius), " (", name, ")"], out);
+    }
+    let writable =
+        rows(snapshot, highlights.disk_read_only).filter(|row| number(*row, highlights.disk_read_only) == Some(0.0));
+    // As df counts: the share of what is used and what users may still fill.
+    let of = |row| {
+        let (used, available) = (number(row, highlights.disk_used)?, number(row, highlights.disk_available)?);
+        (used > 0.0).then_some((used, used + available))
+    };
+    let fullest = largest(writable, |row| of(row).map(|(used, all)| used / all * 100.0));
+    if let Some((row, percent)) = fullest {
+        let all = of(row).unwrap_or_default().1;
+        let mountpoint = row.labels().nth(1).unwrap_or_default();
+        let words = [&text(percent, Unit::Percent), " of ", &text(all, Unit::Bytes), " in use (", mountpoint, ")"];
+        write_summary_line("Fullest disk", &words, out);
+    }
+}
+
+fn write_summary_line(label: &str, words: &[&str], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(b"  ");
+    out.extend_from_slice(label.as_bytes());
+    pad(out, start + 16);
+    for word in words {
+        write_text(word, out);
+    }
+    out.push(b'\n');
+}
+
+/// The share of time in which all CPUs together were neither idle nor waiting for disks, in percent.
+fn cpu_busy(snapshot: &Snapshot, highlights: &Highlights) -> Option<f64> {
+    let Input { family, column, .. } = highlights.cpu;
+    let total = rows(snapshot, highlights.cpu).find(|row| row.labels().next() == Some("total"))?;
+    let modes = family.by.as_ref()?.values.iter().zip(&total.values()[*column..]);
+    let mut busy = 100.0;
+    for (_, value) in modes.filter(|(mode, _)| matches!(**mode, "idle" | "iowait")) {
+        busy -= value.to_f64()?;
+    }
+    Some(busy)
+}
+
+fn memory(snapshot: &Snapshot, highlights: &Highlights) -> Option<(f64, f64)> {
+    let row = rows(snapshot, highlights.memory_total).next()?;
+    let (total, available) = (number(row, highlights.memory_total)?, number(row, highlights.memory_available)?);
+    (total > 0.0).then_some((total, available))
+}
+
+/// The rows of a family's table.
+fn rows<'a>(snapshot: &'a Snapshot, input: &'static Input) -> impl Iterator<Item = Row<'a>> {
+    let place = snapshot.locate(input.head);
+    place.into_iter().flat_map(|(part, section)| snapshot.parts()[part].sections[section].rows())
+}
+
+/// A family's value in a row of its table.
+fn number(row: Row<'_>, input: &Input) -> Option<f64> {
+    row.values().get(input.column)?.to_f64()
+}
+
+/// The first row with the largest value.
+fn largest<'a>(rows: impl Iterator<Item = Row<'a>>, value: impl Fn(Row<'a>) -> Option<f64>) -> Option<(Row<'a>, f64)> {
+    let all = rows.filter_map(|row| Some((row, value(row)?)));
+    all.reduce(|best, next| if next.1 > best.1 { next } else { best })
+}
+
+/// A number with its unit and at most one digit behind the point.
+fn text(number: f64, unit: Unit) -> String {
+    let mut out = Vec::new();
+    let value =
+        if unit == Unit::Bytes { Value::from(number as u64) } else { Value::signed((number * 10.0).round() as i64, 1) };
+    write_value(value, unit, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn write_row(section: &Section, row: Row<'_>, collector: &str, out: &mut Vec<u8>) {
@@ -86,7 +196,11 @@ fn write_value(value: Value, unit: Unit, out: &mut Vec<u8>) {
         }
         Unit::Percent => {
             value.write(out);
-            out.extend_from_slice(b" %");
+            out.push(b'%');
+        }
+        Unit::Celsius => {
+            value.write(out);
+            out.extend_from_slice(" °C".as_bytes());
         }
         Unit::Seconds => {
             value.write(out);
@@ -99,23 +213,88 @@ fn write_value(value: Value, unit: Unit, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Family, Moment, Place, Table};
+    use crate::model::{Family, Moment, Place, Report, RuleHead, Severity, Table};
 
-    static DISKS: Table<1, 2> = Table::new(
-        Place::List("disks"),
-        &["device"],
-        &[Family::gauge("pi_disk_total_bytes", "", Unit::Bytes), Family::gauge("pi_disk_inodes", "", Unit::Count)],
+    static CPUS: Table<1, 3> = Table::new(
+        Place::List("cpus"),
+        &["cpu"],
+        &[Family::gauge("pi_cpu_usage_percent", "", Unit::Percent).by("mode", &["user", "idle", "iowait"])],
     );
+    static MEMORY: Table<0, 2> = Table::new(
+        Place::Inline,
+        &[],
+        &[Family::gauge("pi_all_bytes", "", Unit::Bytes), Family::gauge("pi_available_bytes", "", Unit::Bytes)],
+    );
+    static SENSORS: Table<1, 1> =
+        Table::new(Place::List("sensors"), &["sensor"], &[Family::gauge("pi_celsius", "", Unit::Celsius)]);
+    static DISKS: Table<2, 3> = Table::new(
+        Place::List("disks"),
+        &["device", "mountpoint"],
+        &[
+            Family::gauge("pi_disk_used_bytes", "", Unit::Bytes),
+            Family::gauge("pi_disk_available_bytes", "", Unit::Bytes),
+            Family::gauge("pi_disk_read_only", "", Unit::Count),
+        ],
+    );
+    static CPU: Input = CPUS.input("pi_cpu_usage_percent");
+    static ALL: Input = MEMORY.input("pi_all_bytes");
+    static AVAILABLE: Input = MEMORY.input("pi_available_bytes");
+    static CELSIUS: Input = SENSORS.input("pi_celsius");
+    static USED: Input = DISKS.input("pi_disk_used_bytes");
+    static FREE: Input = DISKS.input("pi_disk_available_bytes");
+    static READ_ONLY: Input = DISKS.input("pi_disk_read_only");
+    static HIGHLIGHTS: Highlights = Highlights {
+        cpu: &CPU,
+        memory_total: &ALL,
+        memory_available: &AVAILABLE,
+        temperature: &CELSIUS,
+        disk_used: &USED,
+        disk_available: &FREE,
+        disk_read_only: &READ_ONLY,
+    };
+
+    fn table(snapshot: &Snapshot) -> String {
+        let mut out = Vec::new();
+        write(snapshot, &HIGHLIGHTS, &mut out);
+        String::from_utf8(out).unwrap()
+    }
 
     #[test]
     fn values_line_up() {
         let mut snapshot = Snapshot::new();
         snapshot.register("disk", &[DISKS.head()]);
         snapshot.clear(Moment::default());
-        snapshot.row(&DISKS, [b"sda\x1b[2J"], [(3_u64 << 30).into(), 5.into()]);
-        let mut out = Vec::new();
-        write(&snapshot, &mut out);
-        let expected = "disk\n  total_bytes                            3 GiB  sda?[2J\n  inodes                                     5  sda?[2J\n";
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        snapshot.row(&DISKS, [b"sda\x1b[2J", b"/"], [(3_u64 << 30).into(), Value::ABSENT, 1.into()]);
+        let expected = "SUMMARY\n\nDISK\n  used_bytes                             3 GiB  sda?[2J  /\n  read_only                                  1  sda?[2J  /\n";
+        assert_eq!(table(&snapshot), expected);
+    }
+
+    #[test]
+    fn a_summary_comes_first() {
+        static RULE: RuleHead =
+            RuleHead { name: "disk_full", summary: "", severity: Severity::Critical, card: "", fix: "Tidy up" };
+        let mut snapshot = Snapshot::new();
+        snapshot.register("all", &[CPUS.head(), MEMORY.head(), SENSORS.head(), DISKS.head()]);
+        snapshot.clear(Moment::default());
+        let gib = |number: u64| Value::from(number << 30);
+        snapshot.row(&CPUS, [b"cpu0"], [90.into(), 5.into(), 5.into()]);
+        snapshot.row(&CPUS, [b"total"], [Value::decimal(1255, 2), 80.into(), Value::decimal(745, 2)]);
+        snapshot.row(&MEMORY, [], [gib(2 << 30), gib(1 << 30)]);
+        snapshot.row(&SENSORS, [b"ice"], [Value::signed(-5, 0)]);
+        snapshot.row(&SENSORS, [b"soc"], [Value::decimal(52_160, 3)]);
+        // The card that cannot fill up, a half, and what df calls three quarters.
+        snapshot.row(&DISKS, [b"a", b"/cd"], [gib(1), gib(0), 1.into()]);
+        snapshot.row(&DISKS, [b"b", b"/half"], [gib(1), gib(1), 0.into()]);
+        snapshot.row(&DISKS, [b"c", b"/"], [gib(3), gib(1), 0.into()]);
+        let numbers = "  CPU           12.6% in use\n  Memory        50% of 2048 PiB in use, 1024 PiB available\n  Temperature   52.2 °C (soc)\n  Fullest disk  75% of 4 GiB in use (/)\n\nALL\n";
+        // Where nobody judged, nothing is said about findings.
+        assert!(table(&snapshot).starts_with(&format!("SUMMARY\n{numbers}")), "{}", table(&snapshot));
+        snapshot.verdicts = Report { findings: vec![Finding::new(&RULE)], ..Report::default() };
+        assert!(table(&snapshot).starts_with(&format!("SUMMARY\n  Findings      none\n{numbers}")));
+        let finding = &mut snapshot.verdicts.findings[0];
+        finding.name("/", format_args!("/\x1b is full"), format_args!("97.6%"));
+        finding.since = Some(0);
+        let findings = "  Findings      critical: /? is full (97.6%)\n                  Tidy up\n";
+        assert!(table(&snapshot).starts_with(&format!("SUMMARY\n{findings}{numbers}")), "{}", table(&snapshot));
     }
 }

@@ -25,6 +25,8 @@ pub struct Judge {
     writable: Vec<u64>,
     /// When the agent started, in seconds since boot.
     started: Option<u64>,
+    /// Whether rules wait for their delays.
+    patient: bool,
     report: Report,
 }
 
@@ -68,7 +70,12 @@ impl Judge {
         let rules: Vec<_> = rules::ALL.iter().filter(is_on).map(&mut judged).collect();
         let findings = rules.iter().map(|judged| Finding::new(&judged.rule.head)).collect();
         let report = Report { now: 0, clear: None, findings, thresholds };
-        Judge { rules, rates: Rates::default(), writable: Vec::new(), started: None, report }
+        Judge { rules, rates: Rates::default(), writable: Vec::new(), started: None, patient: true, report }
+    }
+
+    /// Without delays: a rule is on exactly while its condition holds. Nothing has restarted that looks only once.
+    pub fn at_once(self) -> Self {
+        Judge { patient: false, started: Some(0), ..self }
     }
 
     /// The present state of all rules.
@@ -78,7 +85,7 @@ impl Judge {
 
     /// Judges what a tick saw. `filesystems` holds the filesystems if they were looked at since the last call.
     pub fn judge(&mut self, snapshot: &Snapshot, filesystems: Option<&Snapshot>, top: Option<&Top>) {
-        let Judge { rules, rates, writable, started, report } = self;
+        let Judge { rules, rates, writable, started, patient, report } = self;
         let time = snapshot.moment.since_boot;
         let now = time.as_secs();
         let started = *started.get_or_insert(now);
@@ -102,7 +109,11 @@ impl Judge {
                 state.held = (rule.check)(&mut view, finding);
             }
             first_key += rule.reads.len();
-            state.step(rule, now);
+            if *patient {
+                state.step(rule, now);
+            } else {
+                *state = State::at_once(state.held, now);
+            }
             finding.since = state.held_since.filter(|_| state.on);
         }
         rates.end();
@@ -113,6 +124,11 @@ impl Judge {
 }
 
 impl State {
+    /// The state of a rule without delays.
+    fn at_once(held: bool, now: u64) -> Self {
+        State { held, held_since: held.then_some(now), held_at: now, on: held }
+    }
+
     fn step(&mut self, rule: &Rule, now: u64) {
         if self.held {
             self.held_at = now;
@@ -504,6 +520,22 @@ mod tests {
         assert_eq!(judge(&["--rule.hot.above=75", "--no-rule.hot", "--rule.hot"]), 1);
         let wrong = commands::parse(["--rule.hot.above=warm".to_owned()]).unwrap_err();
         assert_eq!(wrong, "--rule.hot.above=warm: expected a number such as 80 or 0.5");
+    }
+
+    #[test]
+    fn who_looks_once_hears_what_holds_now() {
+        let mut snapshot = Snapshot::new();
+        let thermal = &crate::collect::thermal::COLLECTOR;
+        snapshot.register(thermal.name, thermal.tables);
+        let mut judge = Judge::new(&snapshot, &commands::parse([]).unwrap()).at_once();
+        for (second, celsius, expected) in [(0, 85, &["hot"][..]), (1, 85, &["hot"]), (1, 20, &[]), (2, 85, &["hot"])] {
+            let since_boot = Duration::from_secs(START + second);
+            snapshot.clear(crate::model::Moment { since_boot, ..Default::default() });
+            snapshot.row(&crate::collect::thermal::SENSORS, [b"cpu"], [celsius.into(), crate::model::Value::ABSENT]);
+            judge.judge(&snapshot, None, None);
+            assert_eq!(names(judge.report()), expected, "{celsius} °C");
+            assert_eq!(judge.report().clear.is_some(), expected.is_empty());
+        }
     }
 
     #[test]

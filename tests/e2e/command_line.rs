@@ -38,7 +38,7 @@ fn print_writes_one_collection() {
     let (_, out, _) = run(&["print", "--format=json", "--sample.interval=100ms"]);
     assert!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["memory"]["total_bytes"].is_u64());
     let (_, out, _) = run(&["print", "--sample.interval=100ms", "--collector.disable-defaults", "--collector.memory"]);
-    assert!(out.starts_with("memory\n  total_bytes"), "{out}");
+    assert!(out.starts_with("SUMMARY\n  Findings ") && out.contains("\n\nMEMORY\n  total_bytes"), "{out}");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn print_ends_quietly_when_its_reader_does() {
         .args(["-c", "\"$0\" print --sample.interval=100ms | head -n 1; echo done", BINARY])
         .output()
         .unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "cpu\ndone\n");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "SUMMARY\ndone\n");
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
 

@@ -1,7 +1,8 @@
 //! The boards of `tests/boards` as machines that an agent can run on.
 
 use pi_monitor::agent::Agent;
-use pi_monitor::commands;
+use pi_monitor::cli::Options;
+use pi_monitor::commands::{self, print::HIGHLIGHTS};
 use pi_monitor::format::{Format, console};
 use pi_monitor::kernel::Machine;
 use pi_monitor::kernel::text::{uint, unescape_octal};
@@ -20,11 +21,15 @@ pub use board::{Board, Tree, all, file};
 
 /// An agent on a board's tree, with clocks that stand still and the tree's own file sizes. Call it within a runtime.
 pub fn agent(tree: &Tree, flags: &[&str]) -> Agent {
+    start(Agent::new, tree, flags)
+}
+
+fn start(new: fn(&Options, Machine) -> Agent, tree: &Tree, flags: &[&str]) -> Agent {
     let words = tree.flags().into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
     let options = commands::parse(words).unwrap();
     let machine =
         Machine { statfs, since_boot: || Duration::from_secs(1000), unix_time: || Duration::from_secs(1_800_000_000) };
-    Agent::new(&options, machine)
+    new(&options, machine)
 }
 
 /// What the tree's `statfs.txt` says about a path below the tree's root; a path that it lacks does not exist.
@@ -70,8 +75,9 @@ fn output(board: String) -> Output {
         let metrics = page(&mut agent, Format::Prometheus).await;
         let openmetrics = page(&mut agent, Format::OpenMetrics).await;
         let json = page(&mut agent, Format::Json).await;
+        let mut agent = start(Agent::once, &tree, &[]);
         let mut text = Vec::new();
-        console::write(agent.snapshot(Duration::ZERO).await, &mut text);
+        console::write(agent.snapshot(Duration::ZERO).await, &HIGHLIGHTS, &mut text);
         let build = format!("  {}  {}", pi_monitor::VERSION, std::env::consts::ARCH);
         let table = String::from_utf8(text).unwrap().replace(&build, "  BUILD");
         Output { board, metrics, openmetrics, json, table }
