@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub static VERDICTS: Table<1, 1> = Table::new(
     Place::Elsewhere,
     &["rule"],
-    &[Family::gauge("pi_verdict", "Whether the agent's own verdict on the machine names this trouble.", Unit::Count)],
+    &[Family::gauge("pi_verdict", "1 while this rule is firing, 0 otherwise.", Unit::Count)],
 );
 
 /// Filled by [`crate::agent::Agent`], which runs the collectors.

@@ -268,14 +268,14 @@ mod tests {
             // The upper half tells what was since boot.
             |_, ill| if ill { "1\n" } else { "f0000\n" }.to_owned(),
             "power supply",
-            "The power supply or its cable is too weak, now.",
+            "Supply voltage is below 4.63 V right now.",
         ),
         (
             "throttled",
             "sys/devices/platform/soc/soc:firmware/get_throttled",
             |_, ill| if ill { "e0008\n" } else { "e0000\n" }.to_owned(),
             "soft_temperature_limit",
-            "The firmware lowers the clock at its soft temperature limit, now.",
+            "The firmware lowers the clock at its soft temperature limit right now.",
         ),
         (
             "hot",
@@ -294,14 +294,14 @@ mod tests {
                 )
             },
             "memory",
-            "Memory ran out; 4 killed since boot",
+            "Memory ran out; processes killed since boot: 4",
         ),
         (
             "memory_low",
             "proc/meminfo",
             |_, ill| format!("MemTotal: 1000 kB\nMemAvailable: {} kB\n", if ill { 79 } else { 80 }),
             "memory",
-            "7.9 % of 1.0 MiB are available",
+            "7.9% of 1.0 MiB available",
         ),
         (
             "memory_pressure",
@@ -311,14 +311,14 @@ mod tests {
                 format!("some avg10=0 avg60=0 avg300=0 total={total}\nfull avg10=0 avg60=0 avg300=0 total={total}\n")
             },
             "memory",
-            "All programs waited for memory 10.1 % of the time",
+            "All processes were stalled on memory 10.1% of the time",
         ),
         (
             "io_pressure",
             "proc/pressure/io",
             |tick, ill| format!("some avg10=0 avg60=0 avg300=0 total={}\n", tick * if ill { 404_000 } else { 399_000 }),
             "disks",
-            "Programs waited for disks 20.2 % of the time",
+            "Processes were stalled on disk I/O 20.2% of the time",
         ),
         (
             "disk_slow",
@@ -329,7 +329,7 @@ mod tests {
                 format!("   8       0 sda {0} 0 80 {1} {0} 0 80 {1} 0 {busy} {busy}\n", tick * 18, tick * 910)
             },
             "sda",
-            "51 ms for each operation, busy 90.5 % of the time",
+            "51 ms per operation, busy 90.5% of the time",
         ),
         (
             "cpu_busy",
@@ -342,14 +342,14 @@ mod tests {
                 )
             },
             "cpu",
-            "92.0 % in use",
+            "92.0% in use",
         ),
         (
             "load_high",
             "proc/loadavg",
             |_, ill| format!("9.00 9.00 {} 1/100 1\n", if ill { "4.00" } else { "3.99" }),
             "load",
-            "4.0 over 15 minutes, on 2 CPUs",
+            "4.0 over 15 minutes on 2 CPUs",
         ),
         // Errors with more than 8 seconds between them are no trouble.
         (
@@ -357,14 +357,14 @@ mod tests {
             "proc/net/dev",
             |tick, ill| net_dev(tick / if ill { 4 } else { 5 }),
             "eth0",
-            "1 more since the last look",
+            "New errors since the last sample: 1",
         ),
         (
             "disk_read_only",
             "proc/self/mountinfo",
             |_, ill| format!("25 1 8:1 / / rw - ext4 /dev/sda1 {}\n", if ill { "ro" } else { "rw,errors=remount-ro" }),
             "/",
-            "It was writable before: see the kernel's log for errors of the device.",
+            "It was writable before. Look for errors of the device in the kernel's log.",
         ),
     ];
 
@@ -443,13 +443,13 @@ mod tests {
         };
         // 951 of 1001 blocks of those that users may have, and 950 of them.
         let full = |free, available| FsStat { blocks_free: free, blocks_available: available, ..FULL_OF_AIR };
-        let expected = ("disk_full", "/ is nearly full".to_owned(), "95.0 % of 3.9 MiB".to_owned());
+        let expected = ("disk_full", "/ is almost full".to_owned(), "95.0% of 3.9 MiB".to_owned());
         assert_eq!(after(full(50, 50)), [expected]);
         assert_eq!(after(full(51, 51)), []);
         assert_eq!(after(full(100, 47)).len(), 1, "root's reserve does not count");
         let inodes = |files_free| FsStat { files_free, ..FULL_OF_AIR };
         let expected =
-            ("inodes_full", "/ can hold few more files".to_owned(), "95.0 % of 1000 inodes are in use".to_owned());
+            ("inodes_full", "/ is almost out of inodes".to_owned(), "95.0% of 1000 inodes in use".to_owned());
         assert_eq!(after(inodes(50)), [expected]);
         assert_eq!(after(inodes(51)), []);
         assert_eq!(after(FsStat { files: 0, files_free: 0, ..FULL_OF_AIR }), []);

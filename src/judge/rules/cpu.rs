@@ -26,7 +26,7 @@ fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
         return false;
     }
     let culprit = view.process(|top| &top.cpu, "cpu");
-    found.name(culprit, format_args!("CPU is fully used"), format_args!("{} % in use", Tenths(percent)))
+    found.name(culprit, format_args!("CPU is fully used"), format_args!("{}% in use", Tenths(percent)))
 }
 
 pub static LOAD_HIGH: Rule =
@@ -42,9 +42,5 @@ fn load_high(view: &mut View<'_>, found: &mut Finding) -> bool {
         return false;
     }
     let culprit = view.process(|top| &top.cpu, "load");
-    found.name(
-        culprit,
-        format_args!("Load is high"),
-        format_args!("{} over 15 minutes, on {} CPUs", Tenths(load), cpus),
-    )
+    found.name(culprit, format_args!("Load is high"), format_args!("{} over 15 minutes on {} CPUs", Tenths(load), cpus))
 }

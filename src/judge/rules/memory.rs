@@ -32,7 +32,7 @@ fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
             found.name(
                 culprit,
                 format_args!("The kernel killed a process"),
-                format_args!("Memory ran out; {} killed since boot", kills as u64),
+                format_args!("Memory ran out; processes killed since boot: {}", kills as u64),
             )
         }
         _ => false,
@@ -60,8 +60,8 @@ fn memory_low(view: &mut View<'_>, found: &mut Finding) -> bool {
     let culprit = view.process(|top| &top.memory, "memory");
     found.name(
         culprit,
-        format_args!("Memory is nearly used up"),
-        format_args!("{} % of {} are available", Tenths(percent), Size(total)),
+        format_args!("Memory is almost used up"),
+        format_args!("{}% of {} available", Tenths(percent), Size(total)),
     )
 }
 
@@ -87,7 +87,7 @@ fn memory_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     let culprit = view.process(|top| &top.memory, "memory");
     found.name(
         culprit,
-        format_args!("Memory is too small"),
-        format_args!("All programs waited for memory {} % of the time", Tenths(percent)),
+        format_args!("Memory is short"),
+        format_args!("All processes were stalled on memory {}% of the time", Tenths(percent)),
     )
 }

@@ -37,5 +37,9 @@ fn network_errors(view: &mut View<'_>, found: &mut Finding) -> bool {
         }
     }
     let Some(name) = worst else { return false };
-    found.name(name, format_args!("{name} has errors"), format_args!("{} more since the last look", most as u64))
+    found.name(
+        name,
+        format_args!("{name} has errors"),
+        format_args!("New errors since the last sample: {}", most as u64),
+    )
 }

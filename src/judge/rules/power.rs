@@ -24,7 +24,7 @@ fn under_voltage(view: &mut View<'_>, found: &mut Finding) -> bool {
         && found.name(
             "power supply",
             format_args!("Under-voltage"),
-            format_args!("The power supply or its cable is too weak, now."),
+            format_args!("Supply voltage is below 4.63 V right now."),
         )
 }
 
@@ -40,13 +40,13 @@ pub static THROTTLED: Rule = Rule::new(
 
 fn throttled(view: &mut View<'_>, found: &mut Finding) -> bool {
     const REASONS: [(&str, &str); 3] = [
-        ("throttled", "The firmware slows the CPU down, now."),
-        ("soft_temperature_limit", "The firmware lowers the clock at its soft temperature limit, now."),
-        ("frequency_capped", "The firmware caps the clock, now."),
+        ("throttled", "The firmware throttles the CPU right now."),
+        ("soft_temperature_limit", "The firmware lowers the clock at its soft temperature limit right now."),
+        ("frequency_capped", "The firmware caps the clock right now."),
     ];
     let on = |(reason, _): &&(&str, &str)| view.value(&THROTTLED_NOW, reason) == Some(1.0);
     let Some((reason, detail)) = REASONS.iter().find(on) else { return false };
-    found.name(reason, format_args!("CPU is slowed down"), format_args!("{detail}"))
+    found.name(reason, format_args!("CPU is throttled"), format_args!("{detail}"))
 }
 
 pub static HOT: Rule =

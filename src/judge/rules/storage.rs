@@ -54,7 +54,7 @@ fn disk_full(view: &mut View<'_>, found: &mut Finding) -> bool {
     };
     let name = mountpoint(row);
     let total = view.of(row, &TOTAL).unwrap_or_default();
-    found.name(name, format_args!("{name} is nearly full"), format_args!("{} % of {}", Tenths(percent), Size(total)))
+    found.name(name, format_args!("{name} is almost full"), format_args!("{}% of {}", Tenths(percent), Size(total)))
 }
 
 pub static INODES_FULL: Rule = Rule::new(
@@ -80,8 +80,8 @@ fn inodes_full(view: &mut View<'_>, found: &mut Finding) -> bool {
     let (name, all) = (mountpoint(row), view.of(row, &INODES).unwrap_or_default() as u64);
     found.name(
         name,
-        format_args!("{name} can hold few more files"),
-        format_args!("{} % of {all} inodes are in use", Tenths(percent)),
+        format_args!("{name} is almost out of inodes"),
+        format_args!("{}% of {all} inodes in use", Tenths(percent)),
     )
 }
 
@@ -111,7 +111,7 @@ fn disk_read_only(view: &mut View<'_>, found: &mut Finding) -> bool {
                 turned = found.name(
                     name,
                     format_args!("{name} turned read-only"),
-                    format_args!("It was writable before: see the kernel's log for errors of the device."),
+                    format_args!("It was writable before. Look for errors of the device in the kernel's log."),
                 );
             }
             _ => {}
@@ -137,8 +137,8 @@ fn io_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     let culprit = view.process(|top| &top.io, "disks");
     found.name(
         culprit,
-        format_args!("Waiting for disks"),
-        format_args!("Programs waited for disks {} % of the time", Tenths(percent)),
+        format_args!("Processes are stalled on disk I/O"),
+        format_args!("Processes were stalled on disk I/O {}% of the time", Tenths(percent)),
     )
 }
 
@@ -181,6 +181,6 @@ fn disk_slow(view: &mut View<'_>, found: &mut Finding) -> bool {
     found.name(
         device,
         format_args!("{device} is slow"),
-        format_args!("{} ms for each operation, busy {} % of the time", most.round() as u64, Tenths(busy)),
+        format_args!("{} ms per operation, busy {}% of the time", most.round() as u64, Tenths(busy)),
     )
 }
