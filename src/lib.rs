@@ -15,7 +15,6 @@ pub mod history;
 pub mod judge;
 pub mod kernel;
 pub mod model;
-pub mod processes;
 pub mod runtime;
 pub mod server;
 #[allow(unsafe_code, reason = "system calls; each piece of it stands behind one safe function")]

@@ -3,12 +3,12 @@
 use crate::board;
 use crate::page::check_metrics;
 use pi_monitor::agent::Agent;
+use pi_monitor::collect::processes;
 use pi_monitor::collect::{self, Registration};
 use pi_monitor::commands;
 use pi_monitor::format::Format;
 use pi_monitor::history::Request;
 use pi_monitor::kernel::Machine;
-use pi_monitor::processes;
 use pi_monitor::sys::FsStat;
 use std::cell::RefCell;
 use std::fs::File;

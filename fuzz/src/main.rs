@@ -18,7 +18,7 @@ use libfuzzer_sys::fuzz_target;
 use pi_monitor::collect;
 use pi_monitor::kernel::{mailbox, text};
 use pi_monitor::server::config;
-use pi_monitor::{cli, commands, format, model, processes};
+use pi_monitor::{cli, commands, format, model};
 use std::cell::RefCell;
 use std::io::Write;
 use std::path::Path;
@@ -27,7 +27,7 @@ use std::sync::OnceLock;
 /// What is fuzzed beside the collectors.
 const OTHERS: [(&str, fn(&[u8])); 9] = [
     ("mailbox", mailbox::fuzz),
-    ("processes", processes::fuzz),
+    ("processes", collect::processes::fuzz),
     ("text", words),
     ("names", names),
     ("pattern", patterns),
@@ -59,7 +59,7 @@ fn prepare() -> fn(&[u8]) {
             None if name == "text" || name == "names" => {
                 seed_texts(&["proc/stat", "proc/uptime", "proc/self/mountinfo"], directory);
             }
-            None if name == "processes" => seed_texts(processes::NEEDS.paths, directory),
+            None if name == "processes" => seed_texts(collect::processes::NEEDS.paths, directory),
             Some(_) => agent::seed(directory),
             None if name == "whole" => agent::seed(directory),
             None => {}

@@ -3,6 +3,7 @@
 pub mod flags;
 
 use crate::cli::Options;
+use crate::collect::processes::{self, COMMAND_LINES, PROCESSES, Processes, Progress};
 use crate::collect::{
     self, Collect, Context, Registration, Setup,
     agent::{COLLECTORS, VERDICTS},
@@ -13,7 +14,6 @@ use crate::history::{History, Request};
 use crate::judge::Judge;
 use crate::kernel::{self, Machine, RemoteStat, Roots, read_once};
 use crate::model::{Moment, Snapshot, Value};
-use crate::processes::{self, COMMAND_LINES, PROCESSES, Processes, Progress};
 use crate::runtime::sandbox::Needs;
 use std::fmt::Write as _;
 use std::sync::Arc;

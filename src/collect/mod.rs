@@ -10,6 +10,8 @@ use crate::model::{Head, Moment, Snapshot};
 use crate::runtime::sandbox::Needs;
 use std::path::PathBuf;
 
+pub mod processes;
+
 /// Declares the collectors' modules and lists their registrations.
 macro_rules! collectors {
     ($($name:ident)*) => {

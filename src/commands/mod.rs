@@ -7,9 +7,9 @@ pub mod serve;
 
 use crate::agent::flags::INTERVAL;
 use crate::cli::{Command, Entry, Options, help};
+use crate::collect::processes::{COMMAND_LINES, PROCESSES};
 use crate::judge::rules;
 use crate::kernel::roots::{self, Roots};
-use crate::processes::{COMMAND_LINES, PROCESSES};
 use crate::runtime::log;
 use crate::runtime::sandbox::{self, Needs, REQUIRE_SANDBOX};
 use crate::{agent, collect, server};

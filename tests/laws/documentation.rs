@@ -82,7 +82,7 @@ fn flags() {
     for registration in collect::ALL {
         let _ = writeln!(text, "| `{}` | {} | {} |", registration.name, registration.summary, registration.source);
     }
-    for switch in [pi_monitor::processes::PROCESSES, pi_monitor::processes::COMMAND_LINES] {
+    for switch in [pi_monitor::collect::processes::PROCESSES, pi_monitor::collect::processes::COMMAND_LINES] {
         let _ = writeln!(text, "| `{}` | {} | /proc/PID |", switch.name, switch.help);
     }
     text.push_str("\n## Rules\n\nAll are on by default. `--no-rule.NAME` switches one off, `--rule.NAME` on. [rules.md](rules.md) lists them.\n");
