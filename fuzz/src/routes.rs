@@ -24,7 +24,7 @@ fn serve() -> SocketAddr {
             Agent::new(&options, Machine::default())
         };
         let doors = server::listen::open(&options, "/proc".as_ref()).expect("a free port");
-        runtime.block_on(server::run(&options, agent, Default::default(), doors)).expect("a server");
+        runtime.block_on(commands::serve::serve(&options, agent, Default::default(), doors)).expect("a server");
         unreachable!("the server ended");
     });
     let end = Instant::now() + Duration::from_secs(10);

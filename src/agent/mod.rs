@@ -1,11 +1,16 @@
 //! Owns the collectors: a snapshot no older than asked for, its rendered forms, and the tick.
 
 pub mod flags;
+pub mod heartbeat;
+mod pages;
+mod slot;
+
+pub use pages::Page;
 
 use crate::cli::Options;
 use crate::collect::processes::{self, COMMAND_LINES, PROCESSES, Processes, Progress};
 use crate::collect::{
-    self, Collect, Context, Registration, Setup,
+    self, Context, Setup,
     agent::{COLLECTORS, VERDICTS},
 };
 use crate::format::history::Times;
@@ -13,17 +18,14 @@ use crate::format::{self, Format, Gzip, Renderer};
 use crate::history::{History, Request};
 use crate::judge::Judge;
 use crate::kernel::{self, Machine, RemoteStat, Roots, read_once};
-use crate::model::{Moment, Snapshot, Value};
+use crate::model::{Moment, Selection, Snapshot, Value};
 use crate::runtime::sandbox::Needs;
-use std::fmt::Write as _;
-use std::sync::Arc;
+use pages::Rendered;
+use slot::Slot;
 use std::time::Duration;
 
 /// How often filesystems are looked at for verdicts while nobody scrapes.
 const LOOK_AT_FILESYSTEMS: Duration = Duration::from_secs(30);
-
-/// A rendered form of a snapshot, shared between the requests that it answers.
-pub type Page = Arc<Vec<u8>>;
 
 /// The collectors and what they last saw.
 pub struct Agent {
@@ -31,8 +33,8 @@ pub struct Agent {
     slots: Vec<Slot>,
     remote: RemoteStat,
     snapshot: Snapshot,
-    /// Which collectors `snapshot` holds a collection of, as bits.
-    filled: u64,
+    /// Which collectors `snapshot` holds a collection of.
+    filled: Selection,
     moments: u64,
     pages: [Rendered; Format::COUNT],
     renderer: Renderer,
@@ -54,64 +56,6 @@ pub struct Agent {
 impl std::fmt::Debug for Agent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Agent").field("snapshot", &self.snapshot).finish_non_exhaustive()
-    }
-}
-
-/// A collector at work.
-struct Slot {
-    registration: &'static Registration,
-    collector: Box<dyn Collect>,
-    /// Whether history keeps any of its families.
-    charted: bool,
-    /// What went wrong last time, as it was logged; empty if nothing did.
-    fault: String,
-    duration: Duration,
-}
-
-/// A format's rendered form, plain and compressed, and the collection it shows.
-#[derive(Default)]
-struct Rendered {
-    plain: Cached,
-    gzip: Cached,
-}
-
-#[derive(Default)]
-struct Cached {
-    page: Page,
-    of: Option<Key>,
-}
-
-/// What a page shows: the collection or tick, and the rest of what was asked for.
-type Key = (u64, u64);
-
-impl Cached {
-    /// The page of `id`, rendered by `fill` if it is of another one.
-    ///
-    /// The buffer is used again unless a slow client still reads from it. `fill` gets it with what it held before.
-    fn get(&mut self, id: Key, fill: impl FnOnce(&mut Vec<u8>)) -> Page {
-        if self.of != Some(id) {
-            if Arc::get_mut(&mut self.page).is_none() {
-                self.page = Arc::default();
-            }
-            if let Some(buffer) = Arc::get_mut(&mut self.page) {
-                fill(buffer);
-            }
-            self.of = Some(id);
-        }
-        self.page.clone()
-    }
-}
-
-impl Rendered {
-    fn get(&mut self, id: Key, gzip: Option<&mut Gzip>, fill: impl FnOnce(&mut Vec<u8>)) -> Page {
-        let page = self.plain.get(id, fill);
-        match gzip {
-            Some(compressor) => self.gzip.get(id, |out| {
-                out.clear();
-                compressor.compress(&page, out);
-            }),
-            None => page,
-        }
     }
 }
 
@@ -145,12 +89,9 @@ impl Agent {
         {
             snapshot.register(registration.name, registration.tables);
             sampled.register(registration.name, registration.tables);
-            let collector = (registration.new)(&mut setup);
-            let mut families = registration.tables.iter().flat_map(|head| head.families);
-            let charted = families.any(|family| !family.charts.is_empty());
-            slots.push(Slot { registration, collector, charted, fault: String::new(), duration: Duration::ZERO });
+            slots.push(Slot::new(registration, &mut setup));
         }
-        assert!(slots.len() <= 64, "a set of collectors is kept as bits");
+        assert!(slots.len() <= Selection::COLLECTORS_MAX, "more collectors than a selection can tell apart");
         let history = History::new(&sampled, flags::interval(options));
         let verdicts = adjust(Judge::new(&sampled, options));
         let boot_id = read_once(&roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
@@ -162,7 +103,7 @@ impl Agent {
             slots,
             remote: RemoteStat::new(kernel::answer),
             snapshot,
-            filled: 0,
+            filled: Selection::NONE,
             moments: 0,
             pages: Default::default(),
             renderer: Renderer::new(),
@@ -215,7 +156,7 @@ impl Agent {
         let (at, id) = *judged;
         let mut filesystems = None;
         if let Some(disk) = disk {
-            if snapshot.moment.id != id && *filled >> disk & 1 == 1 {
+            if snapshot.moment.id != id && filled.contains(disk) {
                 *judged = (moment.since_boot, snapshot.moment.id);
                 filesystems = Some(&*snapshot);
             } else if id == 0 || moment.since_boot.saturating_sub(at) >= LOOK_AT_FILESYSTEMS {
@@ -247,13 +188,13 @@ impl Agent {
         Some(Ok(page))
     }
 
-    /// The collectors of these names as a set for [`Agent::page_of`]; `None` if one does not run here.
-    pub fn select<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<u64> {
-        let mut places = 0;
+    /// The collectors of these names; `None` if one does not run here.
+    pub fn select<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<Selection> {
+        let mut selection = Selection::NONE;
         for name in names {
-            places |= 1 << self.slots.iter().position(|slot| slot.registration.name == name)?;
+            selection = selection.with(self.slots.iter().position(|slot| slot.registration.name == name)?);
         }
-        Some(places)
+        Some(selection)
     }
 
     /// Returns the names of the collectors that run here.
@@ -276,62 +217,62 @@ impl Agent {
 
     /// What the machine looks like now, or looked like at most `max_age` ago.
     pub async fn snapshot(&mut self, max_age: Duration) -> &Snapshot {
-        self.snapshot_of(u64::MAX, max_age).await
+        self.snapshot_of(Selection::ALL, max_age).await
     }
 
-    async fn snapshot_of(&mut self, places: u64, max_age: Duration) -> &Snapshot {
-        let places = places & (u64::MAX >> (64 - self.slots.len().max(1)));
+    async fn snapshot_of(&mut self, selection: Selection, max_age: Duration) -> &Snapshot {
+        let selection = selection.first(self.slots.len());
         let age = (self.machine.since_boot)().saturating_sub(self.snapshot.moment.since_boot);
-        if self.snapshot.moment.id == 0 || self.filled & places != places || age >= max_age {
-            self.collect(places).await;
+        if self.snapshot.moment.id == 0 || !self.filled.includes(selection) || age >= max_age {
+            self.collect(selection).await;
         }
-        self.snapshot.show(places);
+        self.snapshot.show(selection);
         &self.snapshot
     }
 
     /// The snapshot of at most `max_age` in a format, compressed if `gzip`.
     pub async fn page(&mut self, format: Format, gzip: bool, max_age: Duration) -> Page {
-        self.page_of(u64::MAX, format, gzip, max_age).await
+        self.page_of(Selection::ALL, format, gzip, max_age).await
     }
 
     /// Like [`Agent::page`], but with the collectors of a set alone; only they read the kernel for it.
-    pub async fn page_of(&mut self, places: u64, format: Format, gzip: bool, max_age: Duration) -> Page {
-        let id = self.snapshot_of(places, max_age).await.moment.id;
+    pub async fn page_of(&mut self, selection: Selection, format: Format, gzip: bool, max_age: Duration) -> Page {
+        let id = self.snapshot_of(selection, max_age).await.moment.id;
         // An open page asks for JSON every few seconds, perhaps over a slow line.
         let level = if format == Format::Json { Gzip::SMALL } else { Gzip::FAST };
         let Agent { snapshot, pages, renderer, gzip: compressor, .. } = self;
-        pages[format as usize]
-            .get((id, places), gzip.then(|| compressor.level(level)), |out| renderer.replace(format, snapshot, out))
+        pages[format as usize].get((id, selection.bits()), gzip.then(|| compressor.level(level)), |out| {
+            renderer.replace(format, snapshot, out)
+        })
     }
 
-    /// Makes a collection of the collectors whose places are set as bits.
-    async fn collect(&mut self, places: u64) {
-        self.prepare(places);
+    /// Makes a collection of the collectors of `selection`.
+    async fn collect(&mut self, selection: Selection) {
+        self.prepare(selection);
         self.remote.settle().await;
-        self.fill(places);
+        self.fill(selection);
     }
 
     /// Asks for what may block. Like [`Agent::fill`] it is there once, not in every place that waits in between.
     #[inline(never)]
-    fn prepare(&mut self, places: u64) {
-        self.filled = 0;
+    fn prepare(&mut self, selection: Selection) {
+        self.filled = Selection::NONE;
         self.remote.begin();
         let mut context = Context { moment: self.next_moment(), remote: &mut self.remote };
-        for (_, slot) in self.slots.iter_mut().enumerate().filter(|(index, _)| places >> index & 1 == 1) {
+        for (_, slot) in self.slots.iter_mut().enumerate().filter(|(index, _)| selection.contains(*index)) {
             slot.collector.prepare(&mut context);
         }
     }
 
     #[inline(never)]
-    fn fill(&mut self, places: u64) {
-        let wanted = |index: usize| places >> index & 1 == 1;
+    fn fill(&mut self, selection: Selection) {
         // What took long to answer must not make everything else look old.
         let moment = self.next_moment();
         let Agent { machine, slots, remote, snapshot, verdicts, .. } = self;
         snapshot.clear(moment);
         let mut context = Context { moment, remote };
         let mut before = (machine.since_boot)();
-        for (index, slot) in slots.iter_mut().enumerate().filter(|(index, _)| wanted(*index)) {
+        for (index, slot) in slots.iter_mut().enumerate().filter(|(index, _)| selection.contains(*index)) {
             snapshot.select(index);
             let result = slot.collector.collect(&mut context, snapshot);
             let after = (machine.since_boot)();
@@ -344,34 +285,12 @@ impl Agent {
             for finding in &verdicts.report().findings {
                 snapshot.row(&VERDICTS, [finding.rule.name.as_bytes()], [finding.since.is_some().into()]);
             }
-            for (_, slot) in slots.iter().enumerate().filter(|(index, _)| wanted(*index)) {
+            for (_, slot) in slots.iter().enumerate().filter(|(index, _)| selection.contains(*index)) {
                 let values = [slot.fault.is_empty().into(), Value::seconds(slot.duration)];
                 snapshot.row(&COLLECTORS, [slot.registration.name.as_bytes()], values);
             }
         }
         snapshot.verdicts.copy(verdicts.report());
-        self.filled = places;
-    }
-}
-
-impl Slot {
-    /// Remembers whether the collector's data was good and says so once when that changes.
-    fn note(&mut self, fault: Option<kernel::Fault>) {
-        let name = self.registration.name;
-        match fault {
-            None if self.fault.is_empty() => {}
-            None => {
-                crate::info!("collector {name}: good again");
-                self.fault.clear();
-            }
-            Some(fault) => {
-                let mut text = String::new();
-                let _ = write!(text, "{fault}");
-                if text != self.fault {
-                    crate::warn!("collector {name}: {text}");
-                    self.fault = text;
-                }
-            }
-        }
+        self.filled = selection;
     }
 }

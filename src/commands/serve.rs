@@ -1,12 +1,15 @@
 //! `pi-monitor serve`: the dashboard, the metrics and JSON on a port.
 
 use super::{confine, runtime};
-use crate::agent::Agent;
+use crate::agent::{Agent, heartbeat::Heartbeat};
 use crate::cli::{Command, Options};
 use crate::kernel::{Machine, Roots};
-use crate::server::{self, Protection};
+use crate::server::{self, Protection, listen::Door};
 use crate::sys;
 use std::process::ExitCode;
+use std::rc::Rc;
+use tokio::sync::Mutex;
+use tokio::task::LocalSet;
 
 pub static COMMAND: Command = Command {
     name: "serve",
@@ -28,5 +31,30 @@ fn run(options: &Options) -> Result<ExitCode, String> {
         let _entered = runtime.enter();
         Agent::new(options, Machine::default())
     };
-    runtime.block_on(server::run(options, agent, protection, doors)).map(|()| ExitCode::SUCCESS)
+    runtime.block_on(serve(options, agent, protection, doors)).map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs the heartbeat and the server side by side until SIGTERM or SIGINT.
+///
+/// # Errors
+/// One line that names what the system refuses.
+pub async fn serve(options: &Options, agent: Agent, protection: Protection, doors: Vec<Door>) -> Result<(), String> {
+    let signals = sys::signals(&[libc::SIGTERM, libc::SIGINT])
+        .and_then(sys::watch)
+        .map_err(|error| format!("signals: {error}"))?;
+    // Closing a terminal or a pipe is not meant for the agent.
+    for signal in [libc::SIGHUP, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2] {
+        sys::ignore_signal(signal);
+    }
+    let agent = Rc::new(Mutex::new(agent));
+    let tasks = LocalSet::new();
+    let work = async {
+        let server = server::start(options, agent.clone(), protection, doors)?;
+        tasks.spawn_local(Heartbeat::new(options)?.run(agent));
+        signals.readable().await.map(drop).map_err(|error| format!("signals: {error}"))?;
+        server.stop().await;
+        crate::info!("stopped");
+        Ok(())
+    };
+    tasks.run_until(work).await
 }

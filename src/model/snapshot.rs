@@ -3,7 +3,7 @@
 //! A snapshot is cleared and refilled for every collection and keeps its capacity, so that after warm-up a collection
 //! allocates nothing.
 
-use super::{Family, Head, Moment, Report, Table, Value, push_label};
+use super::{Family, Head, Moment, Report, Selection, Table, Value, push_label};
 /// The rows of one table.
 ///
 /// Things have the same names in nearly every collection, so labels stay where they are when the section is cleared, and are made
@@ -180,10 +180,10 @@ impl Snapshot {
         }
     }
 
-    /// Lets formats tell only the collectors whose places are set as bits.
-    pub fn show(&mut self, places: u64) {
+    /// Lets formats show only the collectors of `selection`.
+    pub fn show(&mut self, selection: Selection) {
         for (place, part) in self.parts.iter_mut().enumerate() {
-            part.shown = places >> place & 1 == 1;
+            part.shown = selection.contains(place);
         }
     }
 

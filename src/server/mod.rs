@@ -1,4 +1,4 @@
-//! The HTTP server: connections and shutdown. [`listen`] opens the sockets, [`gate`] decides who gets a slot, [`link`] how long a
+//! The HTTP server: its start, its connections and its end. [`listen`] opens the sockets, [`gate`] decides who gets a slot, [`link`] how long a
 //! connection may take for what, [`host`], [`frames`] and [`access`] who may ask from where, and [`routes`] what a request gets.
 //! [`config`] reads the web configuration, and [`tls`] has the bytes below HTTP.
 
@@ -15,11 +15,9 @@ pub mod routes;
 pub mod tls;
 
 use crate::agent::Agent;
-use crate::agent::flags::interval;
 use crate::cli::Options;
 use crate::dashboard;
 use crate::runtime::sandbox::{CAP_NET_BIND_SERVICE, Needs};
-use crate::sys;
 use access::Access;
 use config::Config;
 use frames::Policies;
@@ -36,13 +34,12 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 use tls::{Channel, Tls};
-use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, Notify};
@@ -86,7 +83,7 @@ impl Protection {
 /// What all connections share.
 #[derive(Debug)]
 pub struct Shared {
-    pub agent: Mutex<Agent>,
+    pub agent: Rc<Mutex<Agent>>,
     /// None if everybody may ask.
     pub access: Option<Rc<Access>>,
     tls: Option<Tls>,
@@ -99,21 +96,25 @@ pub struct Shared {
     last_closed: Notify,
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// A server at work.
+#[derive(Debug)]
+pub struct Server(Rc<Shared>);
+
+/// Starts to serve `agent` at `doors`. Call it within a [`LocalSet`](tokio::task::LocalSet), which then runs the server.
 ///
 /// # Errors
-/// One line that names what the system refuses.
-pub async fn run(options: &Options, agent: Agent, protection: Protection, doors: Vec<Door>) -> Result<(), String> {
-    let signals = sys::signals(&[libc::SIGTERM, libc::SIGINT]).map_err(|error| format!("signals: {error}"))?;
-    // Whoever closes a terminal or a pipe does not mean the agent.
-    for signal in [libc::SIGHUP, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2] {
-        sys::ignore_signal(signal);
-    }
+/// One line that names the address that cannot be served on.
+pub fn start(
+    options: &Options,
+    agent: Rc<Mutex<Agent>>,
+    protection: Protection,
+    doors: Vec<Door>,
+) -> Result<Server, String> {
     for door in &doors {
         door.listen()?;
     }
     let shared = Rc::new(Shared {
-        agent: Mutex::new(agent),
+        agent,
         access: protection.access.map(Rc::new),
         tls: protection.tls,
         hosts: options.value(&flags::ALLOWED_HOSTS).to_owned(),
@@ -123,39 +124,24 @@ pub async fn run(options: &Options, agent: Agent, protection: Protection, doors:
         end: Notify::new(),
         last_closed: Notify::new(),
     });
-    let tasks = tokio::task::LocalSet::new();
     for door in doors {
-        tasks.spawn_local(listen_at(door, shared.clone()));
+        tokio::task::spawn_local(listen_at(door, shared.clone()));
     }
-    let timer = sys::timer(interval(options)).and_then(sys::watch).map_err(|error| format!("timer: {error}"))?;
-    tasks.spawn_local(sample(timer, shared.clone()));
-    tasks.run_until(wait_for_signal(signals)).await.map_err(|error| format!("signals: {error}"))?;
-    shared.ending.set(true);
-    shared.end.notify_waiters();
-    let drained = async {
-        while shared.gate.count() > 0 {
-            shared.last_closed.notified().await;
-        }
-    };
-    let _ = tasks.run_until(tokio::time::timeout(GRACE, drained)).await;
-    crate::info!("ended");
-    Ok(())
+    Ok(Server(shared))
 }
 
-/// Waits for the first of the blocked signals.
-async fn wait_for_signal(descriptor: OwnedFd) -> std::io::Result<()> {
-    let _ready = sys::watch(descriptor)?.readable().await?;
-    Ok(())
-}
-
-/// Ends a sample interval again and again.
-///
-/// History counts time in ticks, so those that were missed are left out and the others stay where they are.
-async fn sample(timer: AsyncFd<OwnedFd>, shared: Rc<Shared>) {
-    while let Ok(mut ready) = timer.readable().await {
-        if ready.try_io(|timer| sys::expirations(timer.get_ref())).is_ok() {
-            shared.agent.lock().await.tick();
-        }
+impl Server {
+    /// Accepts nothing more, and waits until all requests in flight are answered or [`GRACE`] is over.
+    pub async fn stop(self) {
+        let Server(shared) = self;
+        shared.ending.set(true);
+        shared.end.notify_waiters();
+        let drained = async {
+            while shared.gate.count() > 0 {
+                shared.last_closed.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(GRACE, drained).await;
     }
 }
 

@@ -8,7 +8,7 @@ use crate::dashboard::{self, Asset};
 use crate::format::Format;
 use crate::history::{RANGES, Request as Past};
 use crate::kernel::text::decimal;
-use crate::model::Value;
+use crate::model::{Selection, Value};
 use crate::runtime::traffic::{self, Reason};
 use hyper::body::{Body, Buf, Frame, Incoming, SizeHint};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -190,9 +190,9 @@ async fn page(format: Format, headers: &HeaderMap, query: &str, shared: &Rc<Shar
     let gzip = accepts_gzip(headers);
     let names: Vec<_> = collectors(query).collect();
     let mut agent = shared.agent.lock().await;
-    let places = match agent.select(names.iter().map(|name| &**name)) {
-        Some(0) => u64::MAX,
-        Some(places) => places,
+    let selection = match agent.select(names.iter().map(|name| &**name)) {
+        Some(Selection::NONE) => Selection::ALL,
+        Some(selection) => selection,
         None => {
             let known = agent.collectors().collect::<Vec<_>>().join(", ");
             let mut response = plain(StatusCode::BAD_REQUEST, "");
@@ -200,7 +200,7 @@ async fn page(format: Format, headers: &HeaderMap, query: &str, shared: &Rc<Shar
             return response;
         }
     };
-    let page = agent.page_of(places, format, gzip, SHARED_FOR).await;
+    let page = agent.page_of(selection, format, gzip, SHARED_FOR).await;
     drop(agent);
     data(page, format.content_type(), gzip)
 }
