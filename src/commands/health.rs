@@ -2,7 +2,7 @@
 
 use super::write;
 use crate::cli::{Command, Options};
-use crate::server::flags::LISTEN;
+use crate::server::{flags::LISTEN, routes::EXPECTED_HTTPS};
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
@@ -37,7 +37,7 @@ fn run(options: &Options) -> Result<ExitCode, String> {
         return Err(wrong("not an answer of HTTP".to_owned()));
     }
     // An agent that speaks TLS says so to those who do not: it is there, and it answers.
-    let speaks_tls = status.starts_with("400") && answer.contains("not a request of HTTPS");
+    let speaks_tls = status.starts_with("400") && answer.contains(EXPECTED_HTTPS);
     // Nothing but the agent's own answer counts: it asks for no password here.
     if !speaks_tls && !status.starts_with("200") {
         return Err(wrong(format!("expected status 200, found {status}")));

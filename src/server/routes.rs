@@ -127,13 +127,16 @@ async fn refused(request: &Request<Incoming>, shared: &Rc<Shared>, link: &Link) 
     Some(response)
 }
 
+/// How a server that speaks TLS begins its answer to a client that does not.
+pub const EXPECTED_HTTPS: &str = "expected HTTPS";
+
 /// Formats the answer to what is no request that hyper understands. `cause` is what hyper says of it; it is empty where hyper
 /// was not asked, because the server speaks TLS and the client does not.
 pub fn refusal(status: u16, cause: &str) -> String {
     let (name, text) = match status {
         414 => ("URI Too Long", "the request's first line has more than 1024 bytes\n".to_owned()),
         431 => ("Request Header Fields Too Large", "more than 64 headers, or 16 kB of them\n".to_owned()),
-        _ if cause.is_empty() => ("Bad Request", "expected HTTPS; ask for https:// instead of http://\n".to_owned()),
+        _ if cause.is_empty() => ("Bad Request", format!("{EXPECTED_HTTPS}; ask for https:// instead of http://\n")),
         _ => {
             let cause = cause.strip_suffix(" parsed").unwrap_or(cause);
             ("Bad Request", format!("expected a request of HTTP 1.0 or 1.1: {cause}\n"))
