@@ -1,4 +1,4 @@
-//! The program: command line → command.
+//! The program: parses the command line and runs the command.
 
 use pi_monitor::cli::{Asked, Options, help};
 use pi_monitor::commands;

@@ -25,13 +25,13 @@ impl Slot {
         Slot { registration, collector, charted, fault: String::new(), duration: Duration::ZERO }
     }
 
-    /// Remembers whether the collector's data was good and says so once when that changes.
+    /// Remembers whether the collector's data was good, and logs it when that changes.
     pub fn note(&mut self, fault: Option<Fault>) {
         let name = self.registration.name;
         match fault {
             None if self.fault.is_empty() => {}
             None => {
-                crate::info!("collector {name}: good again");
+                crate::info!("collector {name}: recovered");
                 self.fault.clear();
             }
             Some(fault) => {

@@ -1,12 +1,12 @@
-//! What the command line says about itself: `--help`, `--version`, and the nearest right word for a wrong one.
+//! The command line's own texts: `--help`, `--version`, and the suggestion for an unknown word.
 
 use super::flag::{Command, Entry, Group};
 use std::fmt::Write as _;
 
-/// What `--help` prints.
+/// Returns what `--help` prints.
 pub fn help(commands: &[&Command], entries: &[Entry]) -> String {
     let mut text = format!(
-        "pi-monitor {}: live dashboard, Prometheus metrics and JSON of this machine\n\n\
+        "pi-monitor {}: live dashboard, Prometheus metrics and JSON for this machine\n\n\
          Usage: pi-monitor [COMMAND] [FLAGS]\n\nCommands:\n",
         crate::VERSION
     );
@@ -30,8 +30,8 @@ pub fn help(commands: &[&Command], entries: &[Entry]) -> String {
             Entry::Switch(_) => {}
         }
     }
-    line("-h, --help", "This text.");
-    line("--version", "The version and what it was built for.");
+    line("-h, --help", "Show this help and exit.");
+    line("--version", "Show the version and the architecture it was built for, and exit.");
     let mut group: Option<&Group> = None;
     for entry in entries {
         let Entry::Switch(switch) = entry else { continue };
@@ -39,7 +39,7 @@ pub fn help(commands: &[&Command], entries: &[Entry]) -> String {
         if group != Some(switch.group) {
             let _ = writeln!(
                 text,
-                "\n{title}, each switched on by --{name}.NAME and off by --no-{name}.NAME (default: on):"
+                "\n{title}, enabled by --{name}.NAME and disabled by --no-{name}.NAME (default: enabled):"
             );
             group = Some(switch.group);
         }
@@ -49,12 +49,12 @@ pub fn help(commands: &[&Command], entries: &[Entry]) -> String {
     text
 }
 
-/// What `--version` prints.
+/// Returns what `--version` prints.
 pub fn version() -> String {
     format!("pi-monitor {} ({})\n", crate::VERSION, std::env::consts::ARCH)
 }
 
-/// A line that names the word and the nearest one that would have been right.
+/// Returns an error that names the unknown word and the nearest known one.
 pub fn unknown(word: &str, commands: &[&Command], entries: &[Entry]) -> String {
     let words = commands.iter().map(|command| command.name).chain(["--help", "--version"]).map(str::to_owned);
     let all = entries.iter().flat_map(Entry::spellings).chain(words);
@@ -66,7 +66,7 @@ pub fn unknown(word: &str, commands: &[&Command], entries: &[Entry]) -> String {
     format!("unknown {} {word}{hint}", if word.starts_with('-') { "flag" } else { "command" })
 }
 
-/// How many letters have to be changed, added or taken away to make one word of the other (Levenshtein).
+/// Returns the Levenshtein distance: how many letters to change, insert or delete to turn one word into the other.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (line, letter) in one.bytes().enumerate() {

@@ -1,7 +1,7 @@
 //! The command line: flags as data. The parser, `--help` and `docs/flags.md` all read the same table.
 //!
-//! Spelling and meaning are those of Prometheus exporters, so that habits carry over. This room knows what a flag is, and
-//! no flag by name; those live with what they are for, and `commands` lists them.
+//! Spelling and meaning are those of Prometheus exporters, so that habits carry over. This room knows what a flag is, but
+//! no flag by name: each lives with the code that it is for, and `commands` lists them all.
 
 pub mod flag;
 pub mod help;
@@ -33,10 +33,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads the words behind the program's name. The first command is the one that is run without being named.
+    /// Parses the words after the program's name. The first command is the default one.
     ///
     /// # Errors
-    /// One line that names the word that is wrong, and the nearest right one if it looks like a slip.
+    /// One line that names the wrong word, and suggests the nearest right one if it looks like a typo.
     pub fn parse(
         words: impl IntoIterator<Item = String>,
         commands: &[&'static Command],
@@ -86,7 +86,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Takes a flag, and the next word if that is its value; false if there is no such flag.
+    /// Takes a flag, and the next word if that is its value; returns false if the flag is unknown.
     fn take(
         &mut self,
         name: &str,
@@ -123,7 +123,7 @@ impl Options {
         Ok(false)
     }
 
-    /// That no flag was given that has a meaning for another command only.
+    /// Checks that no flag was given that applies to another command only.
     fn check_owners(&self, command: &Command, commands: &[&Command]) -> Result<(), String> {
         for other in commands.iter().filter(|other| other.name != command.name) {
             for entry in other.flags {
@@ -138,19 +138,19 @@ impl Options {
                     _ => continue,
                 };
                 let owner = other.name;
-                return Err(format!("--{name} goes with {owner}: pi-monitor {owner} --{name}{value}"));
+                return Err(format!("--{name} applies to {owner} only; try pi-monitor {owner} --{name}{value}"));
             }
         }
         Ok(())
     }
 
-    /// The value given for `flag`, or its default.
+    /// Returns the value given for `flag`, or its default.
     pub fn value(&self, flag: &Flag) -> &str {
         let given = self.given.iter().rev().find(|(name, _)| *name == flag.name);
         given.map_or(flag.default, |(_, value)| value)
     }
 
-    /// All values given for a flag that may be given more than once, or its default.
+    /// Returns all values of a repeatable flag, or its default.
     pub fn values(&self, flag: &Flag) -> impl Iterator<Item = &str> {
         let (name, default) = (flag.name, flag.default);
         let given = move || self.given.iter().filter(move |(given, _)| *given == name).map(|(_, value)| value.as_str());
@@ -158,12 +158,12 @@ impl Options {
         given().chain(default)
     }
 
-    /// Whether a bare flag was given.
+    /// Returns whether a bare flag was given.
     pub fn has(&self, bare: &Bare) -> bool {
         self.bare.contains(&bare.name)
     }
 
-    /// What a switch was last set to; `None` if it was not given.
+    /// Returns what a switch was last set to; `None` if it was not given.
     pub fn switched(&self, switch: &Switch) -> Option<bool> {
         let is = |given: &Switch| given.name == switch.name && given.group == switch.group;
         self.switched.iter().rev().find(|(given, _)| is(given)).map(|(_, on)| *on)

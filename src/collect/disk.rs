@@ -48,7 +48,7 @@ static MOUNT_POINTS_EXCLUDE: Flag = Flag {
     name: "collector.disk.mount-points-exclude",
     value: "REGEX",
     default: "^/(dev|proc|sys|run/credentials|run/user|var/lib/containers|var/lib/docker|var/lib/kubelet)($|/)",
-    help: "Mount points to leave out.",
+    help: "Mount points to exclude.",
     check: check_pattern,
 };
 
@@ -56,7 +56,7 @@ static FS_TYPES_EXCLUDE: Flag = Flag {
     name: "collector.disk.fs-types-exclude",
     value: "REGEX",
     default: "",
-    help: "Filesystem types to leave out, beside those that hold no files on any device, such as proc.",
+    help: "Filesystem types to exclude, in addition to those without files on a device, such as proc.",
     check: check_pattern,
 };
 

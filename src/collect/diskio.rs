@@ -45,7 +45,7 @@ static EXCLUDE: Flag = Flag {
     name: "collector.diskio.device-exclude",
     value: "REGEX",
     default: r"^((z?ram|loop|fd|sr|dm-|md|bcache|zd)\d+|(h|s|v|xv)d[a-z]+\d+|(mmcblk|nvme\d+n|nbd)\d+p\d+|mmcblk\d+(boot|gp|rpmb)\d*)$",
-    help: "Disks to leave out; the default keeps whole physical disks only.",
+    help: "Disks to exclude; the default keeps only whole physical disks.",
     check: check_pattern,
 };
 

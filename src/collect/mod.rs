@@ -113,7 +113,7 @@ impl Registration {
 pub static GROUP: Group = Group { name: "collector", title: "Collectors" };
 
 pub static DISABLE_DEFAULTS: Bare =
-    Bare { name: "collector.disable-defaults", help: "Run only the collectors that are switched on by name." };
+    Bare { name: "collector.disable-defaults", help: "Disable all collectors except those enabled by name." };
 
 /// Whether what a switch stands for runs: the last one counts, and without one the default.
 pub fn is_enabled(options: &Options, switch: &Switch) -> bool {

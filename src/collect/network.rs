@@ -35,7 +35,7 @@ static EXCLUDE: Flag = Flag {
     name: "collector.network.device-exclude",
     value: "REGEX",
     default: "",
-    help: "Interfaces to leave out.",
+    help: "Interfaces to exclude.",
     check: check_pattern,
 };
 

@@ -1,4 +1,4 @@
-//! `pi-monitor hash`: a bcrypt hash of a password, for the web configuration.
+//! `pi-monitor hash`: hashes a password with bcrypt, for the web configuration.
 
 use super::write;
 use crate::cli::{Command, Options};
@@ -9,12 +9,12 @@ use std::process::ExitCode;
 pub static COMMAND: Command = Command {
     name: "hash",
     argument: "",
-    help: "make a bcrypt hash of a password for --web.config.file; asks, or reads standard input",
+    help: "hash a password with bcrypt for --web.config.file; prompts, or reads standard input",
     flags: &[],
     run,
 };
 
-/// 2^10 rounds: 0.1 s of a desktop's processor.
+/// 2^10 rounds: 0.1 s on a desktop CPU.
 const COST: u32 = 10;
 /// bcrypt ignores what comes after these.
 const PASSWORD_BYTES: usize = 72;
@@ -24,7 +24,7 @@ fn run(_: &Options) -> Result<ExitCode, String> {
         let password = prompt("Password: ")?;
         check(&password)?;
         if prompt("Repeat: ")? != password {
-            return Err("the two passwords differ".to_owned());
+            return Err("the passwords do not match".to_owned());
         }
         password
     } else {
@@ -33,7 +33,7 @@ fn run(_: &Options) -> Result<ExitCode, String> {
         password
     };
     let mut salt = [0; 16];
-    sys::random(&mut salt).map_err(|error| format!("random numbers: {error}"))?;
+    sys::random(&mut salt).map_err(|error| format!("cannot get random bytes: {error}"))?;
     let hash = bcrypt::hash_with_salt(password, COST, salt).map_err(|error| format!("bcrypt: {error}"))?;
     write((hash.format_for_version(bcrypt::Version::TwoY) + "\n").as_bytes())
 }
@@ -42,7 +42,7 @@ fn prompt(text: &str) -> Result<Vec<u8>, String> {
     sys::without_echo(text, read_line).map_err(|error| format!("terminal: {error}"))?
 }
 
-/// One line of standard input, without its end.
+/// Reads one line of standard input, without its line break.
 fn read_line() -> Result<Vec<u8>, String> {
     let mut line = Vec::new();
     std::io::stdin().lock().read_until(b'\n', &mut line).map_err(|error| format!("standard input: {error}"))?;
@@ -56,7 +56,7 @@ fn check(password: &[u8]) -> Result<(), String> {
         return Err("expected a password, found nothing".to_owned());
     }
     if password.len() > PASSWORD_BYTES {
-        return Err(format!("bcrypt takes {PASSWORD_BYTES} bytes at most, found {}", password.len()));
+        return Err(format!("the password has {} bytes; bcrypt takes at most {PASSWORD_BYTES}", password.len()));
     }
     if password.iter().any(u8::is_ascii_control) {
         return Err("the password contains a control character".to_owned());

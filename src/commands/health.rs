@@ -1,4 +1,4 @@
-//! `pi-monitor health`: asks a running agent whether it answers, for health checks of containers and for scripts.
+//! `pi-monitor health`: checks that an agent is up, for health checks of containers and for scripts.
 
 use super::write;
 use crate::cli::{Command, Options};
@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 pub static COMMAND: Command = Command {
     name: "health",
     argument: "[URL]",
-    help: "ask a running agent for /health: exit status 0 if it answers, 1 if not",
+    help: "check that an agent is up: exit status 0 if it answers, 1 if not",
     flags: &[],
     run,
 };
 
 /// How long the whole check may take.
 const TIME: Duration = Duration::from_secs(5);
-/// As much of an answer as is looked at.
+/// How much of a response is read.
 const BYTES: usize = 4096;
 
 fn run(options: &Options) -> Result<ExitCode, String> {
@@ -28,24 +28,28 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     };
     let wrong = |what: String| format!("http://{address}{path}: {what}");
     let answer = ask(&address, &path).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => wrong(format!("no answer within {} s", TIME.as_secs())),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            wrong(format!("no response within {} s", TIME.as_secs()))
+        }
         _ => wrong(error.to_string()),
     })?;
     let line = answer.lines().next().unwrap_or_default();
-    let Some((version, status)) = line.split_once(' ') else { return Err(wrong("not an answer of HTTP".to_owned())) };
+    let Some((version, status)) = line.split_once(' ') else {
+        return Err(wrong("expected an HTTP response, found something else".to_owned()));
+    };
     if !version.starts_with("HTTP/1.") {
-        return Err(wrong("not an answer of HTTP".to_owned()));
+        return Err(wrong("expected an HTTP response, found something else".to_owned()));
     }
-    // An agent that speaks TLS says so to those who do not: it is there, and it answers.
+    // An agent that speaks TLS answers plain HTTP with this refusal: it is up.
     let speaks_tls = status.starts_with("400") && answer.contains(EXPECTED_HTTPS);
-    // Nothing but the agent's own answer counts: it asks for no password here.
+    // Only the agent's own answer counts: /health needs no password.
     if !speaks_tls && !status.starts_with("200") {
         return Err(wrong(format!("expected status 200, found {status}")));
     }
     write(b"ok\n")
 }
 
-/// Address and path of a URL such as `http://pi:9100`, or of a bare `pi:9100`.
+/// Splits a URL into address and path: one such as `http://pi:9100`, or of a bare `pi:9100`.
 fn split(url: &str) -> Result<(String, String), &'static str> {
     if url.starts_with("https://") {
         return Err("https is not supported here; ask the agent's own address, such as http://localhost:9100");
@@ -66,7 +70,7 @@ fn split(url: &str) -> Result<(String, String), &'static str> {
     Ok((address, if path.ends_with("/health") { path.to_owned() } else { format!("{path}/health") }))
 }
 
-/// Where an agent of this machine is that listens on `listen`.
+/// Returns the address at which this machine reaches an agent that listens on `listen`.
 fn local(listen: &str) -> String {
     match listen.rsplit_once(':') {
         Some(("" | "0.0.0.0" | "[::]", port)) => format!("localhost:{port}"),
@@ -74,7 +78,7 @@ fn local(listen: &str) -> String {
     }
 }
 
-/// What comes back for a request, as far as it comes in time.
+/// Sends a request and returns as much of the response as arrives in time.
 fn ask(address: &str, path: &str) -> io::Result<String> {
     let end = Instant::now() + TIME;
     let left = || Some(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
@@ -96,7 +100,7 @@ fn ask(address: &str, path: &str) -> io::Result<String> {
     }
     let mut stream = stream?;
     stream.set_write_timeout(left())?;
-    // In one piece: who hangs up after the first one has said why.
+    // In one piece: a server that hangs up after the first one has already said why.
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = [0; 512];

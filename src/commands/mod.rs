@@ -1,4 +1,4 @@
-//! What the program can do, one file for each command, and the lists of all commands and all flags.
+//! What the program can do: one file per command, and the lists of all commands and flags.
 
 pub mod hash;
 pub mod health;
@@ -16,10 +16,10 @@ use crate::{agent, collect, server};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Every command. The first one is what the program does unless it is asked for another.
+/// Every command; the first one is the default.
 pub static ALL: &[&Command] = &[&serve::COMMAND, &print::COMMAND, &health::COMMAND, &hash::COMMAND];
 
-/// Every flag, in the order of `--help`.
+/// Returns every flag, in the order of `--help`.
 pub fn entries() -> Vec<Entry> {
     let mut all = Vec::new();
     all.extend(server::flags::FLAGS);
@@ -36,7 +36,7 @@ pub fn entries() -> Vec<Entry> {
     all
 }
 
-/// Reads the words behind the program's name.
+/// Parses the words after the program's name.
 ///
 /// # Errors
 /// As [`Options::parse`].
@@ -44,12 +44,12 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Options, String>
     Options::parse(words, ALL, &entries())
 }
 
-/// What `--help` prints.
+/// Returns what `--help` prints.
 pub fn help() -> String {
     help::help(ALL, &entries())
 }
 
-/// Gives up what a command that collects does not need; `more` is what it needs beside the agent. Call it while there is one thread.
+/// Gives up all rights that a collecting command does not need; `more` is what it needs beyond the agent. Call it while there is one thread.
 ///
 /// # Errors
 /// As [`sandbox::enter`].
@@ -60,16 +60,16 @@ pub fn confine(options: &Options, more: &[Needs]) -> Result<(), String> {
     sandbox::enter(&needs, |path| roots.locate(path), options.has(&REQUIRE_SANDBOX))
 }
 
-/// A runtime of one thread.
+/// Builds a single-threaded runtime.
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    built.map_err(|error| format!("cannot start: {error}"))
+    built.map_err(|error| format!("cannot start the runtime: {error}"))
 }
 
-/// Writes to standard output; a reader that has seen enough is no failure.
+/// Writes to standard output; a reader that closes the pipe early is no failure.
 ///
 /// # Errors
-/// Why it cannot be written.
+/// Standard output cannot be written.
 pub fn write(text: &[u8]) -> Result<ExitCode, String> {
     match std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("standard output: {error}")),
@@ -197,18 +197,18 @@ mod tests {
                 "--web.listen-address=::1:9100",
                 "--web.listen-address=::1:9100: an IPv6 address needs brackets: [::1]:9100",
             ),
-            ("--sample.interval=2", "--sample.interval=2: not a duration such as 500ms, 2s or 1m"),
-            ("--sample.interval=1ms", "--sample.interval=1ms: not between 100ms and 1h"),
+            ("--sample.interval=2", "--sample.interval=2: expected a duration such as 500ms, 2s or 1m"),
+            ("--sample.interval=1ms", "--sample.interval=1ms: expected a duration from 100ms to 1h"),
             (
                 "--sample.interval=99999999999s",
-                "--sample.interval=99999999999s: not a duration such as 500ms, 2s or 1m",
+                "--sample.interval=99999999999s: expected a duration such as 500ms, 2s or 1m",
             ),
             ("--web.wait-for-address=no", "--web.wait-for-address=no: takes no value"),
             ("--web.connections-per-address=0", "--web.connections-per-address=0: not a number from 1 to 128"),
-            ("--log.level=loud", "--log.level=loud: not one of error, warn, info, debug"),
+            ("--log.level=loud", "--log.level=loud: expected error, warn, info or debug"),
             ("--path.procfs=/nowhere", "--path.procfs=/nowhere: No such file or directory (os error 2)"),
-            ("print --format=xml", "--format=xml: not one of prometheus, json, table"),
-            ("--format=json", "--format goes with print: pi-monitor print --format=json"),
+            ("print --format=xml", "--format=xml: expected prometheus, json or table"),
+            ("--format=json", "--format applies to print only; try pi-monitor print --format=json"),
         ] {
             assert_eq!(parse(line).unwrap_err(), expected, "{line}");
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub static COMMAND: Command = Command {
     name: "print",
     argument: "",
-    help: "write one collection to standard output and end",
+    help: "print one collection and exit",
     flags: &[Entry::Value(&FORMAT)],
     run,
 };
@@ -23,10 +23,10 @@ static FORMAT: Flag = Flag {
     name: "format",
     value: "FORMAT",
     default: "table",
-    help: "For print: prometheus, json or table.",
+    help: "Output format of print: prometheus, json or table.",
     check: |value| match value {
         "prometheus" | "json" | "table" => Ok(()),
-        _ => Err("not one of prometheus, json, table".to_owned()),
+        _ => Err("expected prometheus, json or table".to_owned()),
     },
 };
 

@@ -7,16 +7,16 @@ static PROCFS: Flag = Flag {
     name: "path.procfs",
     value: "DIR",
     default: "/proc",
-    help: "Where procfs is mounted.",
+    help: "Mount point of procfs.",
     check: check_directory,
 };
 static SYSFS: Flag =
-    Flag { name: "path.sysfs", value: "DIR", default: "/sys", help: "Where sysfs is mounted.", check: check_directory };
+    Flag { name: "path.sysfs", value: "DIR", default: "/sys", help: "Mount point of sysfs.", check: check_directory };
 static ROOTFS: Flag = Flag {
     name: "path.rootfs",
     value: "DIR",
     default: "/",
-    help: "Where the root filesystem is mounted, for an agent in a container.",
+    help: "Mount point of the host's root filesystem, for an agent in a container.",
     check: check_directory,
 };
 

@@ -1,8 +1,8 @@
-//! Lines to standard error: one event, one line, with its level in front.
+//! The log on standard error: one event, one line, its level first.
 //!
-//! Logging must never be what brings the agent down. A line that cannot be written at once, because nobody reads at the other end or the
-//! disk is full, is left out: nothing waits, nothing panics. And at most 5 lines are written in 10 s; how many were left out
-//! is said with the next one.
+//! Logging must never bring the agent down. A line that cannot be written at once, because nobody reads the other end or the
+//! disk is full, is dropped: nothing waits, nothing panics. At most 5 lines are written in 10 s; the next line after that says
+//! how many were suppressed.
 
 use crate::cli::{Flag, Options};
 use crate::sys;
@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-/// How much is said; each level includes those before it.
+/// How severe a message is; each log level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     Error,
@@ -30,10 +30,10 @@ pub static LOG_LEVEL: Flag = Flag {
     name: "log.level",
     value: "LEVEL",
     default: "info",
-    help: "How much to log to standard error: error, warn, info or debug.",
+    help: "Least severe messages to log: error, warn, info or debug.",
     check: |value| match named(value) {
         Some(_) => Ok(()),
-        None => Err("not one of error, warn, info, debug".to_owned()),
+        None => Err("expected error, warn, info or debug".to_owned()),
     },
 };
 
@@ -41,14 +41,14 @@ fn named(name: &str) -> Option<Level> {
     Level::ALL.iter().find(|(known, _)| *known == name).map(|(_, level)| *level)
 }
 
-/// How much the command line asks for.
+/// Returns the level that the command line asks for.
 pub fn level(options: &Options) -> Level {
     named(options.value(&LOG_LEVEL)).unwrap_or(Level::Info)
 }
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
 
-/// Says from now on what is at most at `level`.
+/// Logs messages up to `level` from now on.
 pub fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
@@ -59,34 +59,34 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// The longest line: a pipe takes as much in one piece or not at all.
 const LONGEST: usize = 4096;
 
-/// When lines were written, and how many were not.
+/// When lines were written, and how many were suppressed.
 #[derive(Debug)]
 struct Flow {
     /// Times since boot of the last lines, the oldest at `next`; zero for none.
     written: [Duration; MOST],
     next: usize,
-    left_out: u64,
+    suppressed: u64,
 }
 
-static FLOW: Mutex<Flow> = Mutex::new(Flow { written: [Duration::ZERO; MOST], next: 0, left_out: 0 });
+static FLOW: Mutex<Flow> = Mutex::new(Flow { written: [Duration::ZERO; MOST], next: 0, suppressed: 0 });
 
 impl Flow {
-    /// Whether a line may be written `now`, and how many were left out before it.
+    /// Returns how many lines were suppressed before this one if it may be written `now`.
     fn admit(&mut self, now: Duration) -> Option<u64> {
         let oldest = self.written[self.next];
         if oldest != Duration::ZERO && now.saturating_sub(oldest) < WINDOW {
-            self.left_out += 1;
+            self.suppressed += 1;
             return None;
         }
         self.written[self.next] = now;
         self.next = (self.next + 1) % MOST;
-        Some(std::mem::take(&mut self.left_out))
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
-/// Writes one line if `level` is said and there were not too many of late.
+/// Writes one line if `level` is logged and the rate limit allows it.
 ///
-/// What ends the agent is said in any case, and whoever asked for all details gets them all.
+/// Errors, which end the agent, and everything at level debug are exempt from the limit.
 pub fn line(level: Level, message: fmt::Arguments<'_>) {
     let most = LEVEL.load(Ordering::Relaxed);
     if level as u8 > most {
@@ -101,11 +101,11 @@ pub fn line(level: Level, message: fmt::Arguments<'_>) {
             None => return,
             Some(0) => {}
             Some(more) => {
-                let _ = write!(text, " ({more} lines left out before this one)");
+                let _ = write!(text, " ({more} messages suppressed)");
             }
         }
     }
-    // Names of the kernel are in some messages: one event must stay one line.
+    // Some messages contain names from the kernel: one event must stay one line.
     let mut bytes = text.into_bytes();
     for byte in &mut bytes {
         if byte.is_ascii_control() {
@@ -117,19 +117,19 @@ pub fn line(level: Level, message: fmt::Arguments<'_>) {
     sys::write_log(&bytes);
 }
 
-/// Something is wrong and somebody should look.
+/// Logs a problem that somebody should look at.
 #[macro_export]
 macro_rules! warn {
     ($($part:tt)*) => { $crate::runtime::log::line($crate::runtime::log::Level::Warn, format_args!($($part)*)) };
 }
 
-/// Something worth a line happened.
+/// Logs an event.
 #[macro_export]
 macro_rules! info {
     ($($part:tt)*) => { $crate::runtime::log::line($crate::runtime::log::Level::Info, format_args!($($part)*)) };
 }
 
-/// For whoever looks for a fault in the agent itself.
+/// Logs a detail for debugging the agent itself.
 #[macro_export]
 macro_rules! debug {
     ($($part:tt)*) => { $crate::runtime::log::line($crate::runtime::log::Level::Debug, format_args!($($part)*)) };
@@ -141,17 +141,17 @@ mod tests {
 
     #[test]
     fn five_lines_in_ten_seconds() {
-        let mut flow = Flow { written: [Duration::ZERO; MOST], next: 0, left_out: 0 };
+        let mut flow = Flow { written: [Duration::ZERO; MOST], next: 0, suppressed: 0 };
         let mut admitted = Vec::new();
         for decisecond in 10..400 {
             let now = Duration::from_millis(decisecond * 100);
-            if let Some(left_out) = flow.admit(now) {
-                admitted.push((now, left_out));
+            if let Some(suppressed) = flow.admit(now) {
+                admitted.push((now, suppressed));
             }
         }
         assert!(admitted.windows(MOST + 1).all(|lines| lines[MOST].0 - lines[0].0 >= WINDOW), "{admitted:?}");
         assert_eq!(admitted.len(), 4 * MOST);
-        let told: u64 = admitted.iter().map(|(_, left_out)| left_out).sum();
-        assert_eq!(told + flow.left_out + admitted.len() as u64, 390);
+        let total: u64 = admitted.iter().map(|(_, suppressed)| suppressed).sum();
+        assert_eq!(total + flow.suppressed + admitted.len() as u64, 390);
     }
 }

@@ -46,7 +46,7 @@ pub struct Needs {
 
 pub static REQUIRE_SANDBOX: Bare = Bare {
     name: "require-sandbox",
-    help: "Do not run without self-confinement: end if a layer of it fails (Landlock only where the kernel has it).",
+    help: "Exit if a layer of self-confinement cannot be set up (Landlock only where the kernel has it).",
 };
 
 impl Needs {
@@ -95,7 +95,7 @@ pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, required: bool) 
         let wrong = match result {
             Ok(()) if *name == "landlock" && looks => {
                 crate::debug!(
-                    "not confined by landlock, so that the agent can read what other processes read and write"
+                    "not confined by landlock: CAP_SYS_PTRACE was granted to read the I/O counters of other processes"
                 );
                 continue;
             }
@@ -106,7 +106,7 @@ pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, required: bool) 
             Err(wrong) => wrong,
         };
         if *name == "landlock" && matches!(wrong.raw_os_error(), Some(libc::ENOSYS | libc::EOPNOTSUPP)) {
-            crate::debug!("not confined by landlock, which this kernel does not offer");
+            crate::debug!("not confined by landlock: the kernel does not support it");
             continue;
         }
         if required {

@@ -125,7 +125,7 @@ fn health_does_not_wait_for_ever_and_takes_nothing_but_http() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let (code, _, err) = run(&["health", &url]);
-    assert_eq!((code, err), (Some(1), format!("error: {url}/health: no answer within 5 s\n")));
+    assert_eq!((code, err), (Some(1), format!("error: {url}/health: no response within 5 s\n")));
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", other.local_addr().unwrap());
     let speaker = std::thread::spawn(move || {
@@ -134,7 +134,10 @@ fn health_does_not_wait_for_ever_and_takes_nothing_but_http() {
         let _ = std::io::Read::read(&mut stream, &mut [0; 512]);
     });
     let (code, _, err) = run(&["health", &url]);
-    assert_eq!((code, err), (Some(1), format!("error: {url}/health: not an answer of HTTP\n")));
+    assert_eq!(
+        (code, err),
+        (Some(1), format!("error: {url}/health: expected an HTTP response, found something else\n"))
+    );
     speaker.join().unwrap();
 }
 
@@ -164,7 +167,7 @@ fn a_hash_lets_its_password_in_and_no_other() {
     for (password, expected) in [
         ("", "expected a password, found nothing"),
         ("\n", "expected a password, found nothing"),
-        (&"a".repeat(73), "bcrypt takes 72 bytes at most, found 73"),
+        (&"a".repeat(73), "the password has 73 bytes; bcrypt takes at most 72"),
         ("a\tb", "the password contains a control character"),
     ] {
         assert_eq!(hash(password), (Some(1), String::new(), format!("error: {expected}\n")));

@@ -1,4 +1,4 @@
-//! One line when a collector's data goes bad, one when it is good again, and nothing in between.
+//! One line when a collector's data goes bad, one when it recovers, and nothing in between.
 
 use crate::agent::{Agent, value};
 use crate::board::Tree;
@@ -30,5 +30,5 @@ fn a_fault_is_logged_when_it_comes_changes_and_goes() {
 
     std::fs::write(&file, good).unwrap();
     assert_eq!((up(), up()), (1.0, 1.0));
-    assert_eq!(agent.log_lines(), ["info: collector memory: good again"]);
+    assert_eq!(agent.log_lines(), ["info: collector memory: recovered"]);
 }

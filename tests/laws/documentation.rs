@@ -76,16 +76,21 @@ fn flags() {
         }
     }
     text.push_str(
-        "| `--help`, `-h` | | This table, as text. |\n| `--version` | | The version and what it was built for. |\n",
+        "| `--help`, `-h` | | Show this help and exit. |\n| `--version` | | Show the version and the architecture it was built for, and exit. |\n",
     );
-    text.push_str("\n## Collectors\n\nAll are on by default. `--no-collector.NAME` switches one off, `--collector.NAME` on.\n\n| name | tells | reads |\n|---|---|---|\n");
+    text.push_str("\n## Collectors\n\nAll are enabled by default. `--no-collector.NAME` disables one, `--collector.NAME` enables it.\n\n| name | reports | reads |\n|---|---|---|\n");
     for registration in collect::ALL {
         let _ = writeln!(text, "| `{}` | {} | {} |", registration.name, registration.summary, registration.source);
     }
     for switch in [pi_monitor::collect::processes::PROCESSES, pi_monitor::collect::processes::COMMAND_LINES] {
         let _ = writeln!(text, "| `{}` | {} | /proc/PID |", switch.name, switch.help);
     }
-    text.push_str("\n## Rules\n\nAll are on by default. `--no-rule.NAME` switches one off, `--rule.NAME` on. [rules.md](rules.md) lists them.\n");
+    text.push_str("\n## Rules\n\nAll are enabled by default. `--no-rule.NAME` disables one, `--rule.NAME` enables it. [rules.md](rules.md) lists them.\n");
+    text.push_str("\n## Commands\n\nThe first word may be a command; without one, the agent serves.\n\n| command | does |\n|---|---|\n");
+    for command in commands::ALL {
+        let words = [command.name, command.argument].join(" ");
+        let _ = writeln!(text, "| `{}` | {} |", words.trim_end(), command.help);
+    }
     compare("flags.md", &text);
 }
 
