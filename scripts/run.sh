@@ -16,6 +16,10 @@ set -euo pipefail
 # shellcheck source=scripts/lib/toolchain.sh
 . "$(dirname "$0")/lib/toolchain.sh"
 
+# The commands, and the flags of all of them, are generated from the code.
+reference=$REPO/docs/flags.md
+# shellcheck disable=SC2016  # the backquotes are Markdown's
+names=" $(sed -n '/^## Commands/,$s/^| `\([a-z]*\).*/\1/p' "$reference" | tr '\n' ' ')"
 # The command, whether to listen, and the addresses.
 command=serve help=no wait=no addresses=() expect=no
 for argument in "$@"; do
@@ -30,17 +34,20 @@ for argument in "$@"; do
     --web.listen-address) expect=yes ;;
     --web.listen-address=*) addresses+=("${argument#*=}") ;;
     --web.wait-for-address) wait=yes ;;
-    print | health | hash | events | doctor | notify) command=$argument ;;
+    *) case $names in *" $argument "*) command=$argument ;; esac ;;
     esac
 done
 [ ${#addresses[@]} -gt 0 ] || addresses=(:9100)
 
 if [ $help = yes ]; then
     usage
-    printf '\npi-monitor [COMMAND] [FLAGS]: serve (the default), print, health or hash. Its flags, from docs/flags.md:\n\n'
+    printf '\npi-monitor [COMMAND] [FLAGS]; the commands, serve being the default:\n\n'
+    # shellcheck disable=SC2016  # the backquotes are Markdown's
+    sed -n '/^## Commands/,$s/^| `\(.*\)` *| *\(.*[^ ]\) *|$/  \1\n        \2/p' "$reference"
+    printf '\nIts flags:\n\n'
     # The rows of the first table, as text.
     # shellcheck disable=SC2016  # the backquotes are Markdown's
-    sed -n '/^## /q;s/\\|/\a/g;s/^| `\(-.*\)` *| *\([^|]*[^| ]\)\{0,1\} *| *\(.*[^ ]\) *|$/  \1\n        \3 (default \2)/p' "$REPO/docs/flags.md" |
+    sed -n '/^## /q;s/\\|/\a/g;s/^| `\(-.*\)` *| *\([^|]*[^| ]\)\{0,1\} *| *\(.*[^ ]\) *|$/  \1\n        \3 (default \2)/p' "$reference" |
         sed 's/ (default )$//;s/`//g;s/\a/|/g'
     exit 0
 fi

@@ -191,6 +191,9 @@ fn the_run_script_answers_what_it_can_before_it_builds() {
         let (code, out, err) = run_script(help);
         assert_eq!((code, err.as_str()), (Some(0), ""));
         assert!(out.contains("scripts/run.sh [") && out.contains("\n  --web.listen-address=ADDRESS\n"), "{out}");
+        for command in pi_monitor::commands::ALL {
+            assert!(out.contains(&format!("\n  {}", command.name)) && out.contains(command.help), "{out}");
+        }
     }
     let owner = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = owner.local_addr().unwrap().port();
@@ -202,6 +205,8 @@ fn the_run_script_answers_what_it_can_before_it_builds() {
         assert_eq!(err.lines().count(), 1, "{err}");
     }
     // A command that does not listen goes on to the build.
-    let (_, _, err) = run_script(&["print", "--web.listen-address", &format!(":{port}")]);
-    assert!(err.contains("PI_RUST=none"), "{err}");
+    for command in &pi_monitor::commands::ALL[1..] {
+        let (_, _, err) = run_script(&[command.name, "--web.listen-address", &format!(":{port}")]);
+        assert!(err.contains("PI_RUST=none"), "{}: {err}", command.name);
+    }
 }
