@@ -1,7 +1,8 @@
 //! Flags, exit statuses, signals.
 
 use crate::agent::{Agent, BINARY, request};
-use std::io::Write;
+use crate::needs::{has_program, needs};
+use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -131,7 +132,7 @@ fn health_does_not_wait_for_ever_and_takes_nothing_but_http() {
     let speaker = std::thread::spawn(move || {
         let mut stream = other.accept().unwrap().0;
         stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").unwrap();
-        let _ = std::io::Read::read(&mut stream, &mut [0; 512]);
+        let _ = stream.read(&mut [0; 512]);
     });
     let (code, _, err) = run(&["health", &url]);
     assert_eq!(
@@ -148,6 +149,46 @@ fn hash(input: &str) -> (Option<i32>, String, String) {
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// `pi-monitor hash` at a terminal of its own, and who types there: `answers` to one prompt after the other. What the
+/// terminal showed, without the prompts.
+fn hash_at_a_terminal(answers: &[&str]) -> (Option<i32>, String) {
+    let mut terminal = Command::new("script")
+        .args(["-qec", &format!("'{BINARY}' hash"), "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keyboard, mut screen) = (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
+    let (mut shown, mut typed) = (String::new(), 0);
+    let mut byte = [0];
+    while screen.read(&mut byte).unwrap() == 1 {
+        shown.push(char::from(byte[0]));
+        // What is typed before the prompt is not read.
+        if shown.ends_with("word: ") || shown.ends_with("Repeat: ") {
+            shown.clear();
+            keyboard.write_all(format!("{}\n", answers[typed]).as_bytes()).unwrap();
+            typed += 1;
+        }
+    }
+    assert_eq!(typed, answers.len());
+    (terminal.wait().unwrap().code(), shown)
+}
+
+#[test]
+fn a_password_typed_at_a_terminal_is_not_shown() {
+    if !needs("script", has_program("script")) {
+        return;
+    }
+    let (code, shown) = hash_at_a_terminal(&["correct horse", "correct horse"]);
+    assert_eq!(code, Some(0), "{shown}");
+    let hash = shown.trim();
+    assert!(hash.starts_with("$2y$10$") && hash.len() == 60, "{shown}");
+    let (code, shown) = hash_at_a_terminal(&["correct horse", "battery"]);
+    assert_eq!((code, shown.trim()), (Some(1), "error: the passwords do not match"));
+    let (code, shown) = hash_at_a_terminal(&[""]);
+    assert_eq!((code, shown.trim()), (Some(1), "error: expected a password, found nothing"));
 }
 
 #[test]
