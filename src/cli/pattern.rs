@@ -19,6 +19,11 @@ impl Pattern {
         Regex::new(expression).map(|regex| Pattern(Some(regex)))
     }
 
+    /// Whether there is no expression.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether the expression occurs in `name`. A name that is not UTF-8 is matched with its odd bytes replaced by U+FFFD.
     pub fn matches(&self, name: &[u8]) -> bool {
         self.0.as_ref().is_some_and(|regex| regex.is_match(&String::from_utf8_lossy(name)))

@@ -91,9 +91,9 @@ struct Agent {
 impl Agent {
     fn new(setup: &mut Setup) -> Self {
         Agent {
-            own: setup.proc("self/stat"),
+            own: setup.proc("self/stat").in_small_records(),
             boot: setup.shared_proc("stat"),
-            limits: setup.proc("self/limits"),
+            limits: setup.proc("self/limits").in_small_records(),
             descriptors: setup.roots.proc.join("self/fd"),
             directory: None,
             page_size: sys::page_size(),

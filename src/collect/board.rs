@@ -69,7 +69,7 @@ impl Board {
             // The file is there from Linux 6.1 on.
             machine: read_once(&setup.roots.proc.join("sys/kernel/arch"))
                 .unwrap_or_else(|| sys::machine().into_bytes()),
-            hostname: setup.proc("sys/kernel/hostname"),
+            hostname: setup.proc("sys/kernel/hostname").in_small_records(),
         }
     }
 }

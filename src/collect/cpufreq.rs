@@ -55,7 +55,7 @@ struct Policy {
 
 impl Policy {
     fn new(path: &Path) -> Self {
-        let source = |file: &str| Source::new(path.join(file));
+        let source = |file: &str| Source::new(path.join(file)).in_small_records();
         let limit = |file: &str| source(file).sense(parse_kilohertz).ok().and_then(|limit| limit.value(&mut false)?);
         Policy {
             // Those that are offline are in related_cpus only.

@@ -12,20 +12,23 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::cli::Flag;
 use crate::cli::pattern::{Pattern, check_pattern};
+use crate::kernel::block;
 use crate::kernel::mounts::Mounts;
-use crate::kernel::{Fault, Source};
+use crate::kernel::text::{trim, uint};
+use crate::kernel::{Fault, Source, is_file};
 use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::{CAP_DAC_READ_SEARCH, Call, Needs};
 use crate::sys::FsStat;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// For how long the kernel's word is taken that the mount table has not changed.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 
-pub static FILESYSTEMS: Table<3, 8> = Table::new(
+pub static FILESYSTEMS: Table<3, 9> = Table::new(
     Place::List("filesystems"),
     &["device", "mountpoint", "fstype"],
     &[
@@ -37,8 +40,13 @@ pub static FILESYSTEMS: Table<3, 8> = Table::new(
         Family::gauge("pi_disk_inodes_free", "Files that can still be made.", Unit::Count),
         Family::gauge("pi_disk_read_only", "Whether the filesystem is mounted read-only.", Unit::Count),
         Family::gauge(
+            "pi_disk_filesystem_error",
+            "1 if the kernel made the filesystem read-only by itself, or ext4 has counted errors since the agent started.",
+            Unit::Count,
+        ),
+        Family::gauge(
             "pi_disk_device_error",
-            "Whether the filesystem's size could not be had: it hangs or answers with an error.",
+            "1 if the filesystem does not answer in time or answers with an error, 0 if it answers.",
             Unit::Count,
         ),
     ],
@@ -65,7 +73,7 @@ pub static COLLECTOR: Registration = Registration {
     summary: "space and files of each mounted filesystem",
     source: "/proc/self/mountinfo, statvfs()",
     needs: Needs {
-        paths: &["proc/self/mountinfo"],
+        paths: &["proc/self/mountinfo", "sys/fs/ext4"],
         // To end a helper process that a mount does not answer.
         calls: &[Call::With(libc::SYS_kill, libc::SIGKILL as u32)],
         // Mounts can be below directories that only their user may enter.
@@ -83,6 +91,7 @@ struct Disk {
     /// `--path.rootfs`, without a slash at its end.
     root: Vec<u8>,
     mounts: Mounts,
+    errors: Errors,
     /// When the table was read, in time since boot; `None` if that went wrong.
     read_at: Option<Duration>,
     fault: Option<Fault>,
@@ -95,19 +104,20 @@ impl Disk {
             root.pop();
         }
         Disk {
-            mountinfo: setup.proc("self/mountinfo").with_long_lines(),
+            mountinfo: setup.proc("self/mountinfo"),
             statfs: setup.machine.statfs,
             mount_points: setup.pattern(&MOUNT_POINTS_EXCLUDE),
             types: setup.pattern(&FS_TYPES_EXCLUDE),
             root,
             mounts: Mounts::default(),
+            errors: Errors { sys: setup.roots.sys.clone(), known: Vec::new() },
             read_at: None,
             fault: None,
         }
     }
 
     fn read_table(&mut self, now: Duration) {
-        let Disk { mountinfo, statfs: _, mount_points, types, root, mounts, read_at, fault } = self;
+        let Disk { mountinfo, statfs: _, mount_points, types, root, mounts, errors, read_at, fault } = self;
         let parsed = mountinfo.read().map(|text| mounts.parse(text, root));
         *fault = match parsed {
             Ok(Ok(())) => None,
@@ -119,7 +129,39 @@ impl Disk {
         };
         *read_at = fault.is_none().then_some(now);
         mounts.find_hidden();
-        mounts.select(|mountpoint, fstype| !types.matches(fstype) && !mount_points.matches(mountpoint));
+        let wanted = |mountpoint: &[u8], fstype: &[u8]| !types.matches(fstype) && !mount_points.matches(mountpoint);
+        mounts.select(wanted, |path| is_file(Path::new(OsStr::from_bytes(path.to_bytes()))));
+        mounts.for_each_selected(|device, fstype, number, by_error| {
+            *by_error |= fstype.starts_with(b"ext") && errors.have_grown(number, device);
+        });
+    }
+}
+
+/// The errors that ext4, which also serves ext2 and ext3, keeps count of: `/sys/fs/ext4/DEVICE/errors_count`. They stay after a
+/// reboot, so only those that are new are news. From Linux 6.12 on the count is the only sign of a filesystem that refuses
+/// to be written after an error, until 6.15 brought `emergency_ro`.
+/// <https://docs.kernel.org/admin-guide/ext4.html>
+struct Errors {
+    sys: PathBuf,
+    /// Each filesystem's device number, its count, and the count at first.
+    known: Vec<(u64, Source, Option<u64>)>,
+}
+
+impl Errors {
+    /// Whether the filesystem on a device has more errors than when it was first looked at.
+    fn have_grown(&mut self, number: u64, device: &[u8]) -> bool {
+        let Errors { sys, known } = self;
+        let place = known.iter().position(|(known, ..)| *known == number).unwrap_or_else(|| {
+            // The kernel's name of the device, which may not be the one that it was mounted by: `/dev/root`.
+            let given = device.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+            let name = block::name(sys, number).unwrap_or_else(|| OsStr::from_bytes(given).to_owned());
+            let path = sys.join("fs/ext4").join(name).join("errors_count");
+            known.push((number, Source::new(path).in_small_records(), None));
+            known.len() - 1
+        });
+        let (_, source, first) = &mut known[place];
+        let count = source.try_read().ok().and_then(|text| uint(trim(text)));
+        count.is_some_and(|count| count > *first.get_or_insert(count))
     }
 }
 
@@ -151,34 +193,42 @@ impl Collect for Disk {
             }
             let mountpoint = mounts.mountpoint(mount).unwrap_or_default();
             let labels = [mounts.bytes(&mount.device), mountpoint, mounts.bytes(&mount.fstype)];
-            out.row(&FILESYSTEMS, labels, values(answer, mount.read_only));
+            out.row(&FILESYSTEMS, labels, values(answer, mount.read_only, mount.by_error));
         }
         self.fault.take().map_or(Ok(()), Err)
     }
 }
 
-/// Used, free and available as `df` counts them: free includes root's reserve, available does not.
-fn values(answer: Option<FsStat>, read_only: bool) -> [Value; 8] {
+/// Used, free and available as `df` counts them: free includes root's reserve, available does not. What contradicts its
+/// neighbors is absent.
+fn values(answer: Option<FsStat>, read_only: bool, by_error: bool) -> [Value; 9] {
+    let state = |error: bool| [read_only.into(), by_error.into(), error.into()];
     let Some(FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free, no_writes: _ }) = answer
     else {
-        let mut values = [Value::ABSENT; 8];
-        values[6] = read_only.into();
-        values[7] = true.into();
+        let mut values = [Value::ABSENT; 9];
+        values[6..].copy_from_slice(&state(true));
         return values;
     };
     let bytes = |blocks: u64| Value::from(blocks.saturating_mul(block_size));
+    let free = (blocks_free <= blocks).then_some(blocks_free);
+    // Below zero, in unsigned numbers, once root has used up some of its reserve: `ext4_statfs` of old kernels, and others.
+    let available = if blocks_available > i64::MAX as u64 { 0 } else { blocks_available };
+    let available = free.filter(|&free| available <= free).map(|_| available);
     // Filesystems without a fixed number of inodes (btrfs, vfat) say 0.
-    let inodes = |number: u64| Value::from((files > 0).then_some(number));
-    [
+    let inodes = (files > 0).then_some(files);
+    let mut values = [
         bytes(blocks),
-        bytes(blocks.saturating_sub(blocks_free)),
-        bytes(blocks_free),
-        bytes(blocks_available),
-        inodes(files),
-        inodes(files_free),
-        read_only.into(),
-        false.into(),
-    ]
+        free.map_or(Value::ABSENT, |free| bytes(blocks - free)),
+        free.map_or(Value::ABSENT, bytes),
+        available.map_or(Value::ABSENT, bytes),
+        inodes.into(),
+        inodes.filter(|_| files_free <= files).map(|_| files_free).into(),
+        Value::ABSENT,
+        Value::ABSENT,
+        Value::ABSENT,
+    ];
+    values[6..].copy_from_slice(&state(false));
+    values
 }
 #[cfg(fuzzing)]
 pub use crate::kernel::mounts::fuzz;
@@ -207,9 +257,54 @@ mod tests {
             Value::ABSENT,
             false.into(),
             false.into(),
+            false.into(),
         ];
-        assert_eq!(values(Some(stat), false), expected);
-        assert_eq!(values(None, true)[6..], [true.into(), true.into()]);
-        assert!(values(None, true)[..6].iter().all(|value| !value.is_present()));
+        assert_eq!(values(Some(stat), false, false), expected);
+        assert_eq!(values(None, true, false)[6..], [true.into(), false.into(), true.into()]);
+        assert!(values(None, true, true)[..6].iter().all(|value| !value.is_present()));
+    }
+
+    #[test]
+    fn only_new_errors_of_ext4_count() {
+        let sys = std::env::temp_dir().join(format!("pi-monitor-ext4-{}", std::process::id()));
+        let write = |device: &str, text: &str| {
+            let directory = sys.join("fs/ext4").join(device);
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(directory.join("errors_count"), text).unwrap();
+        };
+        write("mmcblk0p2", "3\n");
+        write("sda1", "0\n");
+        std::fs::create_dir_all(sys.join("dev/block")).unwrap();
+        std::os::unix::fs::symlink("../../devices/soc/block/mmcblk0/mmcblk0p2", sys.join("dev/block/179:2")).unwrap();
+        let mut errors = Errors { sys: sys.clone(), known: Vec::new() };
+        let (root, data) = (179 << 32 | 2, 8 << 32 | 1);
+        assert!(!errors.have_grown(root, b"/dev/root") && !errors.have_grown(data, b"/dev/sda1"));
+        write("mmcblk0p2", "4\n");
+        assert!(errors.have_grown(root, b"/dev/root") && !errors.have_grown(data, b"/dev/sda1"));
+        write("sda1", "1\n");
+        assert!(errors.have_grown(root, b"/dev/root") && errors.have_grown(data, b"/dev/sda1"));
+        assert!(!errors.have_grown(9 << 32, b"/dev/md0"));
+        std::fs::remove_dir_all(&sys).unwrap();
+    }
+
+    #[test]
+    fn a_number_that_contradicts_its_neighbors_is_absent() {
+        let stat = FsStat {
+            block_size: 4096,
+            blocks: 75_913_000,
+            blocks_free: 1000,
+            blocks_available: 1_000_000_u64.wrapping_neg(),
+            files: 10,
+            files_free: 11,
+            no_writes: false,
+        };
+        let values = |stat| values(Some(stat), false, false);
+        // Root has used a part of its reserve: nothing is left for others.
+        assert_eq!(values(stat)[3], 0.into());
+        assert!(values(stat)[4].is_present() && !values(stat)[5].is_present());
+        let odd = values(FsStat { blocks_available: 1001, ..stat });
+        assert!(odd[2].is_present() && !odd[3].is_present());
+        let odd = values(FsStat { blocks_free: stat.blocks + 1, ..stat });
+        assert!(odd[0].is_present() && odd[1..4].iter().all(|value| !value.is_present()));
     }
 }

@@ -4,10 +4,12 @@
 use super::{Collect, Context, Registration};
 use crate::cli::Flag;
 use crate::cli::pattern::{Pattern, check_pattern};
+use crate::kernel::block::is_disk;
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
+use std::path::PathBuf;
 
 /// Whatever a disk's real sectors are, the kernel counts in these.
 const SECTOR: u64 = 512;
@@ -44,8 +46,9 @@ pub static DISKS: Table<1, 8> = Table::new(
 static EXCLUDE: Flag = Flag {
     name: "collector.diskio.device-exclude",
     value: "REGEX",
-    default: r"^((z?ram|loop|fd|sr|dm-|md|bcache|zd)\d+|(h|s|v|xv)d[a-z]+\d+|(mmcblk|nvme\d+n|nbd)\d+p\d+|mmcblk\d+(boot|gp|rpmb)\d*)$",
-    help: "Disks to exclude; the default keeps only whole physical disks.",
+    default: "",
+    help: "Disks to exclude. The default keeps whole physical disks: no partitions, and nothing that lies on other disks, in \
+           memory or in a file.",
     check: check_pattern,
 };
 
@@ -57,7 +60,8 @@ pub static COLLECTOR: Registration = Registration {
     tables: &[DISKS.head()],
     flags: &[&EXCLUDE],
     new: |setup| {
-        let devices = Devices { exclude: setup.pattern(&EXCLUDE), known: Vec::new() };
+        let exclude = setup.pattern(&EXCLUDE);
+        let devices = Devices { class: setup.roots.sys.join("class/block"), exclude, known: Vec::new() };
         Box::new(DiskIo { diskstats: setup.proc("diskstats"), devices })
     },
 };
@@ -99,21 +103,28 @@ impl Collect for DiskIo {
     }
 }
 
-/// Remembers which devices are excluded: matching two dozen loop and RAM devices at every collection would cost more than all else
-/// here.
+/// Remembers which devices are left out: looking at two dozen loop and RAM devices at every collection would cost more than all
+/// else here.
 struct Devices {
+    /// `/sys/class/block`
+    class: PathBuf,
     exclude: Pattern,
     known: Vec<(Vec<u8>, bool)>,
 }
 
 impl Devices {
-    /// Whether `device`, the one at `place` in the kernel's list, is excluded. The kernel's order is the same nearly every time.
+    /// Whether `device`, the one at `place` in the kernel's list, is left out. The kernel's order is the same nearly every time.
     fn is_excluded(&mut self, place: usize, device: &[u8]) -> bool {
-        let Devices { exclude, known } = self;
+        let Devices { class, exclude, known } = self;
         if known.get(place).is_none_or(|(name, _)| name != device) {
             match known.iter().skip(place).position(|(name, _)| name == device) {
                 Some(further) => known.swap(place, place + further),
-                None => known.insert(place, (device.to_owned(), exclude.matches(device))),
+                None => {
+                    let before = known[..place].iter().map(|(name, _)| name.as_slice());
+                    let excluded =
+                        if exclude.is_empty() { !is_disk(class, device, before) } else { exclude.matches(device) };
+                    known.insert(place, (device.to_owned(), excluded));
+                }
             }
         }
         known[place].1
@@ -142,12 +153,10 @@ struct Direction {
 /// completed, merged, sectors, milliseconds; the same of writes; requests in progress, milliseconds busy, weighted
 /// milliseconds; and from Linux 4.18 and 5.5 on the same as at first of discards and flushes.
 fn parse(text: &[u8]) -> impl Iterator<Item = Result<Row<'_>, Bad>> {
-    // Every machine with a /proc/diskstats has some device in it, if only a RAM disk.
-    let missing = text.is_empty().then(|| Err(Bad::missing("a line for each disk")));
-    let rows = lines(text).map(|(number, line)| {
+    // Empty in a container that has no disk of its own.
+    lines(text).map(|(number, line)| {
         parse_line(line).ok_or_else(|| Bad::new(number, "two numbers, a name and 11 counters", line))
-    });
-    missing.into_iter().chain(rows)
+    })
 }
 
 fn parse_line(line: &[u8]) -> Option<Row<'_>> {
@@ -215,57 +224,13 @@ mod tests {
             assert_eq!(rows[0].as_ref().unwrap_err().line, 1, "{bad}");
             assert_eq!(rows[1].as_ref().unwrap().device, b"sda");
         }
-        assert!(parse(b"").next().unwrap().is_err());
-    }
-
-    #[test]
-    fn whole_physical_disks_are_kept() {
-        let exclude = Pattern::new(EXCLUDE.default).map_err(|error| error.to_string()).unwrap();
-        for disk in [
-            "sda",
-            "sdaa",
-            "vda",
-            "xvda",
-            "mmcblk0",
-            "mmcblk1",
-            "nvme0n1",
-            "nvme10n2",
-            "nbd0",
-            "mtdblock0",
-            "cciss!c0d0",
-        ] {
-            assert!(!exclude.matches(disk.as_bytes()), "{disk}");
-        }
-        for other in [
-            "sda1",
-            "sdaa15",
-            "vda2",
-            "mmcblk0p1",
-            "mmcblk0boot0",
-            "mmcblk0boot1",
-            "mmcblk0gp0",
-            "mmcblk0rpmb",
-            "nvme0n1p1",
-            "nvme10n1p128",
-            "nbd0p1",
-            "loop0",
-            "ram15",
-            "zram0",
-            "dm-0",
-            "md127",
-            "sr0",
-            "fd0",
-            "bcache0",
-            "zd0",
-        ] {
-            assert!(exclude.matches(other.as_bytes()), "{other}");
-        }
+        assert!(parse(b"").next().is_none());
     }
 
     #[test]
     fn devices_keep_their_verdict_when_others_come_and_go() {
         let exclude = Pattern::new("^b").map_err(|error| error.to_string()).unwrap();
-        let mut devices = Devices { exclude, known: Vec::new() };
+        let mut devices = Devices { class: PathBuf::new(), exclude, known: Vec::new() };
         for list in [&["a", "b", "c"][..], &["a", "b", "c"], &["b", "c"], &["c", "b", "a", "d"], &[], &["b"]] {
             for (place, name) in list.iter().enumerate() {
                 assert_eq!(devices.is_excluded(place, name.as_bytes()), *name == "b", "{list:?}");

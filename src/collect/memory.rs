@@ -65,7 +65,7 @@ pub static COLLECTOR: Registration = Registration {
     needs: Needs::reading(&["proc/meminfo"]),
     tables: &[MEMORY.head()],
     flags: &[],
-    new: |setup| Box::new(Memory { meminfo: setup.proc("meminfo") }),
+    new: |setup| Box::new(Memory { meminfo: setup.proc("meminfo").in_small_records() }),
 };
 
 struct Memory {

@@ -46,7 +46,7 @@ pub static COLLECTOR: Registration = Registration {
     needs: Needs::reading(&["proc/net/dev"]),
     tables: &[INTERFACES.head()],
     flags: &[&EXCLUDE],
-    new: |setup| Box::new(Network { dev: setup.proc("net/dev"), exclude: setup.pattern(&EXCLUDE) }),
+    new: |setup| Box::new(Network { dev: setup.proc("net/dev").in_small_records(), exclude: setup.pattern(&EXCLUDE) }),
 };
 
 struct Network {

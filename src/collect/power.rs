@@ -84,7 +84,7 @@ impl Power {
         let mailbox = (sys == Path::new("/sys")).then(mailbox::throttling).flatten();
         Power {
             mailbox,
-            get_throttled: Source::new(sys.join("devices/platform/soc/soc:firmware/get_throttled")),
+            get_throttled: Source::new(sys.join("devices/platform/soc/soc:firmware/get_throttled")).in_small_records(),
             chips: Devices::new(sys.join("class/hwmon"), |name| name.starts_with(b"hwmon")),
             watch: Watch::default(),
         }
@@ -147,7 +147,8 @@ impl Collect for Power {
 
 /// The alarm of the hwmon chip at `path` if it is the Pi's.
 fn alarm(path: &Path) -> Option<Source> {
-    (read_once(&path.join("name"))? == b"rpi_volt").then(|| Source::new(path.join("in0_lcrit_alarm")))
+    (read_once(&path.join("name"))? == b"rpi_volt")
+        .then(|| Source::new(path.join("in0_lcrit_alarm")).in_small_records())
 }
 
 /// What is known about the board at one moment: a bit for each reason.

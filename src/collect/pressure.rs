@@ -50,9 +50,9 @@ impl Pressure {
     fn new(setup: &mut Setup) -> Self {
         Pressure {
             resources: [
-                (b"cpu", setup.proc("pressure/cpu")),
-                (b"memory", setup.proc("pressure/memory")),
-                (b"io", setup.proc("pressure/io")),
+                (b"cpu", setup.proc("pressure/cpu").in_small_records()),
+                (b"memory", setup.proc("pressure/memory").in_small_records()),
+                (b"io", setup.proc("pressure/io").in_small_records()),
             ],
         }
     }

@@ -55,8 +55,8 @@ struct System {
 impl System {
     fn new(setup: &mut Setup) -> Self {
         System {
-            loadavg: setup.proc("loadavg"),
-            uptime: setup.proc("uptime"),
+            loadavg: setup.proc("loadavg").in_small_records(),
+            uptime: setup.proc("uptime").in_small_records(),
             stat: setup.shared_proc("stat"),
             processes: ProcessCount::new(setup.roots.proc.clone()),
         }

@@ -66,7 +66,7 @@ struct Thing {
 impl Thing {
     fn new(path: &Path, present: &str, limit: Value) -> Self {
         let kind = read_once(&path.join("type")).unwrap_or_default();
-        Thing { kind, label: Vec::new(), present: Source::new(path.join(present)), limit }
+        Thing { kind, label: Vec::new(), present: Source::new(path.join(present)).in_small_records(), limit }
     }
 
     fn zone(path: &Path) -> Self {

@@ -33,7 +33,7 @@ pub static COLLECTOR: Registration = Registration {
     needs: Needs::reading(&["proc/vmstat"]),
     tables: &[VM.head()],
     flags: &[],
-    new: |setup| Box::new(Vm { vmstat: setup.proc("vmstat"), page_size: sys::page_size() }),
+    new: |setup| Box::new(Vm { vmstat: setup.proc("vmstat").in_small_records(), page_size: sys::page_size() }),
 };
 
 struct Vm {

@@ -21,8 +21,8 @@ use rule::{LIMITS_MAX, Rule};
 pub struct Judge {
     rules: Vec<Judged>,
     rates: Rates,
-    /// Filesystems that were writable once, by the hash of their mount points.
-    writable: Vec<u64>,
+    /// Things that were well once, by their hash.
+    well: Vec<u64>,
     /// When the agent started, in seconds since boot.
     started: Option<u64>,
     /// Whether rules wait for their delays.
@@ -70,7 +70,7 @@ impl Judge {
         let rules: Vec<_> = rules::ALL.iter().filter(is_on).map(&mut judged).collect();
         let findings = rules.iter().map(|judged| Finding::new(&judged.rule.head)).collect();
         let report = Report { now: 0, clear: None, findings, thresholds };
-        Judge { rules, rates: Rates::default(), writable: Vec::new(), started: None, patient: true, report }
+        Judge { rules, rates: Rates::default(), well: Vec::new(), started: None, patient: true, report }
     }
 
     /// Without delays: a rule is on exactly while its condition holds. Nothing has restarted that looks only once.
@@ -85,7 +85,7 @@ impl Judge {
 
     /// Judges what a tick saw. `filesystems` holds the filesystems if they were looked at since the last call.
     pub fn judge(&mut self, snapshot: &Snapshot, filesystems: Option<&Snapshot>, top: Option<&Top>) {
-        let Judge { rules, rates, writable, started, patient, report } = self;
+        let Judge { rules, rates, well, started, patient, report } = self;
         let time = snapshot.moment.since_boot;
         let now = time.as_secs();
         let started = *started.get_or_insert(now);
@@ -101,7 +101,7 @@ impl Judge {
                     limits,
                     rates,
                     first_key,
-                    writable,
+                    well,
                     top,
                     now,
                     started,
@@ -364,7 +364,7 @@ mod tests {
             "proc/self/mountinfo",
             |_, ill| format!("25 1 8:1 / / rw - ext4 /dev/sda1 {}\n", if ill { "ro" } else { "rw,errors=remount-ro" }),
             "/",
-            "It was writable before. Look for errors of the device in the kernel's log.",
+            "It was writable before, and nobody remounted it",
         ),
     ];
 

@@ -16,7 +16,7 @@ pub struct View<'a> {
     pub(super) rates: &'a mut Rates,
     /// Tells the rule's counters from those of all other rules.
     pub(super) first_key: usize,
-    pub(super) writable: &'a mut Vec<u64>,
+    pub(super) well: &'a mut Vec<u64>,
     pub(super) top: Option<&'a Top>,
     pub(super) now: u64,
     pub(super) started: u64,
@@ -33,9 +33,15 @@ impl<'a> View<'a> {
         self.limits[1]
     }
 
-    /// Filesystems that were writable once, by the hash of their mount points.
-    pub fn writable(&mut self) -> &mut Vec<u64> {
-        self.writable
+    /// Whether a thing, of which `key` is the hash, was well when it was looked at now or earlier.
+    pub fn was_well(&mut self, key: u64, is_well: bool) -> bool {
+        /// More mounts than any machine has; a program that makes new ones on and on must not fill the memory.
+        const THINGS_MAX: usize = 512;
+        let known = self.well.contains(&key);
+        if is_well && !known && self.well.len() < THINGS_MAX {
+            self.well.push(key);
+        }
+        known || is_well
     }
 
     /// Seconds since boot.

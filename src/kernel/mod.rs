@@ -2,6 +2,7 @@
 //! room that opens kernel files.
 
 mod asker;
+pub mod block;
 mod devices;
 mod fault;
 mod machine;
@@ -18,4 +19,4 @@ pub use fault::{Bad, Fault, First};
 pub use machine::Machine;
 pub use remote::{RemoteStat, answer};
 pub use roots::Roots;
-pub use source::{Sensed, Shared, Source, inode, read_all, read_into, read_once, size};
+pub use source::{Sensed, Shared, Source, inode, is_file, read_all, read_into, read_once, size};

@@ -42,7 +42,8 @@ const PSEUDO: &[&[u8]] = &[
     b"tracefs",
 ];
 
-/// Filesystems whose `statvfs()` the kernel answers from memory. An overlay answers for its upper layer, which has to be local.
+/// Filesystems whose `statvfs()` the kernel answers from memory. An overlay answers for its upper layer, see [`Mounts::find_hidden`].
+/// ZFS waits for its pool, and a pool whose disks are gone keeps it waiting.
 const LOCAL: &[&[u8]] = &[
     b"bcachefs",
     b"btrfs",
@@ -67,7 +68,6 @@ const LOCAL: &[&[u8]] = &[
     b"udf",
     b"vfat",
     b"xfs",
-    b"zfs",
 ];
 
 /// One line of mountinfo; names are places in [`Mounts::names`].
@@ -80,12 +80,17 @@ pub struct Mount {
     /// The directory of the filesystem that is mounted here.
     directory: Range<usize>,
     pub device: Range<usize>,
+    /// An overlay's upper layer, or its only one: a directory, as a rule on another mount.
+    upper: Range<usize>,
     /// `--path.rootfs`, the mount point, and a NUL byte.
     path: Range<usize>,
     pub fstype: Range<usize>,
     /// Whether the filesystem itself is read-only. A mount can be so while its filesystem is not, as in the agent's own view of
     /// the machine when a service manager shields the machine from it.
     pub read_only: bool,
+    /// Whether the filesystem turned read-only by itself, after an error. A person who remounts it (`mount -o remount,ro`) makes
+    /// the mount read-only with it; an error leaves the mount writable. ext4 says so in a word of its own from Linux 6.15 on.
+    pub by_error: bool,
     pub local: bool,
     hidden: bool,
     pub selected: bool,
@@ -131,8 +136,11 @@ impl Mounts {
         machines_mountpoint(&self.names, self.root, self.inside, mount)
     }
 
-    /// Asks for the size of what cannot hang. Tells whether one can be written to now that could not when the table was read, or
+    /// Asks for the size of what cannot hang. Returns whether one can be written to now that could not when the table was read, or
     /// the other way round.
+    ///
+    /// An overlay answers with the numbers of the filesystem that holds its upper layer. Where that is reported by itself, the
+    /// overlay holds the same bytes and is left out, unless it is the root.
     pub fn ask(&mut self, statfs: fn(&CStr) -> io::Result<FsStat>) -> bool {
         let Mounts { all, names, root, inside, .. } = self;
         let mut turned = false;
@@ -142,12 +150,34 @@ impl Mounts {
                 turned |= *mount.no_writes.get_or_insert(stat.no_writes) != stat.no_writes;
             }
         }
+        let size = |mount: &Mount| mount.answer.map(|stat| (stat.block_size, stat.blocks, stat.files));
+        for place in 0..all.len() {
+            let mount = &all[place];
+            if mount.selected
+                && is_overlay(names, mount)
+                && machines_mountpoint(names, *root, *inside, mount) != Some(b"/")
+            {
+                let (size, of) = (size(mount), size);
+                let same = |other: &Mount| other.selected && !is_overlay(names, other) && of(other) == size;
+                if size.is_some() && all.iter().any(same) {
+                    all[place].selected = false;
+                }
+            }
+        }
         turned
     }
 
-    /// The mounts that are to be told.
+    /// The mounts to report.
     pub fn selected(&self) -> impl Iterator<Item = &Mount> {
         self.all.iter().filter(|mount| mount.selected)
+    }
+
+    /// Hands each selected mount's device, type, device number and [`Mount::by_error`] to `look`; not of those that may hang.
+    pub fn for_each_selected(&mut self, mut look: impl FnMut(&[u8], &[u8], u64, &mut bool)) {
+        for mount in self.all.iter_mut().filter(|mount| mount.selected && mount.local) {
+            let (device, fstype) = (&self.names[mount.device.clone()], &self.names[mount.fstype.clone()]);
+            look(device, fstype, mount.number, &mut mount.by_error);
+        }
     }
 
     /// Fills the table from mountinfo's text.
@@ -185,7 +215,7 @@ impl Mounts {
         let number = uint(&number[..colon])? << 32 | uint(&number[colon + 1..])?;
         let directory = words.next()?;
         let mountpoint = words.next()?;
-        let _view_options = words.next()?;
+        let view_options = words.next()?;
         words.by_ref().find(|&word| word == b"-")?;
         let fstype_text = words.next()?;
         // A device can have an empty name, for which the kernel leaves two blanks: then the options come too early.
@@ -207,9 +237,11 @@ impl Mounts {
             number,
             directory: store(directory, b"", b""),
             device: store(device_text, b"", b""),
+            upper: store(if fstype_text == b"overlay" { upper(super_options) } else { b"" }, b"", b""),
             path: store(mountpoint, root, b"\0"),
             fstype: store(fstype_text, b"", b""),
             read_only: is_read_only(super_options),
+            by_error: has(super_options, b"emergency_ro") || has(super_options, b"ro") && !has(view_options, b"ro"),
             local: LOCAL.contains(&fstype_text) || PSEUDO.contains(&fstype_text),
             hidden: false,
             selected: false,
@@ -256,10 +288,21 @@ impl Mounts {
                 all[parent].hidden = true;
             }
         }
-        // What hides or slows down a mount does so for all below it. A child may be listed before its parent.
+        // What hides or slows down a mount does so for all below it, and an overlay is as slow as what its upper layer is on. A child
+        // may be listed before its parent.
         for _ in 0..all.len() {
             let mut changed = false;
             for place in 0..all.len() {
+                let upper = &names[all[place].upper.clone()];
+                if all[place].local && !upper.is_empty() {
+                    let holds =
+                        |mount: &&Mount| !mount.hidden && (point(mount) == upper || is_below(upper, point(mount)));
+                    let holder = all.iter().filter(holds).max_by_key(|mount| point(mount).len());
+                    if holder.is_some_and(|holder| !holder.local) {
+                        all[place].local = false;
+                        changed = true;
+                    }
+                }
                 let Some(parent) = find(all, order, all[place].parent).filter(|&parent| parent != place) else {
                     continue;
                 };
@@ -280,37 +323,32 @@ impl Mounts {
         }
     }
 
-    /// Chooses what is told: what can be reached, has space of its own, `wanted` (mount point, type) agrees to, and is not told
-    /// already by another mount of the same filesystem.
-    pub fn select(&mut self, wanted: impl Fn(&[u8], &[u8]) -> bool) {
+    /// Chooses what is reported: what can be reached, has space of its own, and `wanted` (mount point, type) agrees to; of the mounts
+    /// of one filesystem (binds, subvolumes) one, so that its bytes count once: the machine's root, or else the one that shows most
+    /// of it under the shortest path. `is_file` says whether a path, which cannot hang, is a file: container engines
+    /// mount single ones, such as `/etc/hosts`.
+    pub fn select(&mut self, wanted: impl Fn(&[u8], &[u8]) -> bool, is_file: impl Fn(&CStr) -> bool) {
         let Mounts { all, names, root, inside, order } = self;
         let machines = |mount: &Mount| machines_mountpoint(names, *root, *inside, mount);
         for mount in all.iter_mut() {
             let fstype = &names[mount.fstype.clone()];
             let mountpoint = machines(mount).filter(|_| !mount.hidden && !PSEUDO.contains(&fstype));
-            mount.selected = mountpoint.is_some_and(|mountpoint| wanted(mountpoint, fstype));
+            // Container engines call a container's shared memory so; the machine's own comes from "tmpfs".
+            let shared_memory = fstype == b"tmpfs" && names[mount.device.clone()] == *b"shm";
+            mount.selected = mountpoint.is_some_and(|mountpoint| wanted(mountpoint, fstype))
+                && !shared_memory
+                && !(mount.local && is_file(path(names, *root, *inside, mount)));
         }
-        // Bind mounts: a directory of a filesystem is not told beside a mount that holds it too. Sorted like the mount points
-        // above, what is below a directory follows it.
-        let directory = |mount: &Mount| &names[mount.directory.clone()];
-        sort(order, &|a, b| {
-            let (one, other) = (&all[a], &all[b]);
-            let key = |mount| path_order(directory(mount));
-            let groups = (one.number, !one.selected).cmp(&(other.number, !other.selected));
-            groups.then_with(|| key(one).cmp(key(other))).then(a.cmp(&b))
-        });
-        let mut told: Option<usize> = None;
+        let rank = |mount: &Mount| {
+            let point = machines(mount).unwrap_or_default();
+            (mount.number, !mount.selected, point != b"/", names[mount.directory.clone()] != *b"/", point.len())
+        };
+        sort(order, &|a, b| rank(&all[a]).cmp(&rank(&all[b])).then(a.cmp(&b)));
+        let mut last = None;
         for &place in order.iter() {
-            let mount = &all[place];
-            let covered = told.map(|told| &all[told]).is_some_and(|told| {
-                told.number == mount.number
-                    && (directory(told) == directory(mount) || is_below(directory(mount), directory(told)))
-            });
-            if !covered {
-                told = mount.selected.then_some(place);
-            } else if mount.selected && machines(mount) != Some(b"/") {
-                all[place].selected = false;
-            }
+            let mount = &mut all[place];
+            mount.selected &= last != Some(mount.number);
+            last = Some(mount.number);
         }
     }
 }
@@ -359,10 +397,26 @@ fn is_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/") || (directory == b"/" && !rest.is_empty()))
 }
 
+/// Whether comma-separated options hold a word.
+fn has(options: &[u8], word: &[u8]) -> bool {
+    options.split(|&byte| byte == b',').any(|option| option == word)
+}
+
+fn is_overlay(names: &[u8], mount: &Mount) -> bool {
+    names[mount.fstype.clone()] == *b"overlay"
+}
+
+/// The upper layer among an overlay's options, or without one the topmost lower layer. A relative path has lost its meaning.
+fn upper(options: &[u8]) -> &[u8] {
+    let option = |name: &[u8]| options.split(|&byte| byte == b',').find_map(|option| option.strip_prefix(name));
+    let lower = || option(b"lowerdir=").and_then(|layers| layers.split(|&byte| byte == b':').next());
+    option(b"upperdir=").or_else(lower).filter(|layer| layer.starts_with(b"/")).unwrap_or_default()
+}
+
 /// Whether a filesystem's comma-separated options hold `ro`, or the word with which ext4 says, from Linux 6.15 on, that it lets
 /// nobody write after an error.
 fn is_read_only(options: &[u8]) -> bool {
-    options.split(|&byte| byte == b',').any(|option| option == b"ro" || option == b"emergency_ro")
+    has(options, b"ro") || has(options, b"emergency_ro")
 }
 
 /// What the fuzz target of this file runs.
@@ -371,7 +425,7 @@ pub fn fuzz(text: &[u8]) {
     let mut mounts = Mounts::default();
     let _ = mounts.parse(text, b"/root");
     mounts.find_hidden();
-    mounts.select(|mountpoint, _| mountpoint.len() != 3);
+    mounts.select(|mountpoint, _| mountpoint.len() != 3, |path| path.is_empty());
     for mount in mounts.selected() {
         let _ = (mounts.path(mount), mounts.mountpoint(mount));
     }
@@ -386,7 +440,7 @@ mod tests {
         let mut mounts = Mounts::default();
         mounts.parse(text, b"/root").unwrap();
         mounts.find_hidden();
-        mounts.select(|_, _| true);
+        mounts.select(|_, _| true, |_| false);
         mounts.selected().map(|mount| (mounts.mountpoint(mount).unwrap().to_vec(), mount.local)).collect()
     }
 
@@ -435,7 +489,7 @@ mod tests {
         let mut mounts = Mounts::default();
         mounts.parse(below, b"").unwrap();
         mounts.find_hidden();
-        mounts.select(|_, _| true);
+        mounts.select(|_, _| true, |_| false);
         let ids: Vec<_> = mounts.selected().map(|mount| mount.id).collect();
         assert_eq!(ids, [1, 4, 5, 6]);
         // The root was mounted over the first one; what the initial ramdisk had mounted was moved into it.
@@ -453,13 +507,72 @@ mod tests {
 5 1 0:40 /@srv /srv rw - btrfs /dev/sdb rw
 6 1 0:41 /inner /opt rw - ext4 /dev/sdc rw
 ";
-        assert_eq!(names(text), ["/", "/home", "/srv", "/opt"]);
-        // Unless the whole is not wanted.
+        // Of two subvolumes of one disk the one with the shorter path.
+        assert_eq!(names(text), ["/", "/srv", "/opt"]);
+        let chosen = |wanted: fn(&[u8]) -> bool, is_file: fn(&CStr) -> bool| {
+            let mut mounts = Mounts::default();
+            mounts.parse(text, b"").unwrap();
+            mounts.find_hidden();
+            mounts.select(|mountpoint, _| wanted(mountpoint), is_file);
+            mounts.selected().map(|mount| mount.id).collect::<Vec<_>>()
+        };
+        // All of the filesystem, or else a part of it.
+        assert_eq!(chosen(|mountpoint| mountpoint != b"/", |_| false), [3, 5, 6]);
+        assert_eq!(chosen(|mountpoint| mountpoint != b"/" && mountpoint != b"/mnt/again", |_| false), [2, 5, 6]);
+        // A file that is mounted is no place for others.
+        assert_eq!(chosen(|_| true, |path| path == c"/srv"), [1, 4, 6]);
+    }
+
+    #[test]
+    fn containers_mounts_are_not_reported_beside_the_disk_that_holds_them() {
+        let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw
+2 1 0:24 / /run rw - tmpfs tmpfs rw
+3 2 0:101 / /run/k3s/containerd/io.containerd.grpc.v1.cri/sandboxes/s1/shm rw - tmpfs shm rw,size=65536k
+4 1 8:2 / /mnt/ssd rw - ext4 /dev/sdb1 rw
+5 4 0:111 / /mnt/ssd/docker/overlay2/a/merged rw - overlay overlay rw,lowerdir=l/A:l/B,upperdir=docker/overlay2/a/diff
+6 1 0:112 / /other rw - overlay overlay rw,lowerdir=/a,upperdir=/b
+7 1 0:113 / /live rw - overlay overlay rw,lowerdir=/a
+";
+        let size = |path: &CStr| {
+            // Three are directories of /mnt/ssd, one has an upper layer of its own.
+            let blocks = match path.to_bytes() {
+                b"/" => 1,
+                b"/run" => 2,
+                b"/live" => 4,
+                _ => 3,
+            };
+            Ok(FsStat { blocks, ..FsStat::default() })
+        };
         let mut mounts = Mounts::default();
         mounts.parse(text, b"").unwrap();
         mounts.find_hidden();
-        mounts.select(|mountpoint, _| mountpoint != b"/" && mountpoint != b"/mnt/again");
-        assert_eq!(mounts.selected().next().map(|mount| mount.id), Some(2));
+        mounts.select(|_, _| true, |_| false);
+        mounts.ask(size);
+        assert_eq!(mounts.selected().map(|mount| mount.id).collect::<Vec<_>>(), [1, 2, 4, 7]);
+    }
+
+    #[test]
+    fn an_overlay_may_hang_where_its_upper_layer_may() {
+        let text = b"1 0 8:1 / / rw - ext4 a rw
+2 1 0:45 / /tank rw - zfs tank rw
+3 1 0:50 / /one rw - overlay overlay rw,lowerdir=/l,upperdir=/tank/docker/1/diff,workdir=/w
+4 1 0:51 / /two rw - overlay overlay rw,lowerdir=/l,upperdir=/tanker/diff,workdir=/w
+5 1 0:52 / /three rw - overlay overlay ro,lowerdir=/tank/a:/b
+";
+        let here: Vec<_> = told(text).into_iter().map(|(_, local)| local).collect();
+        assert_eq!(here, [true, false, false, true, false]);
+    }
+
+    #[test]
+    fn an_error_is_told_from_a_remount() {
+        let by_error = |view: &str, filesystem: &str| {
+            let mut mounts = Mounts::default();
+            mounts.parse(format!("1 0 8:1 / / {view} - ext4 /dev/sda1 {filesystem}\n").as_bytes(), b"").unwrap();
+            mounts.all[0].by_error
+        };
+        assert!(by_error("rw,noatime", "ro") && by_error("rw", "ro,errors=remount-ro"));
+        assert!(by_error("ro", "rw,emergency_ro") && by_error("rw", "rw,emergency_ro"));
+        assert!(!by_error("ro,noatime", "ro") && !by_error("ro", "rw") && !by_error("rw", "rw,errors=remount-ro"));
     }
 
     #[test]
@@ -469,13 +582,13 @@ mod tests {
 2 1 0:40 /@home /home rw - btrfs /dev/sda2 rw
 3 1 0:40 /@/var/tmp/private/tmp /var/tmp rw - btrfs /dev/sda2 rw
 ";
-        assert_eq!(names(text), ["/", "/home"]);
-        // The root is told, whatever else holds it.
+        assert_eq!(names(text), ["/"]);
+        // The root is reported, whatever else holds it.
         let text = b"1 0 8:1 /deploy/one / rw - ext4 /dev/sda1 rw
 2 1 8:1 / /sysroot ro - ext4 /dev/sda1 rw
 3 1 8:1 /deploy/var /var rw - ext4 /dev/sda1 rw
 ";
-        assert_eq!(names(text), ["/", "/sysroot"]);
+        assert_eq!(names(text), ["/"]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct Source {
     file: Option<File>,
     /// Whether the kernel makes the file's text, as opposed to a copy of such a file, or one that a program makes.
     original: bool,
-    long_lines: bool,
+    small_records: bool,
     buffer: Vec<u8>,
     length: usize,
 }
@@ -32,12 +32,14 @@ pub struct Source {
 impl Source {
     /// A source that opens `path` when it is first read.
     pub fn new(path: PathBuf) -> Self {
-        Source { path, file: None, original: false, long_lines: false, buffer: Vec::new(), length: 0 }
+        Source { path, file: None, original: false, small_records: false, buffer: Vec::new(), length: 0 }
     }
 
-    /// The same for a file that may hold lines of more than 2,000 bytes.
-    pub fn with_long_lines(self) -> Self {
-        Source { long_lines: true, ..self }
+    /// The same for a file that the kernel prints as one record, or in records of at most 2,048 bytes: a line each in
+    /// `/proc/net/dev`, the whole of `/proc/stat`, an attribute of sysfs. Its end is then known one read earlier. In
+    /// `/proc/diskstats` a record is a disk with all its partitions, which may take several pages.
+    pub fn in_small_records(self) -> Self {
+        Source { small_records: true, ..self }
     }
 
     /// The file's path.
@@ -119,9 +121,6 @@ impl Source {
     }
 
     fn fill(&mut self) -> io::Result<()> {
-        /// The kernel's text comes in portions of at least a page, cut between two lines. One that leaves so much of a page free is
-        /// the last: no line would not have fitted.
-        const ROOM_FOR_A_LINE: usize = 2048;
         let file = match &mut self.file {
             Some(file) => file,
             closed => {
@@ -130,28 +129,44 @@ impl Source {
                 file
             }
         };
+        let one_read = self.original && self.small_records;
         self.length = 0;
-        loop {
-            if self.buffer.len() - self.length < 1024 {
-                let larger = (self.buffer.len() * 2).max(4096);
-                if larger > LARGEST {
-                    return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
-                }
-                self.buffer.resize(larger, 0);
+        read_to_end(&mut self.buffer, &mut self.length, one_read, &|into, at| file.read_at(into, at))
+    }
+}
+
+/// Reads all of a file into `buffer`, and how much that is into `length`. `read` is `pread(2)`.
+///
+/// `seq_read` in `fs/seq_file.c` returns whole records: as many as fit into its own buffer of a page, or one that is larger.
+/// So a short read is not the end, unless no record would have been too large for what the last read left of a page:
+/// `small_records`.
+fn read_to_end(
+    buffer: &mut Vec<u8>,
+    length: &mut usize,
+    small_records: bool,
+    read: &dyn Fn(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<()> {
+    const PAGE: usize = 4096;
+    const SMALL_RECORD: usize = 2048;
+    loop {
+        if buffer.len() - *length < 1024 {
+            let larger = (buffer.len() * 2).max(PAGE);
+            if larger > LARGEST {
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
             }
-            // A short read is not the end: the kernel hands out some files in portions of at most a page.
-            match file.read_at(&mut self.buffer[self.length..], self.length as u64) {
-                Ok(0) => return Ok(()),
-                Ok(count) => {
-                    self.length += count;
-                    let asked = self.buffer.len() - (self.length - count);
-                    if count < asked && count <= 4096 - ROOM_FOR_A_LINE && self.original && !self.long_lines {
-                        return Ok(());
-                    }
+            buffer.resize(larger, 0);
+        }
+        let asked = buffer.len() - *length;
+        match read(&mut buffer[*length..], *length as u64) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                *length += count;
+                if small_records && count < asked && count < PAGE - SMALL_RECORD {
+                    return Ok(());
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }
@@ -193,7 +208,8 @@ struct SharedSource {
 impl Shared {
     /// Shares the file at `path` between all clones of this value.
     pub fn new(path: PathBuf) -> Self {
-        Shared(Rc::new(RefCell::new(SharedSource { source: Source::new(path), read_at: None })))
+        let source = Source::new(path).in_small_records();
+        Shared(Rc::new(RefCell::new(SharedSource { source, read_at: None })))
     }
 
     /// The file's path.
@@ -266,6 +282,11 @@ pub fn size(path: &Path) -> io::Result<u64> {
     std::fs::metadata(path).map(|metadata| metadata.len())
 }
 
+/// Whether there is a regular file at `path`; not for what may hang.
+pub fn is_file(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
+}
+
 /// The number of a file's inode.
 ///
 /// # Errors
@@ -292,6 +313,44 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         assert_eq!(source.read().unwrap(), b"");
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// `seq_read_iter`: what is left of a record that was read in part, then whole records, as many as fit into a page and into
+    /// what was asked for, or one that is larger than a page.
+    fn seq_read(text: &[u8], ends: &[usize], into: &mut [u8], at: u64) -> usize {
+        let at = at as usize;
+        let Some(mut next) = ends.iter().position(|&end| end > at) else { return 0 };
+        let in_part = at > 0 && !ends.contains(&at);
+        let start = if in_part { ends[next] } else { at };
+        next += usize::from(in_part);
+        let mut end = start;
+        while next < ends.len() && end - at < into.len() && (end == start || ends[next] - start < 4096) {
+            end = ends[next];
+            next += 1;
+        }
+        let count = (end - at).min(into.len());
+        into[..count].copy_from_slice(&text[at..at + count]);
+        count
+    }
+
+    #[test]
+    fn a_file_is_read_to_its_end_wherever_the_kernel_cuts_it() {
+        let text: Vec<u8> = (0..9000_u32).map(|place| (place % 251) as u8).collect();
+        let all = |ends: &[usize], small_records| {
+            let (mut buffer, mut length) = (Vec::new(), 0);
+            let read = |into: &mut [u8], at: u64| Ok(seq_read(&text, ends, into, at));
+            read_to_end(&mut buffer, &mut length, small_records, &read).unwrap();
+            buffer[..length] == text
+        };
+        for cut in 1..text.len() {
+            assert!(all(&[cut, text.len()], false), "cut at {cut}");
+        }
+        for size in 1..=2048 {
+            let ends: Vec<_> = (1..=text.len() / size).map(|number| number * size).chain([text.len()]).collect();
+            assert!(all(&ends, true), "records of {size} bytes");
+        }
+        assert!(all(&[text.len()], true), "one record");
+        assert!(!all(&[440, text.len()], true), "a small record, then a large one: what the flag must not be set for");
     }
 
     #[test]

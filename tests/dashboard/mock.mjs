@@ -239,7 +239,7 @@ export class Mock {
     const items = [
       { rule: 'throttled', severity: 'critical', title: 'Throttled: under-voltage', detail: 'clock cut to 1200 MHz', culprit: 'under_voltage', card: 'thermal', since_seconds: since - 60 },
       { rule: 'cpu', severity: 'critical', title: 'CPU saturated', detail: `${Math.round(100 - modes(0).idle)} % · ffmpeg (2314)`, culprit: 'ffmpeg', card: 'cpu', since_seconds: since },
-      { rule: 'disk_full', severity: 'critical', title: this.names('mounts')[2] + ' is nearly full', detail: '97.6 % of 29 GiB', culprit: this.names('mounts')[2], card: 'filesystems', since_seconds: 86400 },
+      { rule: 'disk_full', severity: 'critical', title: this.names('mounts')[2] + ' is almost full', detail: '97.6% of 29 GiB', culprit: this.names('mounts')[2], card: 'filesystems', since_seconds: 86400 },
       { rule: 'io', severity: 'warning', title: 'SD card slow', detail: 'mmcblk0 is 96 % busy, 182 ms per write', culprit: 'mmcblk0', card: 'diskio', since_seconds: since - 20 },
     ];
     json.verdicts = bad ? { items: this.verdicts ?? items } : { clear_seconds: 11520, items: this.verdicts ?? [] };

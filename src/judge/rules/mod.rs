@@ -20,6 +20,7 @@ pub static ALL: &[&Rule] = &[
     &storage::DISK_FULL,
     &storage::INODES_FULL,
     &storage::DISK_READ_ONLY,
+    &storage::MOUNT_STALLED,
     &memory::OOM_KILL,
     &memory::MEMORY_LOW,
     &memory::MEMORY_PRESSURE,

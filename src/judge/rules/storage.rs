@@ -12,6 +12,8 @@ static AVAILABLE: Input = FILESYSTEMS.input("pi_disk_available_bytes");
 static INODES: Input = FILESYSTEMS.input("pi_disk_inodes");
 static INODES_FREE: Input = FILESYSTEMS.input("pi_disk_inodes_free");
 static READ_ONLY: Input = FILESYSTEMS.input("pi_disk_read_only");
+static FILESYSTEM_ERROR: Input = FILESYSTEMS.input("pi_disk_filesystem_error");
+static DEVICE_ERROR: Input = FILESYSTEMS.input("pi_disk_device_error");
 static WAITING: Input = RESOURCES.input("pi_pressure_waiting_seconds_total");
 static BUSY: Input = DISKS.input("pi_disk_io_time_seconds_total");
 static READS: Input = DISKS.input("pi_disk_reads_completed_total");
@@ -87,37 +89,64 @@ fn inodes_full(view: &mut View<'_>, found: &mut Finding) -> bool {
 
 pub static DISK_READ_ONLY: Rule = Rule::new(
     "disk_read_only",
-    "a filesystem turned read-only",
+    "a filesystem turned read-only after an error, or has new errors",
     Severity::Critical,
     "filesystems",
-    &[&READ_ONLY],
+    &[&READ_ONLY, &FILESYSTEM_ERROR],
     disk_read_only,
 )
 .filesystems()
-.fix("Read the kernel's log (dmesg) for errors of the device, back it up, then check it with fsck or replace it");
+.fix("Read the kernel log (dmesg) for errors of the device, back it up, then check it with fsck or replace it");
 
+/// Somebody may remount a filesystem read-only on purpose. Two witnesses: it is read-only and was writable before, and the kernel
+/// says that nobody asked for that; or ext4 has counted errors.
 fn disk_read_only(view: &mut View<'_>, found: &mut Finding) -> bool {
-    /// More mounts than any machine has; a program that makes new ones on and on must not fill the memory.
-    const MOUNTS_MAX: usize = 256;
     let Some(section) = view.filesystems(&READ_ONLY) else { return false };
-    let mut turned = false;
+    let mut failed = false;
     for row in section.rows() {
         let name = mountpoint(row);
-        let hash = key(name, 0);
-        let known = view.writable().contains(&hash);
-        match view.of(row, &READ_ONLY) {
-            Some(0.0) if !known && view.writable().len() < MOUNTS_MAX => view.writable().push(hash),
-            Some(1.0) if known && !turned => {
-                turned = found.name(
-                    name,
-                    format_args!("{name} turned read-only"),
-                    format_args!("It was writable before. Look for errors of the device in the kernel's log."),
-                );
-            }
-            _ => {}
+        let read_only = view.of(row, &READ_ONLY) == Some(1.0);
+        let known = view.was_well(key(name, 0), !read_only);
+        let error = view.of(row, &FILESYSTEM_ERROR) == Some(1.0);
+        if failed || !error || read_only && !known {
+            continue;
+        }
+        failed = if read_only {
+            let detail = format_args!("It was writable before, and nobody remounted it");
+            found.name(name, format_args!("{name} turned read-only after an error"), detail)
+        } else {
+            let detail = format_args!("ext4 has counted new errors since Pi-Monitor started");
+            found.name(name, format_args!("{name} has filesystem errors"), detail)
+        };
+    }
+    failed
+}
+
+pub static MOUNT_STALLED: Rule = Rule::new(
+    "mount_stalled",
+    "a filesystem does not answer",
+    Severity::Warning,
+    "filesystems",
+    &[&DEVICE_ERROR],
+    mount_stalled,
+)
+.filesystems()
+.fix("Check the server or the device behind it, then unmount it (umount -l) and mount it again");
+
+fn mount_stalled(view: &mut View<'_>, found: &mut Finding) -> bool {
+    let Some(section) = view.filesystems(&DEVICE_ERROR) else { return false };
+    let mut stalled = false;
+    for row in section.rows() {
+        let name = mountpoint(row);
+        let silent = view.of(row, &DEVICE_ERROR) == Some(1.0);
+        // One that never answered may not be asked, such as a user's own FUSE mount.
+        if view.was_well(key(name, 1), !silent) && silent && !stalled {
+            let device = row.labels().next().unwrap_or_default();
+            let detail = format_args!("{device} did not say how full it is, as it did before");
+            stalled = found.name(name, format_args!("{name} does not answer"), detail);
         }
     }
-    turned
+    stalled
 }
 
 pub static IO_PRESSURE: Rule = Rule::new(
