@@ -183,7 +183,8 @@ impl Agent {
         let scan = processes.scanned_at().unwrap_or_default().as_nanos() as u64;
         let page = processes_page.get((scan, 0), gzip.then(|| compressor.level(Gzip::SMALL)), |out| {
             out.clear();
-            processes.write((machine.unix_time)(), collect::cpu::count(sampled), out);
+            let scan = processes.summary((machine.unix_time)(), collect::cpu::count(sampled));
+            format::processes::write(&scan, |show| processes.each(show), out);
         });
         Some(Ok(page))
     }

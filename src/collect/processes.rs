@@ -10,11 +10,9 @@
 
 use crate::cli::Switch;
 use crate::collect::GROUP;
-use crate::format::object::{Object, write_string};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Roots, read_into};
-use crate::model::push_label;
-use crate::model::{Top, Value};
+use crate::model::{ProcessRow, ProcessScan, Top, Value, push_label};
 use crate::runtime::sandbox::{CAP_SYS_PTRACE, Needs};
 use crate::sys::{self, Directory};
 use std::fmt::Write as _;
@@ -68,7 +66,8 @@ pub struct Processes {
     /// Places in `present`, of those to tell.
     shown: Vec<usize>,
     buffer: Vec<u8>,
-    text: String,
+    name: String,
+    command: String,
 }
 
 #[derive(Debug, Default)]
@@ -121,7 +120,8 @@ impl Processes {
             top: Top::default(),
             shown: Vec::new(),
             buffer: Vec::new(),
-            text: String::new(),
+            name: String::new(),
+            command: String::new(),
         }
     }
 
@@ -217,56 +217,49 @@ impl Processes {
         *cost = clock().saturating_sub(now);
     }
 
-    /// Appends the last scan as JSON.
-    pub fn write(&mut self, unix: Duration, cpus: u64, out: &mut Vec<u8>) {
-        let Processes { path, users, page_size, command_lines, present, interval, cost, shown, buffer, text, .. } =
-            self;
-        let milliseconds = interval.map_or(1, |interval| u64::try_from(interval.as_millis()).unwrap_or(1).max(1));
-        let rate = |used: u64| Value::from(used.saturating_mul(1000) / milliseconds);
-        let mut object = Object::open(out);
-        Value::decimal(u64::try_from(unix.as_millis()).unwrap_or(0), 3).write(object.key("time"));
-        Value::decimal(milliseconds, 3).write(object.key("interval_seconds"));
-        Value::seconds(*cost).write(object.key("scan_seconds"));
-        Value::from(cpus).write(object.key("cpus"));
-        Value::from(present.all.len() as u64).write(object.key("total"));
-        let list = object.key("processes");
-        let mut mark = b'[';
+    /// Describes the last scan.
+    pub fn summary(&self, unix: Duration, cpus: u64) -> ProcessScan {
+        ProcessScan {
+            time: Value::decimal(u64::try_from(unix.as_millis()).unwrap_or(0), 3),
+            interval: Value::decimal(self.milliseconds(), 3),
+            cost: Value::seconds(self.cost),
+            cpus,
+            total: self.present.all.len() as u64,
+        }
+    }
+
+    /// The time that rates span, never 0.
+    fn milliseconds(&self) -> u64 {
+        self.interval.map_or(1, |interval| u64::try_from(interval.as_millis()).unwrap_or(1).max(1))
+    }
+
+    /// Hands the processes of the last scan that use most to `show`, the busiest first.
+    pub fn each(&mut self, show: &mut dyn FnMut(&ProcessRow<'_>)) {
+        let milliseconds = self.milliseconds();
+        let Processes { path, users, page_size, command_lines, present, shown, buffer, name, command, .. } = self;
+        let per_second = |used: u64| used.saturating_mul(1000) / milliseconds;
         for process in shown.iter().map(|&place| &present.all[place]) {
-            let Process { pid, name, state, threads, resident_pages, cpu_used, io_used, .. } = process;
-            list.push(mark);
-            mark = b',';
-            let mut object = Object::open(list);
-            Value::from(*pid).write(object.key("pid"));
-            text.clear();
-            push_label(text, &present.names[name.clone()]);
-            write_string(text, object.key("name"));
-            let owner = open(path, *pid, "status", buffer).and_then(|()| parse_owner(buffer));
-            if let Some(owner) = owner {
-                write_string(users.name(owner), object.key("user"));
+            name.clear();
+            push_label(name, &present.names[process.name.clone()]);
+            let owner = open(path, process.pid, "status", buffer).and_then(|()| parse_owner(buffer));
+            command.clear();
+            let has_command = *command_lines && open(path, process.pid, "cmdline", buffer).is_some();
+            if has_command {
+                push_command(buffer, command);
             }
-            write_string(std::str::from_utf8(&[*state]).unwrap_or("?"), object.key("state"));
-            Value::from(*threads).write(object.key("threads"));
-            // A tick is a hundredth of a second, so ticks a second are a percentage already.
-            let percent = Value::decimal(cpu_used.saturating_mul(10_000) / milliseconds, 1);
-            percent.write(object.key("cpu_percent"));
-            Value::from(resident_pages.saturating_mul(*page_size)).write(object.key("resident_bytes"));
-            if let Some([read, written]) = *io_used {
-                rate(read).write(object.key("read_bytes_per_second"));
-                rate(written).write(object.key("write_bytes_per_second"));
-            }
-            if *command_lines && open(path, *pid, "cmdline", buffer).is_some() {
-                text.clear();
-                push_command(buffer, text);
-                write_string(text, object.key("command"));
-            }
-            object.close();
+            show(&ProcessRow {
+                pid: process.pid,
+                name,
+                user: owner.map(|owner| users.name(owner)),
+                state: std::str::from_utf8(&[process.state]).unwrap_or("?"),
+                threads: process.threads,
+                // A tick is a hundredth of a second, so ticks per second are a percentage already.
+                cpu_percent: Value::decimal(process.cpu_used.saturating_mul(10_000) / milliseconds, 1),
+                resident_bytes: process.resident_pages.saturating_mul(*page_size),
+                disk: process.io_used.map(|used| used.map(per_second)),
+                command: has_command.then_some(command),
+            });
         }
-        if mark == b'[' {
-            list.push(b'[');
-        }
-        list.push(b']');
-        object.close();
-        out.push(b'\n');
     }
 }
 
@@ -460,7 +453,8 @@ mod tests {
 
         fn json(&mut self) -> serde_json::Value {
             let mut out = Vec::new();
-            self.processes.write(Duration::from_millis(1500), 4, &mut out);
+            let scan = self.processes.summary(Duration::from_millis(1500), 4);
+            crate::format::processes::write(&scan, |show| self.processes.each(show), &mut out);
             serde_json::from_slice(&out).unwrap()
         }
     }

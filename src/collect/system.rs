@@ -2,7 +2,7 @@
 //! <https://docs.kernel.org/filesystems/proc.html#kernel-data>
 
 use super::{Collect, Context, Registration, Setup};
-use crate::kernel::text::{decimal, find, lines, take_uint, uint, words};
+use crate::kernel::text::{find, lines, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, First, Shared, Source, inode};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
@@ -117,7 +117,7 @@ struct Load {
 /// `0.52 0.31 0.16 2/137 2588`: averages over 1, 5 and 15 minutes, running and all threads, the last process's number.
 fn parse_loadavg(text: &[u8]) -> Result<Load, Bad> {
     let mut words = words(text);
-    let mut average = || words.next().and_then(decimal);
+    let mut average = || words.next().and_then(Value::parse);
     let (one, five, fifteen) = (average(), average(), average());
     let threads = words.next().and_then(|word| {
         let slash = word.iter().position(|&byte| byte == b'/')?;
@@ -132,7 +132,7 @@ fn parse_loadavg(text: &[u8]) -> Result<Load, Bad> {
 
 /// `438.17 866.62`: seconds since boot, and the idle seconds of all CPUs.
 fn parse_uptime(text: &[u8]) -> Result<Value, Bad> {
-    words(text).next().and_then(decimal).ok_or_else(|| Bad::new(1, "seconds since boot", text))
+    words(text).next().and_then(Value::parse).ok_or_else(|| Bad::new(1, "seconds since boot", text))
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]

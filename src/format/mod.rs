@@ -5,6 +5,7 @@ mod gzip;
 pub mod history;
 pub mod json;
 pub mod object;
+pub mod processes;
 pub mod prometheus;
 
 pub use gzip::Gzip;

@@ -1,8 +1,6 @@
 //! Reading numbers and words out of kernel text. Everything takes and returns borrowed bytes: kernel names need not be
 //! UTF-8, and nothing here allocates.
 
-use crate::model::Value;
-
 /// The lines of a file with their numbers from 1, without their line ends.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut rest = text;
@@ -132,17 +130,6 @@ pub fn hex(word: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()
 }
 
-/// A number such as `0.52`, digit for digit.
-pub fn decimal(word: &[u8]) -> Option<Value> {
-    let Some(point) = word.iter().position(|&byte| byte == b'.') else {
-        return uint(word).map(Value::from);
-    };
-    let (whole, fraction) = (uint(&word[..point])?, &word[point + 1..]);
-    let places = u8::try_from(fraction.len()).ok().filter(|&places| places <= 9)?;
-    let digits = whole.checked_mul(10_u64.pow(u32::from(places)))?.checked_add(uint(fraction)?)?;
-    Some(Value::decimal(digits, places))
-}
-
 /// Takes back what the kernel does to names in mount tables, where a blank would end the field: `\040` is a space, `\011`
 /// a tab, `\012` a newline, `\043` a hash and `\134` a backslash. Any other byte stands for itself.
 pub fn unescape_octal(field: &[u8], out: &mut Vec<u8>) {
@@ -183,11 +170,6 @@ mod tests {
         assert_eq!(int(b"--1"), None);
         assert_eq!(hex(b"a020d3"), Some(0xa0_20d3));
         assert_eq!(hex(b"+1"), None);
-        assert_eq!(decimal(b"0.52"), Some(Value::decimal(52, 2)));
-        assert_eq!(decimal(b"12"), Some(Value::decimal(12, 0)));
-        for bad in ["", ".", "1.", ".5", "1.2.3", "-1.0", "nan", "0.1234567890"] {
-            assert_eq!(decimal(bad.as_bytes()), None, "{bad:?}");
-        }
     }
 
     #[test]

@@ -35,6 +35,22 @@ impl Value {
         Value { digits: digits.unsigned_abs(), places, negative: digits < 0, present: true }
     }
 
+    /// Parses a number such as `0.52`, digit for digit: no sign, no exponent, at most 9 places.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let push = |number: u64, byte: &u8| {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 { None } else { number.checked_mul(10)?.checked_add(u64::from(digit)) }
+        };
+        let point = text.iter().position(|&byte| byte == b'.');
+        let (whole, fraction) = point.map_or((text, None), |point| (&text[..point], Some(&text[point + 1..])));
+        if whole.is_empty() || fraction.is_some_and(|fraction| fraction.is_empty() || fraction.len() > 9) {
+            return None;
+        }
+        let fraction = fraction.unwrap_or_default();
+        let digits = whole.iter().chain(fraction).try_fold(0, push)?;
+        Some(Value::decimal(digits, fraction.len() as u8))
+    }
+
     /// A span of time in seconds, to the microsecond.
     pub fn seconds(span: std::time::Duration) -> Self {
         Value::decimal(u64::try_from(span.as_micros()).unwrap_or(u64::MAX), 6)
@@ -185,6 +201,16 @@ mod tests {
             (Value::ABSENT, ""),
         ] {
             assert_eq!(text(value), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_parsed_digit_for_digit_or_not_at_all() {
+        assert_eq!(Value::parse(b"0.52"), Some(Value::decimal(52, 2)));
+        assert_eq!(Value::parse(b"12"), Some(Value::decimal(12, 0)));
+        for bad in ["", ".", "1.", ".5", "1.2.3", "-1.0", "+1", "1.+5", "nan", "0.1234567890", "18446744073709551615.0"]
+        {
+            assert_eq!(Value::parse(bad.as_bytes()), None, "{bad:?}");
         }
     }
 

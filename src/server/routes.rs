@@ -7,7 +7,6 @@ use crate::agent::Page;
 use crate::dashboard::{self, Asset};
 use crate::format::Format;
 use crate::history::{RANGES, Request as Past};
-use crate::kernel::text::decimal;
 use crate::model::{Selection, Value};
 use crate::runtime::traffic::{self, Reason};
 use hyper::body::{Body, Buf, Frame, Incoming, SizeHint};
@@ -263,7 +262,7 @@ fn parse_history(query: &str) -> Result<Past, &'static str> {
                 past.range = range.ok_or("range: expected one of 2m, 10m, 1h, 24h, 7d\n")?;
             }
             "since" => {
-                let seconds = decimal(value.as_bytes()).and_then(Value::to_f64);
+                let seconds = Value::parse(value.as_bytes()).and_then(Value::to_f64);
                 let seconds = seconds.filter(|&seconds| seconds < 1e12);
                 past.since =
                     Some((seconds.ok_or("since: expected a number of seconds since boot\n")? * 1000.0).round() as u64);

@@ -36,17 +36,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Files that are not yet in the folder of their room, and that room.
-const NOT_YET_MOVED: &[(&str, &str)] = &[("main", "commands")];
-
-/// Imports that run upward today: the file, and the room that it should not know.
-const EXCEPTIONS: &[(&str, &str)] = &[("collect/processes.rs", "format"), ("server/routes.rs", "kernel")];
-
 /// Rooms that may open files: the kernel's own files in `kernel`, and what a person names on the command line elsewhere.
 const OPENS_FILES: &[&str] = &["sys", "kernel", "server"];
-
-/// Files outside of those rooms that open some today.
-const OPENS_FILES_EXCEPTIONS: &[&str] = &[];
 
 /// The source files below `src/` by their paths there, without tests and comments.
 fn sources() -> Vec<(String, String)> {
@@ -77,15 +68,13 @@ fn code(text: &str) -> String {
     before_tests.lines().map(|line| line.split("//").next().unwrap()).fold(String::new(), |all, line| all + line + "\n")
 }
 
-/// The room of a file below `src/`; `None` for `lib.rs`, which lists the rooms.
+/// Returns the room of a file below `src/`; `None` for `lib.rs`, which lists the rooms. `main.rs` only calls `commands`.
 fn room(file: &str) -> Option<&'static str> {
     let first = file.split(['/', '.']).next().unwrap();
     if file == "lib.rs" {
         return None;
     }
-    if let Some((_, room)) = NOT_YET_MOVED.iter().find(|(name, _)| file == format!("{name}.rs")) {
-        return Some(room);
-    }
+    let first = if file == "main.rs" { "commands" } else { first };
     let known = ROOMS.iter().find(|(room, _)| *room == first);
     Some(known.unwrap_or_else(|| panic!("src/{file} is in no room: add it to ROOMS, with what it may import")).0)
 }
@@ -131,10 +120,7 @@ fn room_of_import(name: &str) -> Option<&'static str> {
         "VERSION" => None,
         // The log's macros, which stand at the root as all exported macros do.
         "error" | "warn" | "info" | "debug" => Some("runtime"),
-        _ => {
-            let moved = NOT_YET_MOVED.iter().find(|(file, _)| *file == name).map(|(_, room)| *room);
-            moved.or_else(|| room(&format!("{name}/mod.rs")))
-        }
+        _ => room(&format!("{name}/mod.rs")),
     }
 }
 
@@ -154,9 +140,7 @@ fn imports_run_downward_only() {
         let depth = file.matches('/').count() + usize::from(!file.ends_with("mod.rs"));
         assert!(!code.contains(&"super::".repeat(depth)), "src/{file} leaves its room through super");
     }
-    let wrong: BTreeSet<_> = wrong.iter().map(|(file, room)| (file.as_str(), *room)).collect();
-    let known: BTreeSet<_> = EXCEPTIONS.iter().copied().collect();
-    assert_eq!(wrong, known, "imports that run upward; see ROOMS (left: found, right: EXCEPTIONS)");
+    assert!(wrong.is_empty(), "imports that run upward, see ROOMS: {wrong:?}");
 }
 
 #[test]
@@ -165,7 +149,8 @@ fn only_the_kernel_room_opens_kernel_files() {
     let found = sources()
         .into_iter()
         .filter(|(file, code)| room(file).is_some_and(|room| !OPENS_FILES.contains(&room)) && opens(code));
-    assert_eq!(found.map(|(file, _)| file).collect::<Vec<_>>(), OPENS_FILES_EXCEPTIONS, "(left: found)");
+    let found: Vec<_> = found.map(|(file, _)| file).collect();
+    assert!(found.is_empty(), "files that open files, see OPENS_FILES: {found:?}");
 }
 
 #[test]
