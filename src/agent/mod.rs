@@ -1,4 +1,4 @@
-//! Owns the collectors: a snapshot no older than asked for, its rendered forms, and the tick.
+//! The agent: owns the collectors, serves snapshots no older than asked for and their rendered pages, and ticks.
 
 pub mod flags;
 pub mod heartbeat;
@@ -24,10 +24,10 @@ use pages::Rendered;
 use slot::Slot;
 use std::time::Duration;
 
-/// How often filesystems are looked at for verdicts while nobody scrapes.
+/// How often filesystems are sampled for verdicts while nobody scrapes.
 const LOOK_AT_FILESYSTEMS: Duration = Duration::from_secs(30);
 
-/// The collectors and what they last saw.
+/// The collectors and their last samples.
 pub struct Agent {
     machine: Machine,
     slots: Vec<Slot>,
@@ -38,17 +38,17 @@ pub struct Agent {
     moments: u64,
     pages: [Rendered; Format::COUNT],
     renderer: Renderer,
-    /// What the last tick saw: only the collectors that history keeps something of.
+    /// The sample of the last tick: only the collectors with series in history.
     sampled: Snapshot,
     history: History,
     verdicts: Judge,
-    /// When the filesystems were last judged, and the collection that they were in.
+    /// When the filesystems were last judged, and the id of the collection that was judged.
     judged: (Duration, u64),
     history_page: Rendered,
     /// None if it is switched off.
     processes: Option<Processes>,
     processes_page: Rendered,
-    /// The beginning of the kernel's number for this boot.
+    /// The first 8 digits of the kernel's boot id.
     boot_id: String,
     gzip: Gzip,
 }
@@ -69,12 +69,12 @@ pub fn needs(options: &Options) -> Vec<Needs> {
 }
 
 impl Agent {
-    /// Makes the collectors that `options` ask for and takes the first reading of those that need two.
+    /// Builds the collectors that `options` enable, and takes the first reading of those that need two.
     pub fn new(options: &Options, machine: Machine) -> Self {
         Agent::build(options, machine, |judge| judge)
     }
 
-    /// The same for those who look once: rules report what holds now, without waiting for their delays.
+    /// Builds an agent for a single look: rules report what holds now, without waiting for their delays.
     pub fn once(options: &Options, machine: Machine) -> Self {
         Agent::build(options, machine, Judge::at_once)
     }
@@ -126,9 +126,9 @@ impl Agent {
         Moment { id: self.moments, unix: (self.machine.unix_time)(), since_boot: (self.machine.since_boot)() }
     }
 
-    /// Ends one sample interval and begins the next: tells the collectors, and lets history have what they see now.
+    /// Ends one sample interval and begins the next: ticks the collectors, and hands their samples to history.
     ///
-    /// This is a collection of its own, so that what a scrape gets is never what a tick saw.
+    /// This is a collection of its own: a scrape never gets the sample of a tick.
     pub fn tick(&mut self) {
         let moment = self.next_moment();
         let Agent { slots, remote, sampled, history, .. } = self;
@@ -146,9 +146,9 @@ impl Agent {
         self.judge();
     }
 
-    /// Lets the rules judge what the tick saw.
+    /// Lets the rules judge the sample of a tick.
     ///
-    /// Filesystems are judged by what a scrape saw of them; if none did lately, this looks at those that cannot hang.
+    /// Filesystems are judged by the last scrape; without a recent one, this samples those that cannot hang.
     fn judge(&mut self) {
         let Agent { slots, remote, snapshot, sampled, verdicts, judged, filled, processes, .. } = self;
         let disk = slots.iter().position(|slot| slot.registration.name == collect::disk::COLLECTOR.name);
@@ -173,7 +173,7 @@ impl Agent {
         verdicts.judge(sampled, filesystems, top);
     }
 
-    /// The processes that use most as JSON, or how long to wait until that is known; `None` if it is switched off.
+    /// Returns the top processes as JSON, or how long to wait for them; `None` if they are switched off.
     pub fn processes(&mut self, gzip: bool) -> Option<Result<Page, Duration>> {
         let Agent { machine, sampled, processes, processes_page, gzip: compressor, .. } = self;
         let processes = processes.as_mut()?;
@@ -189,7 +189,7 @@ impl Agent {
         Some(Ok(page))
     }
 
-    /// The collectors of these names; `None` if one does not run here.
+    /// Returns the collectors of these names; `None` if one does not run here.
     pub fn select<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<Selection> {
         let mut selection = Selection::NONE;
         for name in names {
@@ -203,7 +203,7 @@ impl Agent {
         self.slots.iter().map(|slot| slot.registration.name)
     }
 
-    /// The recent past of the charted series as JSON.
+    /// Returns the recent past of the charted series as JSON.
     pub fn history(&mut self, request: Request, gzip: bool) -> Page {
         let Agent { machine, history, history_page, boot_id, gzip: compressor, .. } = self;
         let Request { range, since } = request;
@@ -216,7 +216,7 @@ impl Agent {
         })
     }
 
-    /// What the machine looks like now, or looked like at most `max_age` ago.
+    /// Returns a snapshot that is at most `max_age` old.
     pub async fn snapshot(&mut self, max_age: Duration) -> &Snapshot {
         self.snapshot_of(Selection::ALL, max_age).await
     }
@@ -231,12 +231,12 @@ impl Agent {
         &self.snapshot
     }
 
-    /// The snapshot of at most `max_age` in a format, compressed if `gzip`.
+    /// Returns the snapshot of at most `max_age` in a format, compressed if `gzip`.
     pub async fn page(&mut self, format: Format, gzip: bool, max_age: Duration) -> Page {
         self.page_of(Selection::ALL, format, gzip, max_age).await
     }
 
-    /// Like [`Agent::page`], but with the collectors of a set alone; only they read the kernel for it.
+    /// Like [`Agent::page`], but with the collectors of `selection` alone; only they read the kernel.
     pub async fn page_of(&mut self, selection: Selection, format: Format, gzip: bool, max_age: Duration) -> Page {
         let id = self.snapshot_of(selection, max_age).await.moment.id;
         // An open page asks for JSON every few seconds, perhaps over a slow line.
@@ -247,14 +247,14 @@ impl Agent {
         })
     }
 
-    /// Makes a collection of the collectors of `selection`.
+    /// Collects from the collectors of `selection`.
     async fn collect(&mut self, selection: Selection) {
         self.prepare(selection);
         self.remote.settle().await;
         self.fill(selection);
     }
 
-    /// Asks for what may block. Like [`Agent::fill`] it is there once, not in every place that waits in between.
+    /// Asks for what may block. Not inlined, like [`Agent::fill`], so that the code exists only once.
     #[inline(never)]
     fn prepare(&mut self, selection: Selection) {
         self.filled = Selection::NONE;
