@@ -49,7 +49,15 @@ flags_errors() { # CASE
 group_flags() {
     local shell awk
     mkdir -p "$RUN/flags"
-    printf '#!/bin/sh\n[ "$1" != --help ] || exit 0\nprintf "[%%s]" "$@"\n' >"$RUN/flags/agent"
+    # Counts its starts, and refuses --refused as the agent does.
+    cat >"$RUN/flags/agent" <<'AGENT'
+#!/bin/sh
+case " $* " in
+    *' --refused '*) echo refused >>"${0%/*}/starts"; exit 2 ;;
+    *' --help '*) exit 0 ;;
+esac
+printf "[%s]" "$@"
+AGENT
     chmod 755 "$RUN/flags/agent"
     for shell in dash bash 'busybox sh'; do
         for awk in mawk gawk original-awk 'busybox awk'; do
@@ -63,7 +71,64 @@ group_flags() {
             flags_errors flags_error
             if [ -z "$FLAGS_BAD" ]; then pass "flags: $shell with $awk" "$FLAGS_COUNT settings"; else fail "flags: $shell with $awk" "$FLAGS_BAD"; fi
         done
+        if command -v "${shell%% *}" >/dev/null; then flags_refused "$shell"; fi
     done
+}
+
+# For inits that would start it over and over: one try for each change of the file.
+flags_refused() { # SHELL
+    local pid found
+    rm -f "$RUN/flags/starts"
+    printf 'PI_MONITOR_FLAGS="--refused"\n' >"$RUN/flags/conf"
+    # shellcheck disable=SC2086  # a shell with its applet
+    PI_MONITOR_CONF=$RUN/flags/conf $1 "$RUN/flags/service" await >"$RUN/flags/words" 2>&1 &
+    pid=$!
+    sleep 5
+    printf 'PI_MONITOR_FLAGS="--refused  --b"\n' >"$RUN/flags/conf"
+    for _ in $(seq 100); do
+        [ "$(wc -l 2>/dev/null <"$RUN/flags/starts")" != 2 ] || break
+        sleep 0.1
+    done
+    printf 'PI_MONITOR_FLAGS="--good"\n' >"$RUN/flags/conf"
+    for _ in $(seq 100); do
+        kill -0 $pid 2>/dev/null || break
+        sleep 0.1
+    done
+    kill $pid 2>/dev/null || true
+    found="$(wc -l 2>/dev/null <"$RUN/flags/starts") tries, $(sort -u "$RUN/flags/words" | tr '\n' '|')"
+    if [ "$found" = "2 tries, [--good]|pi-monitor does not accept its flags; waiting for a change of $RUN/flags/conf|" ]; then
+        pass "flags: $1: refused ones" "one try for each change"
+    else
+        fail "flags: $1: refused ones" "$found"
+    fi
+}
+
+# Refused flags under a real init: the process that waits stays the same, and a
+# correction alone is enough.
+flags_refused_under_init() { # LABEL RESTART-COMMAND-LINE
+    local before first second
+    before=$(inside_sh 'cat /etc/default/pi-monitor 2>/dev/null; echo .')
+    inside_sh 'echo "PI_MONITOR_FLAGS=--no-such-flag" >/etc/default/pi-monitor'
+    inside_sh "$2" >/dev/null 2>&1 || true
+    sleep 4
+    first=$(waiting_pids)
+    # Inits try again every 1 or 2 s.
+    sleep 6
+    second=$(waiting_pids)
+    printf '%s' "${before%.}" | inside_sh 'cat >/etc/default/pi-monitor'
+    if [ -n "$first" ] && [ "$first" = "$second" ] && [ -z "$(answering)" ] && wait_answering "$FIRST_VERSION" 30; then
+        pass "$1: refused flags" "process $first waits; answers after the correction"
+    else
+        fail "$1: refused flags" "process $first, 6 s later $second; '$(answering)' answers"
+    fi
+}
+
+# Those of the script that are not there only for a moment, in the container's numbers.
+waiting_pids() {
+    # shellcheck disable=SC2016  # expanded in the container
+    inside_sh 'for p in /proc/[0-9]*; do
+        case $(tr "\000" " " <$p/cmdline 2>/dev/null) in *"pi-monitor-service "*) case $(cat $p/comm 2>/dev/null) in supervise-daemo*) ;; *) echo ${p#/proc/} ;; esac ;; esac
+    done' | tr '\n' ' '
 }
 
 flags_file() { # FORMAT FILE

@@ -10,6 +10,7 @@ deploy_on_init() { # LABEL RESTART-COMMAND-LINE [NAMES]
     deploy_inside --binary "$NATIVE" || { fail "$1: deploy.sh" "$(deploy_words)"; return 0; }
     flags_under_init "$1" "$2" "${3:-}"
     wait_answering "$FIRST_VERSION" 15 || true
+    flags_refused_under_init "$1" "$2"
     secrets_checks "$1" "$2"
     deploy_inside --uninstall || fail "$1: uninstall" "$(deploy_words)"
 }
