@@ -51,6 +51,8 @@ export function openDialog(id, deep) {
   add(absent);
   for (const part of large?.() ?? []) add(part, part.tagName === 'TABLE' ? wide(card.title, part) : part);
   dialog.showModal();
+  // Not the attribute autofocus: browsers ignore it in a frame of another site.
+  byId('close').focus();
   view.charts = [];
   [card.chart, ...charts].filter(Boolean).forEach((spec, i) => {
     const chart = new Chart({ ...spec, large: true, size: i === 0 ? 'large' : 'middle' });

@@ -927,6 +927,52 @@ test('the agent: its page works with its own answers, without an error and witho
   await clean(page, agent.url);
 });
 
+/** Runs with the port of a site whose every page shows the address behind its `?` in a frame, as Home Assistant's webpage card does. */
+async function framing(run) {
+  const server = http.createServer((request, response) => {
+    const address = decodeURIComponent(request.url.split('?')[1] ?? '');
+    response.setHeader('content-type', 'text/html');
+    response.end(`<!DOCTYPE html><link rel="icon" href="data:,"><iframe src="${address}" style="width: 800px; height: 600px"></iframe>`);
+  });
+  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  try {
+    await run(server.address().port);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+test("the agent: in another site's frame the page and its dialogs work where the flag allows that site, and nowhere else", () => framing(async (port) => {
+  const site = `http://localhost:${port}`;
+  const opened = await Agent.start([`--web.frame-ancestors=${site}`]);
+  try {
+    const page = await open(`${site}/?${encodeURIComponent(opened.url)}`, { wait: false });
+    const frame = page.frames()[1];
+    equal(frame.url(), opened.url, 'the address in the frame');
+    await until(async () => (await state(frame)) === 'live', 'live', 30);
+    await until(async () => /^\d/.test(await text(frame, '#card-cpu .big')), 'CPU');
+    for (const id of CARDS) {
+      await frame.click(`#open-${id}`);
+      await until(() => frame.evaluate((it) => document.querySelector('#dialog').open && location.hash === `#${it}`, id), `dialog ${id}`);
+      await until(async () => (await text(frame, '#dialog-body')).length > 20, `the dialog ${id} is not empty`);
+      equal(await frame.evaluate(() => document.activeElement.id), 'close', 'the focus');
+      await frame.press('#dialog', 'Escape');
+      await until(() => frame.evaluate(() => !document.querySelector('#dialog').open), `dialog ${id} closes`);
+    }
+    equal(page.errors, [], 'console errors');
+    // The same page under a name that is not allowed, and an agent without the flag.
+    for (const [parent, url] of [[`http://127.0.0.1:${port}`, opened.url], [site, agent.url]]) {
+      const other = await open(`${parent}/?${encodeURIComponent(url)}`, { wait: false });
+      await until(() => other.errors.some((it) => it.includes('frame-ancestors')), `${parent} is refused, with the reason`);
+      const shown = await other.frames()[1].evaluate(() => document.querySelector('#card-cpu') !== null);
+      check(!shown, `${parent} shows ${url}`);
+    }
+  } finally {
+    await opened.stop();
+  }
+}));
+
 test('the agent: with access on, the page is asked for once and works', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'pi-monitor-'));
   const file = join(directory, 'credentials');
