@@ -123,11 +123,11 @@ flags_refused_under_init() { # LABEL RESTART-COMMAND-LINE
     fi
 }
 
-# Those of the script that are not there only for a moment, in the container's numbers.
+# Processes of the script, in the container's numbers; not the shell that looks for them.
 waiting_pids() {
     # shellcheck disable=SC2016  # expanded in the container
     inside_sh 'for p in /proc/[0-9]*; do
-        case $(tr "\000" " " <$p/cmdline 2>/dev/null) in *"pi-monitor-service "*) case $(cat $p/comm 2>/dev/null) in supervise-daemo*) ;; *) echo ${p#/proc/} ;; esac ;; esac
+        case $({ tr "\000" " " <$p/cmdline; } 2>/dev/null) in *"/pi-monitor-servic"e\ *) case $(cat $p/comm 2>/dev/null) in supervise-daemo*) ;; *) echo ${p#/proc/} ;; esac ;; esac
     done' | tr '\n' ' '
 }
 

@@ -154,9 +154,11 @@ squat() { # keeps port 9100
 # shellcheck disable=SC2016
 squat_end() { inside_sh 'kill $(cat /run/squatter); rm /run/squatter'; }
 
+journal_lines() { inside journalctl -q -u pi-monitor -o cat | wc -l; }
+
 # Another program has the port: it is named, nothing breaks, the journal stays short.
 port_taken_checks() {
-    local status=0 lines before
+    local status=0 lines before journal_before
     before=$(listing)
     squat
     deploy_inside --binary "$NATIVE" || status=$?
@@ -165,6 +167,7 @@ port_taken_checks() {
     else
         fail "port taken: deploy.sh" "status $status: $(deploy_words)"
     fi
+    journal_before=$(journal_lines)
     package_install
     if [ "$(package_state)" = installed ] && grep -q '^pi-monitor: warning: port 9100 is in use by /usr/bin/perl' "$RUN/apt.txt"; then
         pass "port taken: the package" "$(grep -m 1 'in use' "$RUN/apt.txt")"
@@ -176,7 +179,7 @@ port_taken_checks() {
     else
         # Tries are 10 s apart: a line for each would show in this time.
         sleep 25
-        lines=$(inside journalctl -q -u pi-monitor -o cat | wc -l)
+        lines=$(($(journal_lines) - journal_before))
         squat_end
         if [ "$lines" -ge 1 ] && [ "$lines" -le 6 ] && wait_answering "$FIRST_VERSION" 15; then
             pass "port taken: the journal" "$lines lines in 25 s; answers when the port is free"
