@@ -16,6 +16,7 @@ WARN, CRITICAL, CACHE, DIM = "#ffc24b", "#ff7a7a", "#3b93a0", "#86bcbc"
 
 # What every query selects; $job and $instance are variables of the dashboard.
 PIS = 'job=~"$job",instance=~"$instance"'
+OUTSIDE = PIS + ',interface!="lo"'
 INTERFACES = PIS + ',interface=~"$interface"'
 MOUNTS = PIS + ',mountpoint=~"$mountpoint"'
 DEVICES = PIS + ',device=~"$device"'
@@ -25,6 +26,11 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 def rate(family, labels=PIS):
     return "rate(%s{%s}[$__rate_interval])" % (family, labels)
+
+
+def counted(expr):
+    """Without the interfaces whose bytes another one carries; agents that do not tell count all."""
+    return "%s unless (pi_network_counted == 0)" % expr
 
 
 # --- queries ---------------------------------------------------------------------------------------------------------
@@ -489,8 +495,8 @@ def one_pi():
         "pi-monitor", "Pi-Monitor", "One Raspberry Pi, or several side by side.",
         [DATASOURCE, job("pi_monitor_build_info"),
          variable("instance", "Pi", 'label_values(pi_monitor_build_info{job=~"$job"}, instance)', "One Pi or several.", everything=False),
-         variable("interface", "Interface", "label_values(pi_network_receive_bytes_total{%s}, interface)" % PIS,
-                  "Network interfaces; loopback and those of containers are left out.", regex="/^(?!lo$|veth|br-|docker|ifb|cni|flannel).+/"),
+         variable("interface", "Interface", "query_result(%s)" % counted("pi_network_receive_bytes_total{%s}" % OUTSIDE),
+                  "Network interfaces; those whose bytes another one carries are left out.", regex='/interface="([^"]+)"/'),
          variable("mountpoint", "Filesystem", "label_values(pi_disk_read_only{%s}, mountpoint)" % PIS, "Mount points."),
          variable("device", "Disk", "label_values(pi_disk_read_bytes_total{%s}, device)" % PIS, "Disks."),
          variable("root", "Main filesystem", "label_values(pi_disk_total_bytes{%s}, mountpoint)" % PIS,
@@ -580,9 +586,9 @@ def all_pis():
                    ("Busiest", "CPU, neither idle nor waiting for disks.", busy("instance"), "{{instance}}", "percent", AQUA),
                    ("Hottest", "Each Pi's hottest sensor.", hot_now, "{{instance}}", "celsius", AMBER),
                    ("Fullest", "Each Pi's fullest filesystem.", full_now, "{{instance}}", "percent", BLUE),
-                   ("Most traffic", "Received and sent by all interfaces but loopback.",
-                    "sum by (instance) (%s) + sum by (instance) (%s)" % (rate("pi_network_receive_bytes_total", PIS + ',interface!="lo"'),
-                                                                       rate("pi_network_transmit_bytes_total", PIS + ',interface!="lo"')),
+                   ("Most traffic", "Received and sent, each byte once.",
+                    "sum by (instance) (%s) + sum by (instance) (%s)" % (counted(rate("pi_network_receive_bytes_total", OUTSIDE)),
+                                                                       counted(rate("pi_network_transmit_bytes_total", OUTSIDE))),
                     "{{instance}}", "Bps", VIOLET)]]),
          row("What they are",
              table("Models", "How many Pis there are of each model.", [("Pis", "count by (model) (pi_board_info{%s})" % PIS, [("decimals", 0)])],

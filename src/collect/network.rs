@@ -1,35 +1,41 @@
-//! `/proc/net/dev`: what went through each network interface.
+//! `/proc/net/dev` and `/sys/class/net`: what went through each network interface, and whether it has a link.
 //! <https://docs.kernel.org/filesystems/proc.html#networking-info-in-proc-net>
 
 use super::{Collect, Context, Registration};
 use crate::cli::Flag;
 use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::text::{find, lines, take_uint, trim};
-use crate::kernel::{Bad, Fault, First, Source};
+use crate::kernel::{Bad, Fault, First, LinkState, Links, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 
-pub static INTERFACES: Table<1, 8> = Table::new(
+pub static INTERFACES: Table<1, 11> = Table::new(
     Place::List("interfaces"),
     &["interface"],
     &[
         Family::counter("pi_network_receive_bytes_total", "Bytes received.", Unit::Bytes)
-            .history(&[Chart::sum("network_receive").rows(leaves_the_machine)]),
+            .history(&[Chart::sum("network_receive").only("pi_network_counted")]),
         Family::counter("pi_network_receive_packets_total", "Packets received.", Unit::Count),
         Family::counter("pi_network_receive_errors_total", "Packets that arrived broken.", Unit::Count),
         Family::counter("pi_network_receive_dropped_total", "Packets that arrived and were dropped.", Unit::Count),
         Family::counter("pi_network_transmit_bytes_total", "Bytes sent.", Unit::Bytes)
-            .history(&[Chart::sum("network_transmit").rows(leaves_the_machine)]),
+            .history(&[Chart::sum("network_transmit").only("pi_network_counted")]),
         Family::counter("pi_network_transmit_packets_total", "Packets sent.", Unit::Count),
         Family::counter("pi_network_transmit_errors_total", "Packets that could not be sent.", Unit::Count),
         Family::counter("pi_network_transmit_dropped_total", "Packets dropped before they were sent.", Unit::Count),
+        Family::gauge(
+            "pi_network_counted",
+            "1 if the interface's bytes count toward the machine's total, 0 if another interface carries them or they stay here.",
+            Unit::Count,
+        ),
+        Family::gauge(
+            "pi_network_carrier",
+            "1 if an interface that counts has a link, 0 if it has none; absent if it is down on purpose.",
+            Unit::Count,
+        ),
+        Family::counter("pi_network_carrier_changes_total", "Times the link came or went.", Unit::Count),
     ],
 );
-
-/// Whether an interface's traffic goes elsewhere; what is sent through the others stays here, or passes one of these too.
-pub fn leaves_the_machine(interface: &str) -> bool {
-    interface != "lo" && !["veth", "br-", "ifb", "docker"].iter().any(|prefix| interface.starts_with(prefix))
-}
 
 static EXCLUDE: Flag = Flag {
     name: "collector.network.device-exclude",
@@ -41,35 +47,71 @@ static EXCLUDE: Flag = Flag {
 
 pub static COLLECTOR: Registration = Registration {
     name: "network",
-    summary: "bytes, packets, errors and drops of each interface",
-    source: "/proc/net/dev",
-    needs: Needs::reading(&["proc/net/dev"]),
+    summary: "bytes, packets, errors, drops and the link of each interface",
+    source: "/proc/net/dev, /sys/class/net",
+    needs: Needs::reading(&["proc/net/dev", "sys/class/net"]),
     tables: &[INTERFACES.head()],
     flags: &[&EXCLUDE],
-    new: |setup| Box::new(Network { dev: setup.proc("net/dev").in_small_records(), exclude: setup.pattern(&EXCLUDE) }),
+    new: |setup| {
+        let links = Links::new(setup.roots.sys.join("class/net"));
+        Box::new(Network { dev: setup.proc("net/dev").in_small_records(), exclude: setup.pattern(&EXCLUDE), links })
+    },
 };
 
 struct Network {
     dev: Source,
     exclude: Pattern,
+    links: Links,
 }
 
 impl Collect for Network {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let text = self.dev.read()?;
+        let Network { dev, exclude, links } = self;
+        let text = dev.read()?;
         let mut first = First::new();
+        let mut place = 0;
         for row in parse(text) {
             let Some(Row { interface, receive, transmit }) = first.keep(row) else { continue };
-            if self.exclude.matches(interface) {
+            if exclude.matches(interface) {
                 continue;
             }
-            let [rx_bytes, rx_packets, rx_errors, rx_dropped] = receive;
-            let [tx_bytes, tx_packets, tx_errors, tx_dropped] = transmit;
-            let values = [rx_bytes, rx_packets, rx_errors, rx_dropped, tx_bytes, tx_packets, tx_errors, tx_dropped];
-            out.row(&INTERFACES, [interface], values.map(Value::from));
+            let link = links.get(place, interface).unwrap_or_else(|| {
+                links.renew(names(text, exclude));
+                links.get(place, interface).unwrap_or_default()
+            });
+            place += 1;
+            let LinkState { counted, carrier, changes } = link;
+            let [rx_bytes, rx_packets, rx_errors, rx_dropped] = receive.map(Value::from);
+            let [tx_bytes, tx_packets, tx_errors, tx_dropped] = transmit.map(Value::from);
+            let values = [
+                rx_bytes,
+                rx_packets,
+                rx_errors,
+                rx_dropped,
+                tx_bytes,
+                tx_packets,
+                tx_errors,
+                tx_dropped,
+                counted.into(),
+                carrier.into(),
+                changes.into(),
+            ];
+            out.row(&INTERFACES, [interface], values);
         }
-        first.result().map_err(|bad| Fault::parse(self.dev.path(), bad))
+        if place < links.known() {
+            links.renew(names(text, exclude));
+        }
+        first.result().map_err(|bad| Fault::parse(dev.path(), bad))
     }
+
+    fn tick(&mut self, context: &mut Context<'_>) {
+        self.links.tick(context.moment.since_boot);
+    }
+}
+
+/// The interfaces that get a row, in the kernel's order.
+fn names<'a>(text: &'a [u8], exclude: &Pattern) -> impl Iterator<Item = &'a [u8]> {
+    parse(text).flatten().map(|row| row.interface).filter(|name| !exclude.matches(name))
 }
 
 /// One interface; bytes, packets, errors, drops of each direction.
@@ -171,6 +213,96 @@ mod tests {
             assert_eq!(rows[0].as_ref().unwrap_err().line, 3, "{bad}");
             assert_eq!(rows[1].as_ref().unwrap().interface, b"lo");
         }
+    }
+
+    /// What a second of a wire's traffic comes to in history, where other interfaces count the same bytes again. `files` are those of
+    /// `/sys/class/net`.
+    fn rate(test: &str, names: &[&str], files: &[(&str, &str)]) -> (f64, f64) {
+        use crate::history::{History, Request};
+        use crate::kernel::{Machine, RemoteStat, Roots, answer};
+        use crate::model::Moment;
+        use std::time::Duration;
+
+        let root = std::env::temp_dir().join(format!("pi-monitor-network-{test}-{}", std::process::id()));
+        let write = |file: &str, text: &str| {
+            let path = root.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        std::fs::create_dir_all(root.join("sys")).unwrap();
+        write("proc/net/dev", HEADINGS);
+        files.iter().for_each(|(file, text)| write(&format!("sys/class/net/{file}"), text));
+        let flags = ["proc", "sys"].map(|tree| format!("--path.{tree}fs={}", root.join(tree).display()));
+        let options = crate::commands::parse(flags).unwrap();
+        let roots = Roots::new(&options);
+        let mut collector = (COLLECTOR.new)(&mut super::super::Setup::new(&roots, Machine::default(), &options));
+        let mut snapshot = Snapshot::new();
+        snapshot.register(COLLECTOR.name, COLLECTOR.tables);
+        let mut history = History::new(&snapshot, Duration::from_secs(1));
+        let mut remote = RemoteStat::new(answer);
+        for second in 1..4 {
+            let (received, sent) = (1_000_000 * second, 500_000 * second);
+            let row = |name: &&str| format!("{name}: {received} 9 0 0 0 0 0 0 {sent} 9 0 0 0 0 0 0\n");
+            write("proc/net/dev", &(HEADINGS.to_owned() + &names.iter().map(row).collect::<String>()));
+            let moment = Moment { id: second, since_boot: Duration::from_secs(second), ..Moment::default() };
+            snapshot.clear(moment);
+            let mut context = Context { moment, remote: &mut remote };
+            collector.tick(&mut context);
+            collector.collect(&mut context, &mut snapshot).unwrap();
+            history.sample(&snapshot);
+        }
+        std::fs::remove_dir_all(root).unwrap();
+        let mut found = (0.0, 0.0);
+        history.points(&history.span(Request { range: 0, since: None }), |series, _| {
+            match series.name {
+                "network_receive" => found.0 = series.now.unwrap(),
+                "network_transmit" => found.1 = series.now.unwrap(),
+                _ => {}
+            };
+        });
+        found
+    }
+
+    #[test]
+    fn the_same_bytes_count_once() {
+        let names = [
+            "lo",
+            "eth0",
+            "br0",
+            "eth0.10",
+            "wg0",
+            "tailscale0",
+            "bond0",
+            "virbr0",
+            "cni0",
+            "flannel.1",
+            "docker0",
+            "veth1234",
+        ];
+        let once = (1_000_000.0, 500_000.0);
+        // Of a copied sysfs, of a whole one, and without any.
+        let wire = [("lo/type", "772\n"), ("eth0/device/uevent", "")];
+        assert_eq!(rate("wire", &names, &wire), once);
+        let whole = [
+            ("lo/type", "772\n"),
+            ("eth0/device/uevent", ""),
+            ("eth0/upper_bond0", ""),
+            ("bond0/lower_eth0", ""),
+            ("br0/lower_bond0", ""),
+            ("eth0.10/lower_eth0", ""),
+            ("wg0/flags", "0x91\n"),
+            ("tailscale0/tun_flags", "0x5001\n"),
+            ("virbr0/bridge/bridge_id", ""),
+            ("cni0/lower_veth1234", ""),
+            ("flannel.1/uevent", "DEVTYPE=vxlan\n"),
+            ("docker0/bridge/bridge_id", ""),
+            ("veth1234/brport/port_no", ""),
+        ];
+        assert_eq!(rate("whole", &names, &whole), once);
+        assert_eq!(rate("nothing", &names, &[]), once);
+        // Two wires are two.
+        let two = [("eth0/device/uevent", ""), ("eth1/device/uevent", ""), ("bond0/lower_eth0", "")];
+        assert_eq!(rate("two", &["eth0", "eth1", "bond0"], &two), (2_000_000.0, 1_000_000.0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // The cards: what each shows on the page. What its dialog shows beyond that is in details.js.
 
 import { Chart, cursor } from './chart.js';
-import { QUIET, busy, link } from './link.js';
+import { busy, link } from './link.js';
 import { el, format, join, known, mark, natural, say, show } from './text.js';
 
 export const AQUA = '#40e0d0', BLUE = '#4aa3ff', WAIT = '#ffb000', VIOLET = '#c08cff', CACHE = '#3b93a0', WARN = '#ffc24b', CRITICAL = '#ff7a7a';
@@ -312,7 +312,7 @@ export const CARDS = [
     extra() {
       const note = el('p', 'note one');
       note.fill = () => {
-        const all = interfaces(), loud = all.filter((one) => !QUIET.test(one.name)).slice(0, 2);
+        const all = interfaces(), loud = all.filter((one) => one.row.counted).slice(0, 2);
         const rest = all.length - loud.length;
         say(note, join(...loud.map((one) => `${one.name} ${show('rate', one.received + one.sent)}`), rest > 0 && `+${rest} more`));
       };
@@ -345,7 +345,7 @@ export const CARDS = [
 export function interfaces() {
   return [...(link.rates.interface?.values() ?? [])].map((one) => ({
     ...one, drops: (one.row.receive_dropped ?? 0) + (one.row.transmit_dropped ?? 0), errors: (one.row.receive_errors ?? 0) + (one.row.transmit_errors ?? 0),
-  })).sort((a, b) => Number(QUIET.test(a.name)) - Number(QUIET.test(b.name)) || (b.received + b.sent || 0) - (a.received + a.sent || 0) || natural(a.name, b.name));
+  })).sort((a, b) => b.row.counted - a.row.counted || (b.received + b.sent || 0) - (a.received + a.sent || 0) || natural(a.name, b.name));
 }
 
 export function disks() {

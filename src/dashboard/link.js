@@ -167,8 +167,8 @@ function adopt(answer, asked) {
   };
   if (!asked || asked.includes('network')) {
     rates(json.network?.interfaces, 'interface', { received: 'receive_bytes', sent: 'transmit_bytes', lost: 'receive_dropped' });
-    for (const { name, received, sent } of link.rates.interface.values()) {
-      if (!QUIET.test(name)) traces.push([`net:${name}`, received + sent]);
+    for (const { name, row, received, sent } of link.rates.interface.values()) {
+      if (row.counted) traces.push([`net:${name}`, received + sent]);
     }
   }
   if (!asked || asked.includes('diskio')) {
@@ -189,7 +189,6 @@ function adopt(answer, asked) {
 }
 
 const DISK = { read: 'disk_read_bytes', written: 'disk_written_bytes', reads: 'disk_reads_completed', writes: 'disk_writes_completed', reading: 'disk_read_time_seconds', writing: 'disk_write_time_seconds', busy: 'disk_io_time_seconds' };
-export const QUIET = /^(lo$|veth|br-|ifb|docker)/;
 export const busy = (use) => (use ? 100 - use.idle - use.iowait : NaN);
 
 /** Asks, shows, and arranges the next round. Only one round runs at a time. */

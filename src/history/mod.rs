@@ -74,7 +74,11 @@ impl History {
                     wanted | u32::from(counts) << bit
                 });
                 let (kind, unit) = (family.kind, family.unit);
-                feeds.push(Feed { chart, series: place, part, section, column, wanted, kind, unit });
+                let is_only = |other: &Column| {
+                    (other.part, other.section) == (part, section) && chart.only == Some(other.family.name)
+                };
+                let only = snapshot.columns().find(is_only).map(|other| other.column);
+                feeds.push(Feed { chart, series: place, part, section, column, only, wanted, kind, unit });
             }
         }
         let tiers = TIERS.map(|(step, span)| {
@@ -161,7 +165,8 @@ impl History {
             let offset = series.grain.offset as f64;
             for row in section.rows() {
                 let label = row.labels().next().unwrap_or("");
-                if !(feed.chart.rows)(label) {
+                let counts = feed.only.is_none_or(|only| row.values()[only].to_f64() == Some(1.0));
+                if !counts || !(feed.chart.rows)(label) {
                     continue;
                 }
                 for (bit, value) in row.values()[feed.column..].iter().take(u32::BITS as usize).enumerate() {
@@ -266,6 +271,32 @@ mod tests {
     use super::*;
     use crate::format::history::{Times, write};
     use crate::model::{Chart, Family, Moment, Place, Table, Value};
+
+    static CHOSEN: Table<1, 2> = Table::new(
+        Place::List("chosen"),
+        &["name"],
+        &[
+            Family::gauge("pi_chosen_load", "", Unit::Count).history(&[Chart::sum("load").only("pi_chosen_counted")]),
+            Family::gauge("pi_chosen_counted", "", Unit::Count),
+        ],
+    );
+
+    #[test]
+    fn a_column_says_which_rows_count() {
+        let mut snapshot = Snapshot::new();
+        snapshot.register("thing", &[THINGS.head()]);
+        snapshot.register("chosen", &[CHOSEN.head()]);
+        let mut history = History::new(&snapshot, Duration::from_secs(2));
+        at(&mut snapshot, 2000);
+        snapshot.select(1);
+        for (name, load, counted) in [("a", 1_u64, true), ("b", 20, false), ("c", 300, true)] {
+            snapshot.row(&CHOSEN, [name.as_bytes()], [load.into(), counted.into()]);
+        }
+        snapshot.row(&CHOSEN, [b"unknown"], [4000_u64.into(), Value::ABSENT]);
+        history.sample(&snapshot);
+        let load = history.series.iter().find(|series| series.name == "load").unwrap();
+        assert_eq!(load.now, Some(301.0 * load.grain.per_unit));
+    }
 
     static THINGS: Table<1, 4> = Table::new(
         Place::List("things"),

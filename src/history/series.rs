@@ -54,6 +54,8 @@ pub struct Feed {
     /// Which part and section of the snapshot.
     pub part: usize,
     pub section: usize,
+    /// The column that is 1 in the rows that count.
+    pub only: Option<usize>,
     /// Which columns, as bits from `column` on.
     pub column: usize,
     pub wanted: u32,

@@ -10,7 +10,7 @@ pub mod rules;
 mod view;
 mod words;
 
-pub use view::View;
+pub use view::{LinkPast, View};
 
 use crate::cli::Options;
 use crate::model::{Finding, Rates, Report, Snapshot, Threshold, Top};
@@ -23,6 +23,8 @@ pub struct Judge {
     rates: Rates,
     /// Things that were well once, by their hash.
     well: Vec<u64>,
+    /// What is remembered of network interfaces.
+    links: Vec<LinkPast>,
     /// When the agent started, in seconds since boot.
     started: Option<u64>,
     /// Whether rules wait for their delays.
@@ -70,7 +72,15 @@ impl Judge {
         let rules: Vec<_> = rules::ALL.iter().filter(is_on).map(&mut judged).collect();
         let findings = rules.iter().map(|judged| Finding::new(&judged.rule.head)).collect();
         let report = Report { now: 0, clear: None, findings, thresholds };
-        Judge { rules, rates: Rates::default(), well: Vec::new(), started: None, patient: true, report }
+        Judge {
+            rules,
+            rates: Rates::default(),
+            well: Vec::new(),
+            links: Vec::new(),
+            started: None,
+            patient: true,
+            report,
+        }
     }
 
     /// Without delays: a rule is on exactly while its condition holds. Nothing has restarted that looks only once.
@@ -85,7 +95,7 @@ impl Judge {
 
     /// Judges what a tick saw. `filesystems` holds the filesystems if they were looked at since the last call.
     pub fn judge(&mut self, snapshot: &Snapshot, filesystems: Option<&Snapshot>, top: Option<&Top>) {
-        let Judge { rules, rates, well, started, patient, report } = self;
+        let Judge { rules, rates, well, links, started, patient, report } = self;
         let time = snapshot.moment.since_boot;
         let now = time.as_secs();
         let started = *started.get_or_insert(now);
@@ -102,6 +112,7 @@ impl Judge {
                     rates,
                     first_key,
                     well,
+                    links,
                     top,
                     now,
                     started,
@@ -191,7 +202,13 @@ mod tests {
             write("proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 900 kB\n");
             write("proc/loadavg", "0.00 0.00 0.00 1/100 1\n");
             write("proc/vmstat", "nr_free_pages 1\npgfault 1\npgmajfault 1\npswpin 0\npswpout 0\noom_kill 3\n");
-            write("proc/net/dev", &net_dev(0));
+            write("proc/net/dev", &net_dev(0, 0));
+            write("sys/class/net/lo/type", "772\n");
+            write("sys/class/net/eth0/device/uevent", "");
+            write("sys/class/net/eth0/flags", "0x1003\n");
+            write("sys/class/net/eth0/carrier", "1\n");
+            write("sys/class/net/eth0/carrier_changes", "2\n");
+            write("sys/class/net/docker0/bridge/bridge_id", "");
             write("proc/diskstats", "   8       0 sda 0 0 0 0 0 0 0 0 0 0 0\n");
             write("proc/self/mountinfo", "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n");
             write(
@@ -247,9 +264,11 @@ mod tests {
         std::fs::write(path, text).unwrap();
     }
 
-    fn net_dev(errors: u64) -> String {
+    /// `errors` of eth0 among `packets`. All that other interfaces receive is broken, which says nothing about a wire.
+    fn net_dev(packets: u64, errors: u64) -> String {
+        let noise = packets;
         format!(
-            "Inter-|   Receive |  Transmit\n face |bytes |bytes\n  eth0: 9 9 {errors} 0 0 0 0 0 9 9 0 0 0 0 0 0\n    lo: 9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0\n"
+            "Inter-|   Receive |  Transmit\n face |bytes |bytes\n  eth0: 9 {packets} {errors} 0 0 0 0 0 9 9 0 0 0 0 0 0\n    lo: 9 9 {noise} 0 0 0 0 0 9 9 0 0 0 0 0 0\ndocker0: 9 9 {noise} 0 0 0 0 0 9 9 0 0 0 0 0 0\n"
         )
     }
 
@@ -351,13 +370,28 @@ mod tests {
             "load",
             "4.0 over 15 minutes on 2 CPUs",
         ),
-        // Errors with more than 8 seconds between them are no trouble.
+        // One in a hundred and one in a hundred and one.
         (
             "network_errors",
             "proc/net/dev",
-            |tick, ill| net_dev(tick / if ill { 4 } else { 5 }),
+            |tick, ill| net_dev(tick * if ill { 990 } else { 1000 }, tick * 10),
             "eth0",
-            "New errors since the last sample: 1",
+            "1.0% of its packets are broken, 10 since the last sample",
+        ),
+        (
+            "link_down",
+            "sys/class/net/eth0/carrier",
+            // An empty file stands for EINVAL: somebody took it down.
+            |_, ill| if ill { "0\n" } else { "" }.to_owned(),
+            "eth0",
+            "It had a link before, and nobody switched it off",
+        ),
+        (
+            "link_flapping",
+            "sys/class/net/eth0/carrier_changes",
+            |tick, ill| format!("{}\n", if ill { 2 + 2 * tick } else { 2 + tick.min(5) }),
+            "eth0",
+            "8 changes in 1 min",
         ),
         (
             "disk_read_only",
@@ -425,6 +459,41 @@ mod tests {
             );
             assert_eq!(bench.tick().clear, Some(CLOCK.get() - 2));
         }
+    }
+
+    /// None of this is trouble: a port that never had a link, one that was switched off, a single reconnect, a few broken
+    /// packets on an idle interface, noise on what is no wire.
+    #[test]
+    fn quiet_links() {
+        let mut bench = Bench::new("quiet-links");
+        let link = |bench: &Bench, name: &str, carrier: &str, changes: u64| {
+            write(&bench.directory, &format!("sys/class/net/{name}/device/uevent"), "");
+            write(&bench.directory, &format!("sys/class/net/{name}/carrier"), carrier);
+            write(&bench.directory, &format!("sys/class/net/{name}/carrier_changes"), &format!("{changes}\n"));
+        };
+        link(&bench, "wlan0", "0\n", 1);
+        let unused = " wlan0: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
+        for tick in 0..450 {
+            write(&bench.directory, "proc/net/dev", &(net_dev(10 + tick, tick.min(4)) + unused));
+            match tick {
+                100 => link(&bench, "eth0", "0\n", 3),
+                104 => link(&bench, "eth0", "1\n", 4),
+                200 => link(&bench, "eth0", "", 5),
+                400 => link(&bench, "eth0", "1\n", 6),
+                _ => {}
+            }
+            assert_eq!(names(&bench.tick()), [""; 0], "after {} s", 2 * tick);
+        }
+        // The second port is in use from its first link on, and until its adapter is pulled out.
+        link(&bench, "wlan0", "1\n", 2);
+        bench.tick();
+        link(&bench, "wlan0", "0\n", 3);
+        let report = (0..7).map(|_| bench.tick()).last().unwrap();
+        assert_eq!(names(&report), ["link_down"]);
+        assert_eq!(report.items().next().unwrap().title, "wlan0 lost its link");
+        write(&bench.directory, "proc/net/dev", &net_dev(500, 4));
+        (0..20).for_each(|_| drop(bench.tick()));
+        assert_eq!(names(&bench.tick()), [""; 0]);
     }
 
     #[test]

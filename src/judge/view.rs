@@ -17,9 +17,26 @@ pub struct View<'a> {
     /// Tells the rule's counters from those of all other rules.
     pub(super) first_key: usize,
     pub(super) well: &'a mut Vec<u64>,
+    pub(super) links: &'a mut Vec<LinkPast>,
     pub(super) top: Option<&'a Top>,
     pub(super) now: u64,
     pub(super) started: u64,
+}
+
+/// What the rules remember of a network interface.
+#[derive(Debug, Default)]
+pub struct LinkPast {
+    /// The hash of its name.
+    pub key: u64,
+    /// Whether it had a link since the agent started.
+    pub was_up: bool,
+    /// Broken packets and all packets of late.
+    pub errors: f64,
+    pub packets: f64,
+    /// Changes of the link of late, and all since the second at which there were none of late.
+    pub flaps: f64,
+    pub changes: f64,
+    pub since: u64,
 }
 
 impl<'a> View<'a> {
@@ -42,6 +59,20 @@ impl<'a> View<'a> {
             self.well.push(key);
         }
         known || is_well
+    }
+
+    /// What is remembered of all interfaces.
+    pub fn links(&mut self) -> &mut Vec<LinkPast> {
+        self.links
+    }
+
+    /// What is remembered of the interface with this hash of its name.
+    pub fn link(&mut self, key: u64) -> &mut LinkPast {
+        let place = self.links.iter().position(|past| past.key == key).unwrap_or_else(|| {
+            self.links.push(LinkPast { key, ..LinkPast::default() });
+            self.links.len() - 1
+        });
+        &mut self.links[place]
     }
 
     /// Seconds since boot.

@@ -256,6 +256,15 @@ pub fn read_into(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
+/// Reads as much of a small file as fits into `buffer`, without an allocation.
+///
+/// # Errors
+/// What `open(2)` or `read(2)` says.
+pub fn read_start<'a>(path: &Path, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let count = File::open(path)?.read(buffer)?;
+    Ok(&buffer[..count])
+}
+
 /// Reads a file that is asked for once, with all of its bytes.
 ///
 /// # Errors

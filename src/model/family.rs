@@ -80,6 +80,8 @@ pub struct Chart {
     pub combine: Combine,
     /// Whether a row counts, by its first label's text (empty if the table has no labels).
     pub rows: fn(&str) -> bool,
+    /// A family of the same table that is 1 in the rows that count; all do without one.
+    pub only: Option<&'static str>,
     /// Which values of the family's dimension count; all if empty.
     pub values: &'static [&'static str],
     /// Whether coarse steps keep the largest value of their time instead of the average, as is right for states.
@@ -88,7 +90,7 @@ pub struct Chart {
 
 impl Chart {
     const fn new(series: &'static str, combine: Combine) -> Self {
-        Chart { series, combine, rows: |_| true, values: &[], peak: false }
+        Chart { series, combine, rows: |_| true, only: None, values: &[], peak: false }
     }
 
     /// The sum of all that counts.
@@ -109,6 +111,12 @@ impl Chart {
     /// Only rows whose first label `wanted` agrees to.
     pub const fn rows(mut self, wanted: fn(&str) -> bool) -> Self {
         self.rows = wanted;
+        self
+    }
+
+    /// Only rows in which this family of the same table is 1.
+    pub const fn only(mut self, family: &'static str) -> Self {
+        self.only = Some(family);
         self
     }
 

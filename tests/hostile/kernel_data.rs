@@ -478,3 +478,61 @@ fn closed_standard_descriptors() {
         assert_eq!(target.unwrap(), Path::new("/dev/null"));
     }
 }
+
+/// A container with a bridge on its way out, a VPN and an `ifb`: its own end of the wire counts, and is named when the link is lost.
+#[test]
+fn stacked_interfaces_and_a_lost_link() {
+    if !own_mounts() || !own_network() {
+        return;
+    }
+    run("mount -t sysfs none /sys");
+    // The other end of the wire is in a network of its own, as for a container.
+    let mut elsewhere = Command::new("unshare").args(["--net", "sleep", "120"]).spawn().unwrap();
+    let pid = elsewhere.id();
+    let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|other| other == own) {
+        assert!(Instant::now() < end, "no network for the other end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    run(&format!("ip link add eth0 type veth peer name wire netns {pid}"));
+    let far = |line: &str| run(&format!("nsenter --net --target {pid} {line}"));
+    run("ip link add br0 type bridge; ip link set eth0 master br0; ip link set eth0 up; ip link set br0 up");
+    run("ip addr add 192.0.2.1/24 dev br0; ip link add ifb7 type ifb; ip link set ifb7 up");
+    run("ip tuntap add dev vpn0 mode tun; ip link set vpn0 up");
+    far("ip link set wire up");
+    far("ip addr add 192.0.2.2/24 dev wire");
+    let agent = Agent::start(&["--sample.interval=500ms"]);
+    let counted = |text: &str| {
+        ["lo", "eth0", "br0", "ifb7", "vpn0"]
+            .map(|name| value(text, &format!("pi_network_counted{{interface=\"{name}\"}}")))
+    };
+    let text = agent.metrics();
+    assert_eq!(counted(&text), [0.0, 1.0, 0.0, 0.0, 0.0].map(Some));
+    assert_eq!(value(&text, "pi_network_carrier{interface=\"eth0\"}"), Some(1.0));
+    // Whoever looks for a neighbor sends frames, which the wire and the bridge both count.
+    let received = |name: &str| {
+        value(&agent.metrics(), &format!("pi_network_receive_bytes_total{{interface=\"{name}\"}}")).unwrap()
+    };
+    let wait = |what: &str, holds: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !holds() {
+            assert!(Instant::now() < end, "{what}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    wait("no frames", &|| received("eth0") > 0.0 && received("br0") > 0.0);
+    far("ip link set wire down");
+    let verdict = || {
+        let items = agent.json()["verdicts"]["items"].clone();
+        items.as_array().unwrap().iter().find(|item| item["rule"] == "link_down").cloned()
+    };
+    wait("no verdict", &|| verdict().is_some());
+    assert_eq!(verdict().unwrap()["culprit"], "eth0");
+    // Somebody takes it down: that is no trouble.
+    run("ip link set eth0 down");
+    wait("still a carrier", &|| value(&agent.metrics(), "pi_network_carrier{interface=\"eth0\"}").is_none());
+    wait("still a verdict", &|| verdict().is_none());
+    elsewhere.kill().unwrap();
+    elsewhere.wait().unwrap();
+}

@@ -87,7 +87,7 @@ def expressions(dashboard):
             yield note["name"], note["target"]["expr"]
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
-            yield "$" + variable["name"], variable["query"]["query"][len("label_values("):]
+            yield "$" + variable["name"], variable["query"]["query"].split("(", 1)[1]
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -296,9 +296,14 @@ def live(base, files):
         for variable in dashboard["templating"]["list"]:
             if variable["type"] != "query":
                 continue
-            selector, label = re.match(r"label_values\((.*), (\w+)\)$", variable["query"]["query"]).groups()
-            series, error = api(base, "series", **{"match[]": expand(selector, values)})
-            found = sorted({entry[label] for entry in series or [] if label in entry})
+            asked = variable["query"]["query"]
+            if asked.startswith("query_result("):
+                result, error = ask(base, expand(asked[len("query_result("):-1], values), False)
+                found = [",".join('%s="%s"' % label for label in sorted(one["metric"].items())) for one in result or []]
+            else:
+                selector, label = re.match(r"label_values\((.*), (\w+)\)$", asked).groups()
+                series, error = api(base, "series", **{"match[]": expand(selector, values)})
+                found = sorted({entry[label] for entry in series or [] if label in entry})
             if variable.get("regex"):
                 # Grafana's expressions are JavaScript's; what is used here means the same in Python.
                 found = [value for value in found if re.search(variable["regex"].strip("/"), value)]

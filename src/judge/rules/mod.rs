@@ -28,6 +28,8 @@ pub static ALL: &[&Rule] = &[
     &storage::DISK_SLOW,
     &cpu::CPU_BUSY,
     &cpu::LOAD_HIGH,
+    &network::LINK_DOWN,
+    &network::LINK_FLAPPING,
     &network::NETWORK_ERRORS,
     &restarts::MACHINE_RESTARTED,
     &restarts::AGENT_RESTARTED,
