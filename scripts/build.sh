@@ -252,7 +252,7 @@ choose_way() {
 # compile OUTPUT [CHANGE...]: builds for the target that choose_way prepared, copies the
 # binary to OUTPUT.  A CHANGE alters the recipe, for --measure and --map.
 compile() {
-    local output=$1 change pie=yes relr=yes icf=yes unwind=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder
+    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder
     shift
     dir=${CARGO_TARGET_DIR:-$REPO/target}/static-$WAY_NOW-$std
     flags+=(-C "linker=$LINKER" -C linker-flavor=ld.lld -C link-self-contained=no
@@ -263,6 +263,7 @@ compile() {
         relr=*) relr=${change#*=} ;;
         icf=*) icf=${change#*=} ;;
         unwind=*) unwind=${change#*=} ;;
+        location=*) location=${change#*=} ;;
         erratum=*) erratum=${change#*=} ;;
         features=*) features=${change#*=} ;;
         std=*) std=${change#*=} ;;
@@ -297,6 +298,8 @@ compile() {
     if [ "$std" = build ]; then
         # No unwinding tables: a panic aborts, nothing ever walks them.
         [ "$unwind" = yes ] || flags+=(-C force-unwind-tables=no)
+        # No file and line in panic messages: they are 5% of the binary. The message itself stays.
+        [ "$location" = yes ] || flags+=(-Z location-detail=none)
         args+=(-Z "build-std=std,panic_abort")
         # No backtraces: they would be bare addresses, the binary has no symbols.
         [ "$features" = default ] || args+=(-Z "build-std-features=$features")
@@ -396,12 +399,13 @@ print_map() {
 # itself to this script's recipe, a step at a time; the second changes the recipe.
 # shellcheck disable=SC2016  # Markdown
 CUMULATIVE='
-standard library built with the release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no
-standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no
-no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no
-identical functions folded (`--icf=all`)|pie=no relr=no
-static-PIE|relr=no
-relocations packed (`--pack-dyn-relocs=relr`): **the recipe**|
+standard library built with the release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no location=yes
+standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no location=yes
+no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no location=yes
+identical functions folded (`--icf=all`)|pie=no relr=no location=yes
+static-PIE|relr=no location=yes
+relocations packed (`--pack-dyn-relocs=relr`)|location=yes
+no file and line in panic messages (`-Z location-detail=none`): **the recipe**|
 '
 # shellcheck disable=SC2016
 SINGLE='
@@ -409,7 +413,6 @@ SINGLE='
 `opt-level = "z"`|opt="z"
 `opt-level = 2`|opt=2
 `opt-level = 3`|opt=3
-no file and line in panic messages (`-Z location-detail=none`)|rust=-Zlocation-detail=none
 no work-around for the Cortex-A53 (`--fix-cortex-a53-843419`)|erratum=no
 no `Debug` output (`-Z fmt-debug=none`)|rust=-Zfmt-debug=none
 panics without any message (`-C panic=immediate-abort`)|rust=-Zunstable-options rust=-Cpanic=immediate-abort
