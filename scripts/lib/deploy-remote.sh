@@ -413,8 +413,8 @@ last_words() { # what the agent said, for a failure's message
             if [ -z "$words" ]; then words=$(journalctl -q -u pi-monitor.service -n 4 -o cat --no-pager 2>/dev/null); fi
             printf '%s\n' "$words"
             ;;
-        # supervise-daemon hands it to syslog, where one runs.
-        openrc) cat /var/log/messages /var/log/syslog 2>/dev/null | grep pi-monitor | tail -n 4 ;;
+        # supervise-daemon has it in a file, or hands it to syslog, where one runs.
+        openrc) cat /var/log/messages /var/log/syslog /run/pi-monitor.log 2>/dev/null | grep -E 'pi-monitor|^(error|warn|info): ' | tail -n 4 ;;
         # The kernel's log, where pi-monitor-service sends what the agent says.
         *) dmesg 2>/dev/null | tail -n 4 ;;
     esac | sed 's/^/    | /' >&2
