@@ -2,7 +2,7 @@
 
 use super::write;
 use crate::cli::{Command, Options};
-use crate::server::{flags::LISTEN, routes::EXPECTED_HTTPS};
+use crate::server::{flags::LISTEN, answer::EXPECTED_HTTPS};
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;

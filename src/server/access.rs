@@ -7,26 +7,20 @@
 
 use super::config;
 use super::flags::AUTH_FILE;
-use super::link::Peer;
+use super::peer::Peer;
+use super::turns::Turns;
 use crate::cli::Options;
 use crate::sys;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine, alphabet};
 use bcrypt::HashParts;
 use hyper::header::{AUTHORIZATION, HeaderMap};
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
 use subtle::{Choice, ConstantTimeEq};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-/// How long a wrong credential waits for its answer: somebody who mistypes, and each of many who guess.
-const WRONG_PAUSE: Duration = Duration::from_secs(1);
-const GUESS_PAUSE: Duration = Duration::from_secs(10);
-/// From how many on that wait at once they are many.
-const MANY: usize = 4;
 /// Shorter tokens could be guessed.
 const TOKEN_BYTES: usize = 16;
 
@@ -37,11 +31,7 @@ pub struct Access {
     /// `NAME:PASSWORD`.
     passwords: Vec<Secret>,
     users: Vec<User>,
-    queue: RefCell<Queue>,
-    /// How many wrong credentials wait for their answers.
-    pausing: Cell<usize>,
-    /// Something about the queue has changed.
-    changed: Notify,
+    turns: Turns,
 }
 
 /// Bytes that are not for logs.
@@ -155,9 +145,7 @@ impl Access {
             Shown::Password(password) => is_one_of(&self.passwords, &password) || self.is_user(&password, peer).await,
         };
         if !good {
-            let pause = Pause::new(&self.pausing);
-            tokio::time::sleep(if self.pausing.get() > MANY { GUESS_PAUSE } else { WRONG_PAUSE }).await;
-            drop(pause);
+            self.turns.pause().await;
             return Err("wrong credentials\n");
         }
         Ok(())
@@ -174,7 +162,7 @@ impl Access {
             }
         }
         let Some(hash) = user.or(self.users.first()).map(|user| user.hash.clone()) else { return false };
-        self.turn(peer).await;
+        self.turns.wait(peer).await;
         let good = self.verify(password.to_vec(), hash).await;
         if let (true, Some(user)) = (good, user) {
             *user.known.borrow_mut() = Some(Secret(password.to_vec()));
@@ -182,19 +170,7 @@ impl Access {
         good && user.is_some()
     }
 
-    /// Waits until it is this client's turn to have a password checked; [`Access::verify`] ends the turn.
-    async fn turn(&self, peer: Peer) {
-        let waiting = Waiting { access: self, number: self.queue.borrow_mut().join(peer) };
-        loop {
-            let changed = self.changed.notified();
-            if self.queue.borrow_mut().take(waiting.number) {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    /// Checks a password in a thread of its own, which goes on when the client does not wait for it any more.
+    /// Checks a password in a thread of its own, and ends the turn. The thread goes on when the client does not wait for it any more.
     async fn verify(self: &Rc<Self>, password: Vec<u8>, hash: Rc<str>) -> bool {
         let (sender, result) = oneshot::channel();
         let hash = hash.to_string();
@@ -209,72 +185,9 @@ impl Access {
         let access = self.clone();
         drop(tokio::task::spawn_local(async move {
             let _ = said.send(result.await.unwrap_or(false));
-            access.queue.borrow_mut().busy = false;
-            access.changed.notify_waiters();
+            access.turns.end();
         }));
         good.await.unwrap_or(false)
-    }
-}
-
-/// A wrong credential that waits for its answer.
-struct Pause<'a>(&'a Cell<usize>);
-
-impl<'a> Pause<'a> {
-    fn new(count: &'a Cell<usize>) -> Self {
-        count.set(count.get() + 1);
-        Pause(count)
-    }
-}
-
-impl Drop for Pause<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-/// Who waits for a check, so that who has left is not waited for.
-struct Waiting<'a> {
-    access: &'a Access,
-    number: u64,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.access.queue.borrow_mut().waiting.retain(|(_, number, _)| *number != self.number);
-        self.access.changed.notify_waiters();
-    }
-}
-
-/// Checks that wait: round for round, in each round one of every client.
-#[derive(Debug, Default)]
-struct Queue {
-    busy: bool,
-    round: u64,
-    last: u64,
-    /// The round, a number for each, and the client.
-    waiting: VecDeque<(u64, u64, Peer)>,
-}
-
-impl Queue {
-    fn join(&mut self, peer: Peer) -> u64 {
-        let ahead = self.waiting.iter().filter(|(_, _, other)| *other == peer).count() as u64;
-        self.last += 1;
-        self.waiting.push_back((self.round + ahead, self.last, peer));
-        self.last
-    }
-
-    /// Takes the turn if it is that of `number`.
-    fn take(&mut self, number: u64) -> bool {
-        let next = self.waiting.iter().min_by_key(|(round, number, _)| (*round, *number));
-        let Some(&(round, next, _)) = next else { return false };
-        if self.busy || next != number {
-            return false;
-        }
-        self.busy = true;
-        // Who comes from now on waits for the next round, so that a client who asks again and again is not always first.
-        self.round = round + 1;
-        self.waiting.retain(|(_, number, _)| *number != next);
-        true
     }
 }
 
@@ -369,21 +282,5 @@ mod tests {
         for text in ["Z", "Zm9vY", "Zg===", "Zm=v", "Zm9-", "Zm 9v"] {
             assert_eq!(decode_base64(text.as_bytes()), None, "{text}");
         }
-    }
-
-    #[test]
-    fn clients_take_turns() {
-        let (one, other) =
-            (Peer::from(std::net::IpAddr::from([1, 1, 1, 1])), Peer::from(std::net::IpAddr::from([2, 2, 2, 2])));
-        let mut queue = Queue::default();
-        let many: Vec<_> = (0..10).map(|_| queue.join(one)).collect();
-        assert!(queue.take(many[0]) && !queue.take(many[1]), "one at a time");
-        let late = queue.join(other);
-        queue.busy = false;
-        assert!(!queue.take(many[2]));
-        // The second of the many came first; the other client is next, and does not wait for all of them.
-        assert!(queue.take(many[1]));
-        queue.busy = false;
-        assert!(queue.take(late));
     }
 }

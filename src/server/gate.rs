@@ -1,6 +1,7 @@
 //! Connection admission: who gets a slot, who may keep it between requests, and whom we evict when none is free.
 
-use super::link::{Link, Peer, Phase};
+use super::link::{Link, Phase};
+use super::peer::Peer;
 use crate::runtime::traffic::{self, Reason};
 use crate::sys;
 use std::cell::{Cell, RefCell};

@@ -1,15 +1,19 @@
-//! The addresses to serve on: opens their sockets, waits for one that another program has, and names that program.
+//! The addresses to serve on: opens their sockets and accepts, waits for one that another program has, and names that program.
 //!
 //! Addresses are taken before the agent confines itself: afterwards it may not see which process has a port. The kernel lets
 //! clients in later, when the agent is ready for them.
 
+use super::connection;
 use super::flags::{LISTEN, WAIT_FOR_ADDRESS};
+use super::state::State;
 use crate::cli::Options;
 use socket2::{Domain, Socket, Type};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -20,6 +24,9 @@ const BACKLOG: i32 = 128;
 const KERNEL_BYTES: usize = 64 << 10;
 /// How long to wait before trying an address again that another program has.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// How long to wait before accepting again when the system has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// An address of the command line.
 #[derive(Debug)]
@@ -93,6 +100,40 @@ impl Door {
             }
             tokio::time::sleep(RETRY).await;
             socket = bind_first(&self.addresses).ok().filter(|socket| socket.listen(BACKLOG).is_ok());
+        }
+    }
+}
+
+/// Serves at `door`, as soon as its address is free.
+pub async fn serve(door: Door, state: Rc<State>) {
+    match door.listener().await.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+        Ok((address, listener)) => {
+            let scheme = if state.tls.is_some() { "https" } else { "http" };
+            crate::info!("listening on {scheme}://{address}/");
+            accept(listener, state).await;
+        }
+        Err(error) => crate::warn!("cannot listen: {error}"),
+    }
+}
+
+async fn accept(listener: TcpListener, state: Rc<State>) {
+    while !state.ending.get() {
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                let descriptor = usize::try_from(socket.as_raw_fd()).unwrap_or(usize::MAX);
+                match state.gate.admit(peer.ip().into(), descriptor) {
+                    Some(link) => drop(tokio::task::spawn_local(connection::serve(socket, link, state.clone()))),
+                    None => connection::reset(&socket),
+                }
+                // Who was evicted gives back a descriptor before the next one is taken.
+                tokio::task::yield_now().await;
+            }
+            // The client has left again.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                crate::debug!("accept: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 }

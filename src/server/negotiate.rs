@@ -1,0 +1,180 @@
+//! What a request asks for in its headers and its query: the form, the encoding, the collectors, the part of the past.
+
+use crate::history::{RANGES, Request as Past};
+use crate::model::Value;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use std::borrow::Cow;
+
+/// The parameters of a query: names and values, decoded. What nobody knows here is ignored, on every route.
+fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|parameter| !parameter.is_empty()).map(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        (decode(name), decode(value))
+    })
+}
+
+/// Decodes `%41` to `A` and `+` to a space, as forms encode them; a `%` without two digits stays.
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return text.into();
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let digit = |place: usize| behind.get(place).and_then(|&byte| char::from(byte).to_digit(16));
+        (rest, _) = match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => (&behind[2..], bytes.push((high << 4 | low) as u8)),
+            (b'+', ..) => (behind, bytes.push(b' ')),
+            _ => (behind, bytes.push(first)),
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
+/// The collectors that `collect[]=cpu&collect[]=memory` names, as node_exporter has it.
+pub fn collectors(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    parameters(query).filter(|(name, _)| name == "collect[]").map(|(_, value)| value)
+}
+
+/// `range=10m` (the default), and `since=4711.5`, seconds since boot.
+pub fn parse_history(query: &str) -> Result<Past, &'static str> {
+    let mut past = Past { range: 1, since: None };
+    for (name, value) in parameters(query) {
+        match &*name {
+            "range" => {
+                let range = RANGES.iter().position(|(name, ..)| *name == value);
+                past.range = range.ok_or("range: expected one of 2m, 10m, 1h, 24h, 7d\n")?;
+            }
+            "since" => {
+                let seconds = Value::parse(value.as_bytes()).and_then(Value::to_f64);
+                let seconds = seconds.filter(|&seconds| seconds < 1e12);
+                past.since =
+                    Some((seconds.ok_or("since: expected a number of seconds since boot\n")? * 1000.0).round() as u64);
+            }
+            _ => {}
+        }
+    }
+    Ok(past)
+}
+
+/// The elements of a comma-separated header, each with its quality from 0 to 1000 (RFC 9110, section 12.4.2).
+fn elements(value: &HeaderValue) -> impl Iterator<Item = (&str, u32)> {
+    value.to_str().unwrap_or_default().split(',').map(|element| {
+        let mut parts = element.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        (name, quality.map_or(1000, parse_quality))
+    })
+}
+
+/// `0.5` is 500, `1` is 1000; what is no quality counts as not wanted.
+fn parse_quality(text: &str) -> u32 {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = whole.bytes().chain(fraction.bytes().chain(std::iter::repeat(b'0')).take(3));
+    let thousandths = digits
+        .map(|digit| char::from(digit).to_digit(10))
+        .try_fold(0_u32, |sum, digit| sum.checked_mul(10)?.checked_add(digit?));
+    thousandths.filter(|_| !whole.is_empty()).unwrap_or(0).min(1000)
+}
+
+/// Whether a comma-separated header names `wanted`.
+pub fn lists(value: &HeaderValue, wanted: &str) -> bool {
+    elements(value).any(|(name, _)| name.strip_prefix("W/").unwrap_or(name) == wanted)
+}
+
+/// Whether the client takes an answer that is compressed with gzip.
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let quality = |wanted: &str| {
+        let values = headers.get_all(header::ACCEPT_ENCODING);
+        values.iter().flat_map(elements).find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, quality)| quality)
+    };
+    quality("gzip").or_else(|| quality("*")).unwrap_or(0) > 0
+}
+
+/// Whether OpenMetrics is wanted more than the text format, as Prometheus says by its order of qualities.
+pub fn prefers_openmetrics(headers: &HeaderMap) -> bool {
+    let best = |wanted: &[&str]| {
+        let values = headers.get_all(header::ACCEPT);
+        let all =
+            values.iter().flat_map(elements).filter(|(name, _)| wanted.iter().any(|it| name.eq_ignore_ascii_case(it)));
+        all.map(|(_, quality)| quality).max().unwrap_or(0)
+    };
+    best(&["application/openmetrics-text"]) > best(&["text/plain", "text/*", "*/*"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderName;
+
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn encodings() {
+        for (value, expected) in [
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0, *", false),
+            ("*", true),
+            ("identity", false),
+            ("", false),
+            ("gzip;q=x", false),
+        ] {
+            assert_eq!(accepts_gzip(&headers(header::ACCEPT_ENCODING, value)), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn openmetrics_only_if_preferred() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        for (value, expected) in [
+            (prometheus, true),
+            ("application/openmetrics-text", true),
+            ("text/plain", false),
+            ("*/*", false),
+            ("application/openmetrics-text;q=0.2, text/plain;q=0.3", false),
+            ("application/openmetrics-text;q=0", false),
+            ("", false),
+        ] {
+            assert_eq!(prefers_openmetrics(&headers(header::ACCEPT, value)), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn queries_for_history() {
+        for (query, range, since) in [
+            ("", 1, None),
+            ("range=24h", 3, None),
+            ("since=12.3456&range=2m", 0, Some(12_346)),
+            ("&since=0&", 1, Some(0)),
+            ("x=1&range=24%68", 3, None),
+            ("nonsense", 1, None),
+            ("since=12%2E5", 1, Some(12_500)),
+        ] {
+            assert_eq!(parse_history(query), Ok(Past { range, since }), "{query}");
+        }
+        for query in ["range=", "range=3h", "since=", "since=-1", "since=nan", "since=9999999999999", "range"] {
+            assert!(parse_history(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn queries_for_some_collectors() {
+        let names = |query| collectors(query).collect::<Vec<_>>();
+        assert_eq!(names("collect[]=cpu&x=y&collect%5B%5D=memory&collect%5b]=%63pu"), ["cpu", "memory", "cpu"]);
+        assert_eq!(names("collect[]=&collect[]=%zz%4&collect[]=a+b%ff"), ["", "%zz%4", "a b\u{fffd}"]);
+        assert!(names("").is_empty() && names("collect=cpu&collect").is_empty());
+    }
+
+    #[test]
+    fn qualities() {
+        for (text, expected) in
+            [("1", 1000), ("0.5", 500), ("0.05", 50), ("0", 0), ("1.000", 1000), ("7", 1000), ("a", 0), ("", 0)]
+        {
+            assert_eq!(parse_quality(text), expected, "{text}");
+        }
+    }
+}
