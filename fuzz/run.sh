@@ -9,7 +9,7 @@
 # Options
 #   --seconds N  how long each target runs (default 2)
 #   --runs N     how many inputs each target gets, or --seconds if that is over first
-#   --list       shows the targets
+#   --list       shows the targets, as the sources have them; builds nothing
 #   -h, --help   this text
 #
 # With libFuzzer, which is LLVM's, on any Rust, no nightly one. The corpus is made of
@@ -39,6 +39,14 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+# Prints the names of all targets: the list of collectors, and the list of what is fuzzed beside them.
+targets() {
+    awk '/^collectors! \{/ { on = 1; next } on && /^\}/ { exit } on { print $1 }' "$REPO/src/collect/mod.rs"
+    sed -n '/^const OTHERS/,/^\];/s/^ *("\([a-z]*\)",.*/\1/p' "$REPO/fuzz/src/main.rs"
+}
+KNOWN=$(targets)
+if [ $LIST = yes ]; then echo "$KNOWN"; exit 0; fi
+
 find_rust
 need_cc
 HOST=$("$RUSTC" -vV | sed -n 's/^host: //p')
@@ -49,8 +57,8 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-
 # Without --locked: what the agent needs may have changed since this lock file was written, which is nothing to fail for.
 "$CARGO" build --release --target "$HOST" || die 3 "the fuzz targets cannot be built here"
 PROGRAM=${CARGO_TARGET_DIR:-target}/$HOST/release/pi-monitor-fuzz
-KNOWN=$(PI_FUZZ_LIST=1 "$PROGRAM" 2>/dev/null)
-if [ $LIST = yes ]; then echo "$KNOWN"; exit 0; fi
+BUILT=$(PI_FUZZ_LIST=1 "$PROGRAM" 2>/dev/null)
+[ "$BUILT" = "$KNOWN" ] || die 1 "the program has other targets than --list shows: ${BUILT//$'\n'/ }"
 [ ${#TARGETS[@]} -gt 0 ] || mapfile -t TARGETS <<<"$KNOWN"
 for target in "${TARGETS[@]}"; do
     grep -qx -- "$target" <<<"$KNOWN" || die 2 "unknown target $target; known: ${KNOWN//$'\n'/ }"

@@ -55,4 +55,6 @@ grep -q '| `pi_pty_open` |' docs/metrics.md || fail "it is not in docs/metrics.m
 # shellcheck disable=SC2016
 grep -q '| `pty` |' docs/flags.md || fail "it is not in docs/flags.md"
 grep -q '^pi_pty_open 3$' tests/goldens/vm/metrics.txt || fail "it is not in the golden output of the board"
+fuzz/run.sh --list >targets.out
+grep -qx pty targets.out || fail "it is not among the fuzz targets"
 echo "the first collector of CONTRIBUTING.md works: one file, one line"

@@ -121,7 +121,7 @@ fn words(data: &[u8]) {
             if let Some(number) = theirs.and_then(|word| word.parse::<u64>().ok()) {
                 assert_eq!(text::uint(word), Some(number));
             }
-            let _ = (text::int(word), text::hex(word), text::decimal(word));
+            let _ = (text::int(word), text::hex(word), model::Value::parse(word));
             out.clear();
             text::unescape_octal(word, &mut out);
             assert!(out.len() <= word.len());
