@@ -251,12 +251,24 @@ impl Mounts {
         Some(())
     }
 
-    /// Marks what a path cannot reach because another mount lies over it, and what may hang because a parent may.
+    /// Marks the mounts that no path reaches because another mount lies over them, and those that may hang because a parent may.
     pub fn find_hidden(&mut self) {
-        let Mounts { all, names, root, inside: _, order } = self;
+        self.hide_covered_siblings();
+        self.hide_covered_parents();
+        // A child may be listed before its parent, so once is not always enough.
+        for _ in 0..self.all.len() {
+            if !self.inherit() {
+                break;
+            }
+        }
+    }
+
+    /// Hides mounts that a later one in the same parent covers: of one at /mnt and one at /mnt/a, the later one at /mnt hides the other,
+    /// which would otherwise be in it.
+    fn hide_covered_siblings(&mut self) {
+        let Mounts { all, names, root, order, .. } = self;
         let point = |mount: &Mount| mountpoint(names, *root, mount);
-        // Of two mounts in one parent, one at /mnt and one at /mnt/a, the first was mounted later and hides the second, which
-        // would otherwise be in the first. Sorted with the slash before all other bytes, what is below a path follows it.
+        // Sorted with the slash before all other bytes, what is below a path follows it.
         order.clear();
         order.extend(0..all.len());
         sort(order, &|a, b| {
@@ -279,7 +291,12 @@ impl Mounts {
                 _ => over = Some(place),
             }
         }
-        // A mount on another's mount point, whose parent is that other, hides it.
+    }
+
+    /// Hides mounts on whose own mount point another one is mounted, whose parent they are. Leaves `order` sorted by id.
+    fn hide_covered_parents(&mut self) {
+        let Mounts { all, names, root, order, .. } = self;
+        let point = |mount: &Mount| mountpoint(names, *root, mount);
         sort(order, &|a, b| all[a].id.cmp(&all[b].id));
         for place in 0..all.len() {
             let parent = find(all, order, all[place].parent);
@@ -288,39 +305,39 @@ impl Mounts {
                 all[parent].hidden = true;
             }
         }
-        // What hides or slows down a mount does so for all below it, and an overlay is as slow as what its upper layer is on. A child
-        // may be listed before its parent.
-        for _ in 0..all.len() {
-            let mut changed = false;
-            for place in 0..all.len() {
-                let upper = &names[all[place].upper.clone()];
-                if all[place].local && !upper.is_empty() {
-                    let holds =
-                        |mount: &&Mount| !mount.hidden && (point(mount) == upper || is_below(upper, point(mount)));
-                    let holder = all.iter().filter(holds).max_by_key(|mount| point(mount).len());
-                    if holder.is_some_and(|holder| !holder.local) {
-                        all[place].local = false;
-                        changed = true;
-                    }
-                }
-                let Some(parent) = find(all, order, all[place].parent).filter(|&parent| parent != place) else {
-                    continue;
-                };
-                // A mount that merely lies over its parent at the same point is reached all the same.
-                let over = point(&all[parent]) == point(&all[place]);
-                if all[parent].hidden && !over && !all[place].hidden {
-                    all[place].hidden = true;
-                    changed = true;
-                }
-                if !all[parent].local && all[place].local {
+    }
+
+    /// Passes on to each mount what hides or slows down its parent, and to an overlay what slows down its upper layer. Returns whether
+    /// that changed anything.
+    fn inherit(&mut self) -> bool {
+        let Mounts { all, names, root, order, .. } = self;
+        let point = |mount: &Mount| mountpoint(names, *root, mount);
+        let mut changed = false;
+        for place in 0..all.len() {
+            let upper = &names[all[place].upper.clone()];
+            if all[place].local && !upper.is_empty() {
+                let holds = |mount: &&Mount| !mount.hidden && (point(mount) == upper || is_below(upper, point(mount)));
+                let holder = all.iter().filter(holds).max_by_key(|mount| point(mount).len());
+                if holder.is_some_and(|holder| !holder.local) {
                     all[place].local = false;
                     changed = true;
                 }
             }
-            if !changed {
-                break;
+            let Some(parent) = find(all, order, all[place].parent).filter(|&parent| parent != place) else {
+                continue;
+            };
+            // A mount that merely lies over its parent at the same point is reached all the same.
+            let over = point(&all[parent]) == point(&all[place]);
+            if all[parent].hidden && !over && !all[place].hidden {
+                all[place].hidden = true;
+                changed = true;
+            }
+            if !all[parent].local && all[place].local {
+                all[place].local = false;
+                changed = true;
             }
         }
+        changed
     }
 
     /// Chooses what is reported: what can be reached, has space of its own, and `wanted` (mount point, type) agrees to; of the mounts
