@@ -19,7 +19,7 @@ impl Heartbeat {
     /// The kernel gives no timer.
     pub fn new(options: &Options) -> Result<Self, String> {
         let timer = sys::timer(flags::interval(options)).and_then(sys::watch);
-        timer.map(Heartbeat).map_err(|error| format!("timer: {error}"))
+        timer.map(Heartbeat).map_err(|error| format!("cannot start the sample timer: {error}"))
     }
 
     /// Ticks for as long as it is polled.

@@ -24,31 +24,31 @@ pub static COLLECTORS: Table<1, 2> = Table::new(
     Place::List("collectors"),
     &["collector"],
     &[
-        Family::gauge("pi_collector_up", "Whether the collector's data could be read.", Unit::Count),
-        Family::gauge("pi_collector_duration_seconds", "How long the collector took.", Unit::Seconds),
+        Family::gauge("pi_collector_up", "1 if the collector read all of its data in the last collection, 0 otherwise.", Unit::Count),
+        Family::gauge("pi_collector_duration_seconds", "Time that the collector's last collection took.", Unit::Seconds),
     ],
 );
 
 static BUILD: Table<2, 1> = Table::new(
     Place::Object("build"),
     &["version", "target"],
-    &[Family::gauge("pi_monitor_build_info", "The agent's version and the processor it was built for.", Unit::Info)],
+    &[Family::gauge("pi_monitor_build_info", "Always 1; the labels are the agent's version and the architecture it was built for.", Unit::Info)],
 );
 
 static SANDBOX: Table<1, 1> = Table::new(
     Place::List("confinement"),
     &["layer"],
-    &[Family::gauge("pi_sandbox", "Whether this layer of the agent's self-confinement holds.", Unit::Count)],
+    &[Family::gauge("pi_sandbox", "1 if this layer of the agent's sandbox is in force, 0 otherwise.", Unit::Count)],
 );
 
 static CONNECTIONS: Table<0, { 1 + REASONS.len() }> = Table::new(
     Place::Inline,
     &[],
     &[
-        Family::gauge("pi_monitor_connections", "Connections that clients have to the agent.", Unit::Count),
+        Family::gauge("pi_monitor_connections", "Open client connections to the agent.", Unit::Count),
         Family::counter(
             "pi_monitor_refused_total",
-            "Connections that the agent has dropped and requests that it has refused.",
+            "Connections dropped and requests refused by the agent.",
             Unit::Count,
         )
         .by("reason", &REASONS),
@@ -59,13 +59,13 @@ static PROCESS: Table<0, 7> = Table::new(
     Place::Inline,
     &[],
     &[
-        Family::counter("process_cpu_seconds_total", "Time that the agent spent on a CPU.", Unit::Seconds),
-        Family::gauge("process_resident_memory_bytes", "Memory that the agent occupies.", Unit::Bytes),
-        Family::gauge("process_virtual_memory_bytes", "Addresses that the agent uses.", Unit::Bytes),
+        Family::counter("process_cpu_seconds_total", "CPU time used by the agent, user and system.", Unit::Seconds),
+        Family::gauge("process_resident_memory_bytes", "Resident memory of the agent.", Unit::Bytes),
+        Family::gauge("process_virtual_memory_bytes", "Virtual memory of the agent.", Unit::Bytes),
         Family::gauge("process_threads", "Threads of the agent.", Unit::Count),
-        Family::gauge("process_open_fds", "File descriptors that the agent has open.", Unit::Count),
-        Family::gauge("process_max_fds", "File descriptors that the agent may open.", Unit::Count),
-        Family::gauge("process_start_time_seconds", "When the agent started, in seconds since 1970.", Unit::Seconds),
+        Family::gauge("process_open_fds", "Open file descriptors of the agent.", Unit::Count),
+        Family::gauge("process_max_fds", "Maximum number of open file descriptors of the agent.", Unit::Count),
+        Family::gauge("process_start_time_seconds", "Unix time at which the agent started.", Unit::Seconds),
     ],
 );
 

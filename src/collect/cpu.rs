@@ -26,7 +26,7 @@ pub static CPUS: Table<1, { 2 * MODES }> = Table::new(
     &[
         Family::gauge(
             "pi_cpu_usage_percent",
-            "Share of the last sample interval that the CPU spent in each mode; the modes sum to 100.",
+            "Share of the last sample interval that the CPU spent in each mode; all modes sum to 100.",
             Unit::Percent,
         )
         .by("mode", &MODE_NAMES)
@@ -37,7 +37,7 @@ pub static CPUS: Table<1, { 2 * MODES }> = Table::new(
             Chart::sum("cpu_irq").rows(is_total).values(&["irq", "softirq"]),
             Chart::sum("cpu_steal").rows(is_total).values(&["steal"]),
         ]),
-        Family::counter("pi_cpu_seconds_total", "Time that the CPU spent in each mode since boot.", Unit::Seconds)
+        Family::counter("pi_cpu_seconds_total", "CPU time spent in each mode since boot.", Unit::Seconds)
             .by("mode", &MODE_NAMES),
     ],
 );

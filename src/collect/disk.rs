@@ -34,11 +34,11 @@ pub static FILESYSTEMS: Table<3, 9> = Table::new(
     &[
         Family::gauge("pi_disk_total_bytes", "Size of the filesystem.", Unit::Bytes),
         Family::gauge("pi_disk_used_bytes", "Space in use.", Unit::Bytes),
-        Family::gauge("pi_disk_free_bytes", "Space not in use, root's reserve included.", Unit::Bytes),
-        Family::gauge("pi_disk_available_bytes", "Space that users other than root can still fill.", Unit::Bytes),
-        Family::gauge("pi_disk_inodes", "Files that the filesystem can hold.", Unit::Count),
-        Family::gauge("pi_disk_inodes_free", "Files that can still be made.", Unit::Count),
-        Family::gauge("pi_disk_read_only", "Whether the filesystem is mounted read-only.", Unit::Count),
+        Family::gauge("pi_disk_free_bytes", "Free space, including the space reserved for root.", Unit::Bytes),
+        Family::gauge("pi_disk_available_bytes", "Free space available to users other than root.", Unit::Bytes),
+        Family::gauge("pi_disk_inodes", "Inodes (files and directories) that the filesystem can hold.", Unit::Count),
+        Family::gauge("pi_disk_inodes_free", "Free inodes.", Unit::Count),
+        Family::gauge("pi_disk_read_only", "1 while the filesystem is mounted read-only, 0 otherwise.", Unit::Count),
         Family::gauge(
             "pi_disk_filesystem_error",
             "1 if the kernel made the filesystem read-only by itself, or ext4 has counted errors since the agent started.",

@@ -21,25 +21,25 @@ pub static DISKS: Table<1, 8> = Table::new(
         Family::counter("pi_disk_read_bytes_total", "Bytes read.", Unit::Bytes).history(&[Chart::sum("disk_read")]),
         Family::counter("pi_disk_written_bytes_total", "Bytes written.", Unit::Bytes)
             .history(&[Chart::sum("disk_write")]),
-        Family::counter("pi_disk_reads_completed_total", "Reads that the disk answered.", Unit::Count),
-        Family::counter("pi_disk_writes_completed_total", "Writes that the disk answered.", Unit::Count),
+        Family::counter("pi_disk_reads_completed_total", "Read requests completed.", Unit::Count),
+        Family::counter("pi_disk_writes_completed_total", "Write requests completed.", Unit::Count),
         Family::counter(
             "pi_disk_read_time_seconds_total",
-            "Time that reads took, from the request to the answer, all added up.",
+            "Total time spent on all reads, from request to completion.",
             Unit::Seconds,
         ),
         Family::counter(
             "pi_disk_write_time_seconds_total",
-            "Time that writes took, from the request to the answer, all added up.",
+            "Total time spent on all writes, from request to completion.",
             Unit::Seconds,
         ),
         Family::counter(
             "pi_disk_io_time_seconds_total",
-            "Time in which the disk had at least one request to work on.",
+            "Time during which at least one request was in progress.",
             Unit::Seconds,
         )
         .history(&[Chart::max("disk_busy")]),
-        Family::gauge("pi_disk_io_in_progress", "Requests that the disk has not answered yet.", Unit::Count),
+        Family::gauge("pi_disk_io_in_progress", "Requests in progress right now.", Unit::Count),
     ],
 );
 

@@ -16,7 +16,7 @@ pub static RESOURCES: Table<1, 2> = Table::new(
     &[
         Family::counter(
             "pi_pressure_waiting_seconds_total",
-            "Time in which at least one thread waited for the resource.",
+            "Time during which at least one task was stalled on the resource.",
             Unit::Seconds,
         )
         .history(&[
@@ -26,7 +26,7 @@ pub static RESOURCES: Table<1, 2> = Table::new(
         ]),
         Family::counter(
             "pi_pressure_stalled_seconds_total",
-            "Time in which every thread that had work waited for the resource; always 0 for the CPU.",
+            "Time during which all non-idle tasks were stalled on the resource at once; always 0 for the CPU.",
             Unit::Seconds,
         ),
     ],

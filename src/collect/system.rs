@@ -17,21 +17,21 @@ pub static SYSTEM: Table<0, 13> = Table::new(
     &[
         Family::gauge(
             "pi_load_average",
-            "Threads that run, want to run or wait for disks: average over each period.",
+            "Threads running, waiting to run or waiting for disk I/O, averaged over each period.",
             Unit::Count,
         )
         .by("period", &["1m", "5m", "15m"])
         .history(&[Chart::first("load").values(&["1m"])]),
         Family::gauge("pi_uptime_seconds", "Time since boot.", Unit::Seconds),
-        Family::gauge("pi_boot_time_seconds", "When the machine booted, in seconds since 1970.", Unit::Seconds),
-        Family::gauge("pi_processes", "Processes.", Unit::Count),
-        Family::gauge("pi_threads", "Threads of all processes and of the kernel.", Unit::Count),
-        Family::gauge("pi_processes_running", "Threads that run or want to run.", Unit::Count),
-        Family::gauge("pi_processes_blocked", "Threads that wait for disks.", Unit::Count),
-        Family::counter("pi_forks_total", "Processes and threads made since boot.", Unit::Count),
-        Family::counter("pi_context_switches_total", "Switches between threads since boot.", Unit::Count),
+        Family::gauge("pi_boot_time_seconds", "Unix time at which the machine booted.", Unit::Seconds),
+        Family::gauge("pi_processes", "Number of processes.", Unit::Count),
+        Family::gauge("pi_threads", "Number of threads, including those of the kernel.", Unit::Count),
+        Family::gauge("pi_processes_running", "Threads running or waiting to run.", Unit::Count),
+        Family::gauge("pi_processes_blocked", "Threads waiting for disk I/O.", Unit::Count),
+        Family::counter("pi_forks_total", "Processes and threads created since boot.", Unit::Count),
+        Family::counter("pi_context_switches_total", "Context switches since boot.", Unit::Count),
         Family::counter("pi_interrupts_total", "Interrupts served since boot.", Unit::Count),
-        Family::counter("pi_softirqs_total", "Deferred parts of interrupts (softirqs) run since boot.", Unit::Count),
+        Family::counter("pi_softirqs_total", "Softirqs (deferred interrupt work) run since boot.", Unit::Count),
     ],
 );
 

@@ -12,14 +12,14 @@ pub static VM: Table<0, 5> = Table::new(
     Place::Inline,
     &[],
     &[
-        Family::counter("pi_oom_kills_total", "Processes that the kernel killed for lack of memory.", Unit::Count),
+        Family::counter("pi_oom_kills_total", "Processes killed by the kernel's out-of-memory killer.", Unit::Count),
         Family::counter(
             "pi_page_faults_total",
-            "Accesses to memory that the kernel first had to map; major ones had to wait for a disk.",
+            "Page faults; a major one had to read from disk.",
             Unit::Count,
         )
         .by("kind", &["minor", "major"]),
-        Family::counter("pi_swap_in_bytes_total", "Bytes read back from swap.", Unit::Bytes)
+        Family::counter("pi_swap_in_bytes_total", "Bytes read from swap.", Unit::Bytes)
             .history(&[Chart::sum("swap_rate")]),
         Family::counter("pi_swap_out_bytes_total", "Bytes written to swap.", Unit::Bytes)
             .history(&[Chart::sum("swap_rate")]),

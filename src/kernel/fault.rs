@@ -1,4 +1,4 @@
-//! What went wrong while reading the kernel: which file, which line, what was wanted there and what was found.
+//! Faults in reading the kernel: the file, the line, what was expected and what was found.
 
 use std::fmt;
 use std::io;
@@ -11,38 +11,38 @@ use std::path::{Path, PathBuf};
 pub struct Bad {
     /// Line number in the file, from 1; 0 if the whole file is meant.
     pub line: usize,
-    /// What the parser wanted to see, as words for a log line.
-    pub wanted: &'static str,
+    /// What the parser expected, in words for a log line.
+    pub expected: &'static str,
     found: [u8; 40],
     length: usize,
 }
 
 impl Bad {
-    /// `wanted` was not in `found`, the text of `line`.
-    pub fn new(line: usize, wanted: &'static str, found: &[u8]) -> Self {
+    /// Reports that `line` was `found` where the parser expected something else.
+    pub fn new(line: usize, expected: &'static str, found: &[u8]) -> Self {
         let mut start = [0; 40];
         let length = found.len().min(start.len());
         start[..length].copy_from_slice(&found[..length]);
-        Bad { line, wanted, found: start, length }
+        Bad { line, expected, found: start, length }
     }
 
-    /// `wanted` was nowhere in the file.
-    pub fn missing(wanted: &'static str) -> Self {
-        Bad::new(0, wanted, b"")
+    /// Reports that nothing in the file was what the parser expected.
+    pub fn missing(expected: &'static str) -> Self {
+        Bad::new(0, expected, b"")
     }
 }
 
 impl fmt::Display for Bad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bad { line, wanted, found, length } = self;
+        let Bad { line, expected, found, length } = self;
         if *line == 0 {
-            return write!(f, "wanted {wanted}, found none");
+            return write!(f, "expected {expected}, found nothing");
         }
-        write!(f, "line {line}: wanted {wanted}, found \"{}\"", found[..*length].escape_ascii())
+        write!(f, "line {line}: expected {expected}, found \"{}\"", found[..*length].escape_ascii())
     }
 }
 
-/// Why a collector could not tell all that it should.
+/// The reason that a collector could not report everything.
 #[derive(Debug)]
 pub enum Fault {
     /// The kernel refused to open or read a file.
@@ -52,17 +52,17 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// `path` could not be read.
+    /// Reports that `path` could not be read.
     pub fn read(path: &Path, error: io::Error) -> Self {
         Fault::Read { path: path.to_owned(), error }
     }
 
-    /// `path` holds something unexpected.
+    /// Reports that `path` holds something unexpected.
     pub fn parse(path: &Path, bad: Bad) -> Self {
         Fault::Parse { path: path.to_owned(), bad }
     }
 
-    /// Whether the file does not exist, or the device behind it is gone.
+    /// Returns whether the file does not exist or its device is gone.
     pub fn is_absent(&self) -> bool {
         match self {
             Fault::Read { error, .. } => {
@@ -83,27 +83,27 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Remembers the first of several faults, so that one bad line or sensor does not hide the others.
+/// The first of several faults, kept so that one bad line or sensor does not hide the others.
 #[derive(Debug, Default)]
 pub struct First<T>(Option<T>);
 
 impl<T> First<T> {
-    /// No fault yet.
+    /// Starts without a fault.
     pub fn new() -> Self {
         First(None)
     }
 
-    /// Notes a fault; only the first one is kept.
+    /// Records a fault; keeps only the first one.
     pub fn note(&mut self, fault: T) {
         self.0.get_or_insert(fault);
     }
 
-    /// Passes a good value on and notes a fault.
+    /// Passes a good value on and records a fault.
     pub fn keep<V>(&mut self, result: Result<V, T>) -> Option<V> {
         result.map_err(|fault| self.note(fault)).ok()
     }
 
-    /// The first fault noted, if any.
+    /// Returns the first fault recorded, if any.
     pub fn result(self) -> Result<(), T> {
         self.0.map_or(Ok(()), Err)
     }
@@ -114,12 +114,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_name_file_line_wish_and_finding() {
+    fn messages_name_file_line_expected_and_found() {
         let bad = Bad::new(3, "a number of bytes", b"eth0: x\xff\n");
         let fault = Fault::parse(Path::new("/proc/net/dev"), bad);
-        assert_eq!(fault.to_string(), r#"/proc/net/dev: line 3: wanted a number of bytes, found "eth0: x\xff\n""#);
+        assert_eq!(fault.to_string(), r#"/proc/net/dev: line 3: expected a number of bytes, found "eth0: x\xff\n""#);
         let fault = Fault::parse(Path::new("/proc/meminfo"), Bad::missing("MemTotal"));
-        assert_eq!(fault.to_string(), "/proc/meminfo: wanted MemTotal, found none");
+        assert_eq!(fault.to_string(), "/proc/meminfo: expected MemTotal, found nothing");
     }
 
     #[test]

@@ -21,12 +21,12 @@ fn a_fault_is_logged_when_it_comes_changes_and_goes() {
     std::fs::write(&file, "MemTotal: lots kB\n").unwrap();
     assert_eq!((up(), up(), up()), (0.0, 0.0, 0.0));
     let path = file.display();
-    let wanted = "line 1: wanted a name, a number and kB, found \"MemTotal: lots kB\"";
-    assert_eq!(agent.log_lines(), [format!("warn: collector memory: {path}: {wanted}")]);
+    let expected = "line 1: expected a name, a number and kB, found \"MemTotal: lots kB\"";
+    assert_eq!(agent.log_lines(), [format!("warn: collector memory: {path}: {expected}")]);
 
     std::fs::write(&file, "").unwrap();
     assert_eq!((up(), up()), (0.0, 0.0));
-    assert_eq!(agent.log_lines(), [format!("warn: collector memory: {path}: wanted MemTotal, found none")]);
+    assert_eq!(agent.log_lines(), [format!("warn: collector memory: {path}: expected MemTotal, found nothing")]);
 
     std::fs::write(&file, good).unwrap();
     assert_eq!((up(), up()), (1.0, 1.0));
