@@ -23,7 +23,7 @@ struct Cached {
 pub type Key = (u64, u64);
 
 impl Cached {
-    /// The page of `id`, rendered by `fill` if it is of another one.
+    /// Returns the page of `id`, rendered by `fill` if it is of another one.
     ///
     /// The buffer is used again unless a slow client still reads from it. `fill` gets it with what it held before.
     fn get(&mut self, id: Key, fill: impl FnOnce(&mut Vec<u8>)) -> Page {
@@ -41,7 +41,7 @@ impl Cached {
 }
 
 impl Rendered {
-    /// The page of `id`, compressed by `gzip` if that is given.
+    /// Returns the page of `id`, compressed by `gzip` if that is given.
     pub fn get(&mut self, id: Key, gzip: Option<&mut Gzip>, fill: impl FnOnce(&mut Vec<u8>)) -> Page {
         let page = self.plain.get(id, fill);
         match gzip {

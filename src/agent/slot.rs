@@ -17,7 +17,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// A collector that has not collected yet.
+    /// Creates a collector that has not collected yet.
     pub fn new(registration: &'static Registration, setup: &mut Setup<'_>) -> Self {
         let collector = (registration.new)(setup);
         let mut families = registration.tables.iter().flat_map(|head| head.families);

@@ -12,7 +12,7 @@ use crate::runtime::traffic::{self, REASONS};
 use crate::sys::{self, Directory};
 use std::path::{Path, PathBuf};
 
-/// For Prometheus; JSON tells the report itself. Filled by [`crate::agent::Agent`].
+/// For Prometheus; JSON has the report itself. Filled by [`crate::agent::Agent`].
 pub static VERDICTS: Table<1, 1> = Table::new(
     Place::Elsewhere,
     &["rule"],
@@ -24,15 +24,27 @@ pub static COLLECTORS: Table<1, 2> = Table::new(
     Place::List("collectors"),
     &["collector"],
     &[
-        Family::gauge("pi_collector_up", "1 if the collector read all of its data in the last collection, 0 otherwise.", Unit::Count),
-        Family::gauge("pi_collector_duration_seconds", "Time that the collector's last collection took.", Unit::Seconds),
+        Family::gauge(
+            "pi_collector_up",
+            "1 if the collector read all of its data in the last collection, 0 otherwise.",
+            Unit::Count,
+        ),
+        Family::gauge(
+            "pi_collector_duration_seconds",
+            "Time that the collector's last collection took.",
+            Unit::Seconds,
+        ),
     ],
 );
 
 static BUILD: Table<2, 1> = Table::new(
     Place::Object("build"),
     &["version", "target"],
-    &[Family::gauge("pi_monitor_build_info", "Always 1; the labels are the agent's version and the architecture it was built for.", Unit::Info)],
+    &[Family::gauge(
+        "pi_monitor_build_info",
+        "Always 1; the labels are the agent's version and the architecture it was built for.",
+        Unit::Info,
+    )],
 );
 
 static SANDBOX: Table<1, 1> = Table::new(
@@ -164,12 +176,12 @@ fn parse(text: &[u8]) -> Result<Process, Bad> {
     })
 }
 
-/// The soft limit in `Max open files            1024                 1048576              files`; `None` if unlimited.
+/// Returns the soft limit in `Max open files            1024                 1048576              files`; `None` if unlimited.
 fn parse_max_files(text: &[u8]) -> Option<u64> {
     lines(text).find_map(|(_, line)| uint(words(line.strip_prefix(b"Max open files")?).next()?))
 }
 
-/// The line `btime 1795359511` of `/proc/stat`.
+/// Returns the line `btime 1795359511` of `/proc/stat`.
 fn boot_time(text: &[u8]) -> Option<u64> {
     lines(text).find_map(|(_, line)| uint(words(line.strip_prefix(b"btime ")?).next()?))
 }
@@ -187,7 +199,7 @@ fn count_descriptors(path: &Path, directory: &mut Option<Directory>) -> Option<u
     directory.as_mut()?.list(|_, _| count += 1).ok().map(|()| count)
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let _ = (parse(text), parse_max_files(text), boot_time(text));

@@ -7,7 +7,7 @@ use crate::kernel::{Bad, Fault, First, Shared};
 use crate::model::{Chart, Family, Place, Section, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 
-/// How many of the kernel's modes are told. Two more columns, guest and guest_nice, are parts of user and nice.
+/// How many of the kernel's modes are reported. Two more columns, guest and guest_nice, are parts of user and nice.
 const MODES: usize = 8;
 static MODE_NAMES: [&str; MODES] = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
 const IDLE: usize = 3;
@@ -42,7 +42,7 @@ pub static CPUS: Table<1, { 2 * MODES }> = Table::new(
     ],
 );
 
-/// How many CPUs a snapshot holds; 1 if nobody counted them.
+/// Returns how many CPUs a snapshot holds; 1 if it does not say.
 pub fn count(snapshot: &Snapshot) -> u64 {
     let mut sections = snapshot.parts().iter().flat_map(|part| &part.sections);
     let rows = sections.find(|section| std::ptr::eq(section.head, CPUS.head())).map_or(0, Section::len);
@@ -62,7 +62,7 @@ pub static COLLECTOR: Registration = Registration {
 struct Cpu {
     stat: Shared,
     known: Vec<Tracked>,
-    /// Counts readings, to tell the CPUs of the present one from those that are gone.
+    /// Counts readings, to distinguish the CPUs of the present one from those that are gone.
     reading: u64,
 }
 
@@ -71,7 +71,7 @@ struct Tracked {
     id: Id,
     /// The counters at the last tick (or at the first sight of this CPU): where the present interval began.
     since: Ticks,
-    /// The counters last told, to keep idle and iowait from running backwards.
+    /// The counters last reported, to keep idle and iowait from running backwards.
     told: Ticks,
     /// The last finished interval's shares.
     shares: [u16; MODES],
@@ -133,7 +133,7 @@ impl Collect for Cpu {
     }
 
     fn tick(&mut self, context: &mut Context<'_>) {
-        // A fault is told by the next collection.
+        // The next collection reports a fault.
         let _ = self.read(context, |tracked, line| {
             if let Some(shares) = shares(&tracked.since, &line.ticks) {
                 tracked.shares = shares;
@@ -144,7 +144,7 @@ impl Collect for Cpu {
 }
 
 impl Tracked {
-    /// A CPU seen for the first time: its shares are those since boot until an interval has passed.
+    /// Creates a CPU seen for the first time: its shares are those since boot until an interval has passed.
     fn new(line: &Line<'_>) -> Self {
         Tracked {
             id: line.id,
@@ -159,7 +159,7 @@ impl Tracked {
 /// Counters in USER_HZ, which is 100 to a second on every architecture that Pi-Monitor runs on.
 type Ticks = [u64; MODES];
 
-/// Each mode's share of the time between two readings, in hundredths of a percent that sum to exactly 10,000; `None` if no
+/// Returns each mode's share of the time between two readings, in hundredths of a percent that sum to exactly 10,000; `None` if no
 /// time passed.
 ///
 /// A counter that ran backwards counts as one that stood still (the kernel's idle and iowait do so now and then). What
@@ -189,7 +189,7 @@ fn shares(before: &Ticks, now: &Ticks) -> Option<[u16; MODES]> {
 /// `now`, but with idle and iowait held where they were if they ran backwards a little, as the kernel lets them: a counter
 /// that shrinks looks like a restart to Prometheus and would show as a spike.
 ///
-/// A large step back is a real restart of the counters and is told as it is.
+/// A large step back is a real restart of the counters and is reported as it is.
 fn steady(told: &Ticks, now: &Ticks) -> Ticks {
     const LITTLE: u64 = 300;
     let mut steady = *now;
@@ -214,7 +214,7 @@ struct Line<'a> {
     ticks: Ticks,
 }
 
-/// The CPU lines, such as `cpu0 489 0 317 43066 5 0 1 1 0 0`: user, nice, system, idle and, from Linux 2.6 on, iowait, irq,
+/// Returns the CPU lines, such as `cpu0 489 0 317 43066 5 0 1 1 0 0`: user, nice, system, idle and, from Linux 2.6 on, iowait, irq,
 /// softirq, steal, guest, guest_nice. They come first in the file; what follows takes the kernel the longest to write and
 /// is left alone here.
 fn parse(text: &[u8]) -> impl Iterator<Item = Result<Line<'_>, Bad>> {
@@ -244,7 +244,7 @@ fn parse_line<'a>(line: &'a [u8], after: &'a [u8]) -> Option<Line<'a>> {
     Some(Line { id, name, ticks })
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     parse(text).for_each(drop);

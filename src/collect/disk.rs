@@ -6,7 +6,7 @@
 //! likes and is asked by [`RemoteStat`](crate::kernel::RemoteStat).
 //!
 //! The kernel says when a mount came, went or got other options, so the table is read again only then. It does not say when a
-//! filesystem turns read-only after an error, or in another mount namespace. `statvfs()` tells in most cases; at the latest
+//! filesystem turns read-only after an error, or in another mount namespace. `statvfs()` shows it in most cases; at the latest
 //! the table is read again after half a minute.
 
 use super::{Collect, Context, Registration, Setup};
@@ -148,7 +148,7 @@ struct Errors {
 }
 
 impl Errors {
-    /// Whether the filesystem on a device has more errors than when it was first looked at.
+    /// Returns whether the filesystem on a device has more errors than when it was first looked at.
     fn have_grown(&mut self, number: u64, device: &[u8]) -> bool {
         let Errors { sys, known } = self;
         let place = known.iter().position(|(known, ..)| *known == number).unwrap_or_else(|| {

@@ -113,7 +113,7 @@ struct Devices {
 }
 
 impl Devices {
-    /// Whether `device`, the one at `place` in the kernel's list, is left out. The kernel's order is the same nearly every time.
+    /// Returns whether `device`, the one at `place` in the kernel's list, is left out. The kernel's order is the same nearly every time.
     fn is_excluded(&mut self, place: usize, device: &[u8]) -> bool {
         let Devices { class, exclude, known } = self;
         if known.get(place).is_none_or(|(name, _)| name != device) {
@@ -179,7 +179,7 @@ fn parse_line(line: &[u8]) -> Option<Row<'_>> {
     })
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     parse(text).for_each(drop);

@@ -88,7 +88,7 @@ mod no_fuzz {
 pub struct Registration {
     /// Its name in flags, `pi_collector_up` and JSON.
     pub name: &'static str,
-    /// What it tells, in a few words, for `--help` and the metrics reference.
+    /// What it reports, in a few words, for `--help` and the metrics reference.
     pub summary: &'static str,
     /// The kernel files or calls it reads, for people.
     pub source: &'static str,
@@ -103,7 +103,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// What switches it on and off.
+    /// Returns the switch that turns it on and off.
     pub fn switch(&self) -> Switch {
         Switch { group: &GROUP, name: self.name, help: self.summary, on: true }
     }
@@ -115,7 +115,7 @@ pub static GROUP: Group = Group { name: "collector", title: "Collectors" };
 pub static DISABLE_DEFAULTS: Bare =
     Bare { name: "collector.disable-defaults", help: "Disable all collectors except those enabled by name." };
 
-/// Whether what a switch stands for runs: the last one counts, and without one the default.
+/// Returns whether a switch is on: the last one given counts, and the default if none is.
 pub fn is_enabled(options: &Options, switch: &Switch) -> bool {
     options.switched(switch).unwrap_or(switch.on && !options.has(&DISABLE_DEFAULTS))
 }
@@ -159,17 +159,17 @@ pub struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    /// For collectors that read below `roots` and obey `options`.
+    /// Creates the setup for collectors that read below `roots` and obey `options`.
     pub fn new(roots: &'a Roots, machine: Machine, options: &'a Options) -> Self {
         Setup { roots, machine, options, shared: Vec::new() }
     }
 
-    /// A file below `/proc`.
+    /// Returns a file below `/proc`.
     pub fn proc(&self, path: &str) -> Source {
         Source::new(self.roots.proc.join(path))
     }
 
-    /// A file below `/proc` that other collectors read too.
+    /// Returns a file below `/proc` that other collectors read too.
     pub fn shared_proc(&mut self, path: &str) -> Shared {
         let path: PathBuf = self.roots.proc.join(path);
         if let Some(shared) = self.shared.iter().find(|shared| shared.path() == path) {
@@ -180,7 +180,7 @@ impl<'a> Setup<'a> {
         shared
     }
 
-    /// The expression given for `flag`, which the command line has checked with [`crate::cli::pattern::check_pattern`].
+    /// Returns the expression given for `flag`, which the command line has checked with [`crate::cli::pattern::check_pattern`].
     pub fn pattern(&self, flag: &'static Flag) -> Pattern {
         Pattern::new(self.options.value(flag)).unwrap_or_default()
     }

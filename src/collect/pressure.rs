@@ -1,7 +1,7 @@
 //! `/proc/pressure`: how long threads waited for a CPU, for memory or for disks.
 //! <https://docs.kernel.org/accounting/psi.html>
 //!
-//! Raspberry Pi's kernel has it switched off unless the kernel command line says `psi=1`; nothing is told then.
+//! Raspberry Pi's kernel has it switched off unless the kernel command line says `psi=1`; then there is nothing to report.
 
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, uint, words};
@@ -76,7 +76,7 @@ impl Collect for Pressure {
     }
 }
 
-/// Whether the kernel lacks the files, or has them but was told not to measure.
+/// Returns whether the kernel lacks the files, or has them but does not measure.
 fn is_off(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::EOPNOTSUPP)
 }
@@ -85,7 +85,7 @@ fn is_off(error: &io::Error) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 struct Totals {
     some: u64,
-    /// Kernels before 5.13 do not tell it for the CPU.
+    /// Kernels before 5.13 do not report it for the CPU.
     full: Option<u64>,
 }
 
@@ -106,7 +106,7 @@ fn parse(text: &[u8]) -> Result<Totals, Bad> {
     Ok(Totals { some, full })
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let _ = parse(text);

@@ -154,7 +154,7 @@ fn parse_stat(text: &[u8]) -> (Stat, Option<Bad>) {
     let mut stat = Stat::default();
     let mut first = None;
     for (number, line) in lines(text) {
-        // The first two letters tell these from the CPUs' lines, of which there may be many.
+        // The first two letters distinguish these from the CPUs' lines, of which there may be many.
         let ([b'b' | b'p' | b'i' | b's', ..] | [b'c', b't', ..]) = line else { continue };
         let Some(blank) = find(b' ', line) else { continue };
         let (name, mut rest) = line.split_at(blank);
@@ -222,7 +222,7 @@ impl ProcessCount {
         self.directory.as_ref()?.links().ok()?.checked_sub(self.others)
     }
 
-    /// How many directories `/proc` holds that are no process, and how many that are one.
+    /// Returns how many directories `/proc` holds that are no process, and how many that are one.
     fn list(&mut self) -> Option<(u64, u64)> {
         if self.directory.is_none() {
             self.directory = Some(Directory::open(&self.path).ok()?);
@@ -236,7 +236,7 @@ impl ProcessCount {
     }
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let _ = (parse_loadavg(text), parse_uptime(text), parse_stat(text));

@@ -13,12 +13,8 @@ pub static VM: Table<0, 5> = Table::new(
     &[],
     &[
         Family::counter("pi_oom_kills_total", "Processes killed by the kernel's out-of-memory killer.", Unit::Count),
-        Family::counter(
-            "pi_page_faults_total",
-            "Page faults; a major one had to read from disk.",
-            Unit::Count,
-        )
-        .by("kind", &["minor", "major"]),
+        Family::counter("pi_page_faults_total", "Page faults; a major one had to read from disk.", Unit::Count)
+            .by("kind", &["minor", "major"]),
         Family::counter("pi_swap_in_bytes_total", "Bytes read from swap.", Unit::Bytes)
             .history(&[Chart::sum("swap_rate")]),
         Family::counter("pi_swap_out_bytes_total", "Bytes written to swap.", Unit::Bytes)
@@ -112,7 +108,7 @@ fn parse(text: &[u8]) -> (Counters, Result<(), Bad>) {
     (counters, first.result())
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let _ = parse(text);

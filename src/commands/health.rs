@@ -2,7 +2,7 @@
 
 use super::write;
 use crate::cli::{Command, Options};
-use crate::server::{flags::LISTEN, answer::EXPECTED_HTTPS};
+use crate::server::{answer::EXPECTED_HTTPS, flags::LISTEN};
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;

@@ -31,7 +31,7 @@ pub fn write(snapshot: &Snapshot, highlights: &Highlights, out: &mut Vec<u8>) {
     }
 }
 
-/// What a person wants to know first: what is wrong, and the numbers that most troubles show in. What was not collected has no line.
+/// Returns what a person wants to know first: what is wrong, and the numbers that most troubles show in. What was not collected has no line.
 fn write_summary(snapshot: &Snapshot, highlights: &Highlights, out: &mut Vec<u8>) {
     out.extend_from_slice(b"SUMMARY\n");
     let report = &snapshot.verdicts;
@@ -85,7 +85,7 @@ fn write_summary_line(label: &str, words: &[&str], out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// The share of time in which all CPUs together were neither idle nor waiting for disks, in percent.
+/// Returns the share of time in which all CPUs together were neither idle nor waiting for disks, in percent.
 fn cpu_busy(snapshot: &Snapshot, highlights: &Highlights) -> Option<f64> {
     let Input { family, column, .. } = highlights.cpu;
     let total = rows(snapshot, highlights.cpu).find(|row| row.labels().next() == Some("total"))?;
@@ -103,24 +103,24 @@ fn memory(snapshot: &Snapshot, highlights: &Highlights) -> Option<(f64, f64)> {
     (total > 0.0).then_some((total, available))
 }
 
-/// The rows of a family's table.
+/// Returns the rows of a family's table.
 fn rows<'a>(snapshot: &'a Snapshot, input: &'static Input) -> impl Iterator<Item = Row<'a>> {
     let place = snapshot.locate(input.head);
     place.into_iter().flat_map(|(part, section)| snapshot.parts()[part].sections[section].rows())
 }
 
-/// A family's value in a row of its table.
+/// Returns a family's value in a row of its table.
 fn number(row: Row<'_>, input: &Input) -> Option<f64> {
     row.values().get(input.column)?.to_f64()
 }
 
-/// The first row with the largest value.
+/// Returns the first row with the largest value.
 fn largest<'a>(rows: impl Iterator<Item = Row<'a>>, value: impl Fn(Row<'a>) -> Option<f64>) -> Option<(Row<'a>, f64)> {
     let all = rows.filter_map(|row| Some((row, value(row)?)));
     all.reduce(|best, next| if next.1 > best.1 { next } else { best })
 }
 
-/// A number with its unit and at most one digit behind the point.
+/// Returns a number with its unit and at most one digit behind the point.
 fn text(number: f64, unit: Unit) -> String {
     let mut out = Vec::new();
     let value =
@@ -165,7 +165,7 @@ fn pad(out: &mut Vec<u8>, to: usize) {
     out.resize(out.len().max(to), b' ');
 }
 
-/// A terminal must not take a name for a command: control characters become a question mark.
+/// Returns a terminal must not take a name for a command: control characters become a question mark.
 fn write_text(text: &str, out: &mut Vec<u8>) {
     for character in text.chars().map(|character| if character.is_control() { '?' } else { character }) {
         out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());

@@ -20,18 +20,18 @@ impl Default for Gzip {
 }
 
 impl Gzip {
-    /// For text that is made anew for every scrape, which level 3 makes a seventh smaller in two and a half times the time.
+    /// For text that is generated for every scrape, which level 3 makes a seventh smaller in two and a half times the time.
     pub const FAST: u8 = 1;
     /// For what is larger and seldom asked for: a tenth smaller.
     pub const SMALL: u8 = 6;
 
-    /// A compressor at [`Gzip::FAST`].
+    /// Creates a compressor at [`Gzip::FAST`].
     pub fn new() -> Self {
         const RAW: i32 = -15;
         Gzip(Box::new(CompressorOxide::new(create_comp_flags_from_zip_params(Gzip::FAST.into(), RAW, 0))))
     }
 
-    /// The compressor at a level from now on.
+    /// Sets the level and returns the compressor.
     pub fn level(&mut self, level: u8) -> &mut Self {
         self.0.set_compression_level_raw(level);
         self
@@ -61,7 +61,7 @@ impl Gzip {
     }
 }
 
-/// The checksum that gzip wants, half a byte at a time: a table of 64 bytes instead of a kilobyte.
+/// Returns the checksum that gzip wants, half a byte at a time: a table of 64 bytes instead of a kilobyte.
 fn crc32(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 16] = {
         let mut table = [0; 16];

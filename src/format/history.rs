@@ -71,7 +71,7 @@ fn write_series(series: &Series, points: &[Option<Point>], levels: u64, band: bo
     }
     object.close();
 }
-/// The largest of 1, 2, 5, 10, 20, 50 … that is not above `number`, but at least 1.
+/// Returns the largest of 1, 2, 5, 10, 20, 50 … that is not above `number`, but at least 1.
 fn round_down(number: u64) -> u64 {
     let mut power = 1;
     while number / 10 >= power {

@@ -87,7 +87,7 @@ fn write_section(section: &Section, collector: &str, parent: &mut Object<'_>) {
     }
 }
 
-/// The labels' texts and the values, as keys of `object`. What is absent has no key; what is always 1 needs none.
+/// Returns the labels' texts and the values, as keys of `object`. What is absent has no key; what is always 1 needs none.
 fn write_row(section: &Section, row: Row<'_>, collector: &str, object: &mut Object<'_>) {
     for (name, text) in section.head.labels.iter().zip(row.labels()) {
         write_string(text, object.key(name));

@@ -24,7 +24,7 @@ impl Format {
     /// How many there are.
     pub const COUNT: usize = 3;
 
-    /// The Content-Type header.
+    /// Returns the Content-Type header.
     pub const fn content_type(self) -> &'static str {
         match self {
             Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -51,8 +51,8 @@ pub struct Renderer {
 }
 
 impl Renderer {
-    /// For one snapshot.
-    #[expect(clippy::new_without_default, reason = "there is nothing like a default snapshot to keep something of")]
+    /// Creates a renderer for one snapshot.
+    #[expect(clippy::new_without_default, reason = "a renderer belongs to one snapshot")]
     pub const fn new() -> Self {
         Renderer {
             text: prometheus::Writer::new(prometheus::Syntax::Text),

@@ -14,7 +14,7 @@ pub enum Syntax {
 /// Writes snapshots of the same collectors again and again.
 ///
 /// From one collection to the next little more than the numbers changes, so all the text between them is kept: then a sample
-/// takes one copy and one number. It is made anew when another thing or another value is there.
+/// takes one copy and one number. It is rebuilt when a row or a value appears or disappears.
 #[derive(Debug)]
 pub struct Writer {
     syntax: Syntax,
@@ -35,7 +35,7 @@ struct Frame {
 }
 
 impl Writer {
-    /// For one grammar, and one snapshot.
+    /// Creates a writer for one grammar and one snapshot.
     pub const fn new(syntax: Syntax) -> Self {
         Writer { syntax, frames: Vec::new() }
     }
@@ -85,7 +85,7 @@ fn copy<'a>(text: &[u8], out: &'a mut [u8]) -> &'a mut [u8] {
 }
 
 impl Frame {
-    /// Makes the text anew if it has to be. Returns how much room it may take with its values.
+    /// Rebuilds the text if necessary. Returns how much room it may take with its values.
     fn fit(&mut self, section: &Section, syntax: Syntax) -> usize {
         if !self.fits(section) {
             self.make(section, syntax);
@@ -108,7 +108,7 @@ impl Frame {
         copy(&self.text[start..], out)
     }
 
-    /// Whether labels are the same, and the same values are present.
+    /// Returns whether labels are the same, and the same values are present.
     fn fits(&self, section: &Section) -> bool {
         self.made_for == Some((section.changes(), section.len()))
             && section.values().iter().zip(&self.present).all(|(value, present)| value.is_present() == *present)

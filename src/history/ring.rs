@@ -30,7 +30,7 @@ pub struct Point {
     pub highest: u64,
 }
 
-/// A number with `bits + 1` significant bits. Numbers below `2 << bits` are kept exactly; the codes of larger numbers are
+/// Returns a number with `bits + 1` significant bits. Numbers below `2 << bits` are kept exactly; the codes of larger numbers are
 /// larger.
 pub const fn pack(number: u64, bits: u32) -> u64 {
     let exponent = (u64::BITS - number.leading_zeros()).saturating_sub(bits + 1);
@@ -60,7 +60,7 @@ impl Open {
         self.sum += value;
     }
 
-    /// The point as it is kept: the average's code and one in the upper half, the distances' codes in the lower.
+    /// Returns the point as it is kept: the average's code and one in the upper half, the distances' codes in the lower.
     pub fn pack(&self, peak: bool) -> u32 {
         if self.count == 0 {
             return 0;
@@ -88,7 +88,7 @@ impl Point {
 }
 
 impl Tier {
-    /// Whether `slot` has been and is not yet overwritten.
+    /// Returns whether `slot` has been and is not yet overwritten.
     pub fn holds(&self, slot: u64) -> bool {
         slot <= self.slot && slot + self.slots as u64 > self.slot
     }
@@ -110,7 +110,7 @@ impl Tier {
     }
 }
 
-/// Several slots as one point; `None` if all are gaps.
+/// Returns several slots as one point; `None` if all are gaps.
 pub fn merge(points: impl Iterator<Item = Point>, peak: bool) -> Option<Point> {
     let mut count = 0;
     let mut sum = 0;

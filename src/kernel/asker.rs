@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A thread that asks one question over and over, whenever it is told to, so that nobody else has to wait for the answer.
+/// A thread that asks one question over and over, on request, so that nothing else has to wait for the answer.
 #[derive(Debug)]
 pub struct Asker(Arc<Line>);
 
@@ -80,7 +80,7 @@ impl Asker {
         }
     }
 
-    /// The last answer; `None` if there was none yet. Waits a moment for one that is under way, but only once for each question.
+    /// Returns the last answer; `None` if there was none yet. Waits a moment for one that is under way, but only once for each question.
     pub fn answer(&self) -> Option<Answer> {
         let mut asked = self.0.lock();
         while let Some(left) = asked.open.and_then(|since| Self::WAIT.checked_sub(since.elapsed())) {

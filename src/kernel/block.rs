@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Whether what goes to and from `device` goes to a disk that no other device stands for. `class` is `/sys/class/block`; `others`
+/// Returns whether what goes to and from `device` goes to a disk that no other device stands for. `class` is `/sys/class/block`; `others`
 /// are the devices that the kernel lists before this one, as it lists a disk before its partitions.
 ///
 /// The kernel's own word is the place of a device's directory: a partition's, and a boot area's, is in its disk's; what lies on
@@ -28,19 +28,19 @@ pub fn is_disk<'a>(class: &Path, device: &[u8], mut others: impl Iterator<Item =
     !lies_in_a_disk && (!is_virtual || class.join(OsStr::from_bytes(device)).join("pid").exists())
 }
 
-/// The kernel's name of the device with a number (major in the upper half); `sys` is `/sys`. `None` where sysfs does not know it.
+/// Returns the kernel's name of the device with a number (major in the upper half); `sys` is `/sys`. `None` where sysfs does not know it.
 pub fn name(sys: &Path, number: u64) -> Option<OsString> {
     let link = std::fs::read_link(sys.join(format!("dev/block/{}:{}", number >> 32, number as u32))).ok()?;
     link.file_name().map(OsStr::to_owned)
 }
 
-/// Whether a name is one of `kinds` with a number behind it.
+/// Returns whether a name is one of `kinds` with a number behind it.
 fn numbered(name: &[u8], kinds: &[&[u8]]) -> bool {
     let number = |rest: &[u8]| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit);
     kinds.iter().any(|kind| name.strip_prefix(*kind).is_some_and(number))
 }
 
-/// Whether a name is that of a disk's partition (`sda1`, `mmcblk0p2`) or of its boot areas (`mmcblk0boot0`). A letter stands between
+/// Returns whether a name is that of a disk's partition (`sda1`, `mmcblk0p2`) or of its boot areas (`mmcblk0boot0`). A letter stands between
 /// the disk's name and a number where the name ends with one.
 fn is_part(name: &[u8], disk: &[u8]) -> bool {
     let Some(rest) = name.strip_prefix(disk) else { return false };

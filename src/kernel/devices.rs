@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Devices that have an entry each in a directory of sysfs, such as `thermal_zone0` or `policy4`.
 ///
-/// The directory is listed anew at every collection: sysfs tells of a new device in no cheaper way. Class directories
+/// The directory is listed anew at every collection: sysfs announces a new device in no cheaper way. Class directories
 /// hold links, which do not count in the directory's number of links, and their time of modification stands still.
 #[derive(Debug)]
 pub struct Devices<T> {
@@ -30,7 +30,7 @@ pub struct Device<T> {
 }
 
 impl<T> Devices<T> {
-    /// Those entries of the directory at `path` whose names are `wanted`.
+    /// Creates the list of those entries of the directory at `path` whose names are `wanted`.
     pub fn new(path: PathBuf, wanted: fn(&[u8]) -> bool) -> Self {
         Devices { path, directory: None, wanted, all: Vec::new() }
     }
@@ -75,7 +75,7 @@ impl<T> Devices<T> {
         changed || all.len() != before
     }
 
-    /// The devices that the last [`Devices::update`] found, in the order of their numbers.
+    /// Returns the devices that the last [`Devices::update`] found, in the order of their numbers.
     pub fn all(&mut self) -> &mut [Device<T>] {
         &mut self.all
     }

@@ -85,7 +85,7 @@ pub fn throttling() -> Option<Asker> {
     Asker::start(move || firmware.ask()).ok()
 }
 
-/// `d0008`: the firmware's word in hexadecimal.
+/// Parses the firmware's word in hexadecimal: `d0008`.
 ///
 /// # Errors
 /// What was found instead.
@@ -102,7 +102,7 @@ fn parse_command(text: &[u8]) -> Option<u32> {
     parse_word(trim(text).strip_prefix(b"throttled=")?).ok()
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let _ = (parse_word(text), parse_command(text));

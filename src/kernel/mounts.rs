@@ -1,7 +1,7 @@
 //! The mount table: which filesystems there are, which of them can be reached, and which may hang.
 //! <https://docs.kernel.org/filesystems/proc.html#proc-pid-mountinfo-information-about-mounts>
 //!
-//! mountinfo tells what `/proc/self/mounts` tells and also each mount's parent, which two things need: to leave out mounts
+//! mountinfo holds what `/proc/self/mounts` holds and also each mount's parent, which serves two purposes: to omit mounts
 //! that another one hides, and to know which mounts cannot hang.
 
 use super::text::{lines, uint, unescape_octal, words};
@@ -107,7 +107,7 @@ pub struct Mounts {
     names: Vec<u8>,
     /// How much of every path is `--path.rootfs`.
     root: usize,
-    /// Whether the mount table itself tells mounts below `--path.rootfs`, as in a container that the machine's files are mounted
+    /// Whether the mount table itself lists mounts below `--path.rootfs`, as in a container that the machine's files are mounted
     /// into. They alone are the machine's then. Otherwise the table is another one's, and all of it is behind that path.
     inside: bool,
     /// Places in `all`: by parent and mount point, then by mount number, at last by filesystem and directory.
@@ -121,17 +121,17 @@ impl Mounts {
         self.names.clear();
     }
 
-    /// The text of one of a mount's names.
+    /// Returns the text of one of a mount's names.
     pub fn bytes(&self, range: &Range<usize>) -> &[u8] {
         &self.names[range.clone()]
     }
 
-    /// Where the agent finds the mount.
+    /// Returns where the agent finds the mount.
     pub fn path(&self, mount: &Mount) -> &CStr {
         path(&self.names, self.root, self.inside, mount)
     }
 
-    /// Where the mount is for the programs of the machine; `None` if it is not the machine's.
+    /// Returns where the mount is for the programs of the machine; `None` if it is not the machine's.
     pub fn mountpoint(&self, mount: &Mount) -> Option<&[u8]> {
         machines_mountpoint(&self.names, self.root, self.inside, mount)
     }
@@ -167,7 +167,7 @@ impl Mounts {
         turned
     }
 
-    /// The mounts to report.
+    /// Returns the mounts to report.
     pub fn selected(&self) -> impl Iterator<Item = &Mount> {
         self.all.iter().filter(|mount| mount.selected)
     }
@@ -376,12 +376,12 @@ fn path<'a>(names: &'a [u8], root: usize, inside: bool, mount: &Mount) -> &'a CS
     CStr::from_bytes_with_nul(&names[start..mount.path.end]).unwrap_or(c"/")
 }
 
-/// The mount point as the mount table has it.
+/// Returns the mount point as the mount table has it.
 fn mountpoint<'a>(names: &'a [u8], root: usize, mount: &Mount) -> &'a [u8] {
     &names[mount.path.start + root..mount.path.end - 1]
 }
 
-/// The mount point as the machine's programs know it; `None` if the table is a container's, and the mount is not below the
+/// Returns the mount point as the machine's programs know it; `None` if the table is a container's, and the mount is not below the
 /// `root` bytes of `--path.rootfs` that every path begins with.
 fn machines_mountpoint<'a>(names: &'a [u8], root: usize, inside: bool, mount: &Mount) -> Option<&'a [u8]> {
     let point = mountpoint(names, root, mount);
@@ -394,7 +394,7 @@ fn machines_mountpoint<'a>(names: &'a [u8], root: usize, inside: bool, mount: &M
     }
 }
 
-/// A path's bytes with the slash before all others, so that what is below a path follows it at once when paths are sorted.
+/// Returns a path's bytes with the slash before all others, so that what is below a path follows it at once when paths are sorted.
 fn path_order(path: &[u8]) -> impl Iterator<Item = u8> + '_ {
     path.iter().map(|&byte| if byte == b'/' { 0 } else { byte })
 }
@@ -404,17 +404,17 @@ fn sort(places: &mut [usize], order: &dyn Fn(usize, usize) -> Ordering) {
     places.sort_unstable_by(|&a, &b| order(a, b));
 }
 
-/// The place of mount number `id`, by binary search in `order`.
+/// Returns the place of mount number `id`, by binary search in `order`.
 fn find(all: &[Mount], order: &[usize], id: u64) -> Option<usize> {
     order.binary_search_by_key(&id, |&place| all[place].id).ok().map(|at| order[at])
 }
 
-/// Whether `path` is strictly below `directory`.
+/// Returns whether `path` is strictly below `directory`.
 fn is_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/") || (directory == b"/" && !rest.is_empty()))
 }
 
-/// Whether comma-separated options hold a word.
+/// Returns whether comma-separated options hold a word.
 fn has(options: &[u8], word: &[u8]) -> bool {
     options.split(|&byte| byte == b',').any(|option| option == word)
 }
@@ -423,20 +423,20 @@ fn is_overlay(names: &[u8], mount: &Mount) -> bool {
     names[mount.fstype.clone()] == *b"overlay"
 }
 
-/// The upper layer among an overlay's options, or without one the topmost lower layer. A relative path has lost its meaning.
+/// Returns the upper layer among an overlay's options, or without one the topmost lower layer. A relative path has lost its meaning.
 fn upper(options: &[u8]) -> &[u8] {
     let option = |name: &[u8]| options.split(|&byte| byte == b',').find_map(|option| option.strip_prefix(name));
     let lower = || option(b"lowerdir=").and_then(|layers| layers.split(|&byte| byte == b':').next());
     option(b"upperdir=").or_else(lower).filter(|layer| layer.starts_with(b"/")).unwrap_or_default()
 }
 
-/// Whether a filesystem's comma-separated options hold `ro`, or the word with which ext4 says, from Linux 6.15 on, that it lets
+/// Returns whether a filesystem's comma-separated options hold `ro`, or the word with which ext4 says, from Linux 6.15 on, that it lets
 /// nobody write after an error.
 fn is_read_only(options: &[u8]) -> bool {
     has(options, b"ro") || has(options, b"emergency_ro")
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let mut mounts = Mounts::default();

@@ -44,7 +44,7 @@ struct Helper {
     asked: Option<(CString, Instant)>,
 }
 
-/// What the helper does: `statvfs`, with the error's number in front of the answer.
+/// Answers for the helper: `statvfs`, with the error's number in front of the answer.
 pub fn answer(path: &CStr) -> [u8; 56] {
     let (error, stat) = match sys::statvfs(path) {
         Ok(stat) => (0, stat),
@@ -58,7 +58,7 @@ pub fn answer(path: &CStr) -> [u8; 56] {
 }
 
 impl RemoteStat {
-    /// No helper runs until something is wanted; it will answer with `answer`.
+    /// Creates the state without a helper, which will answer with `answer` once it is needed.
     pub fn new(answer: fn(&CStr) -> [u8; 56]) -> Self {
         RemoteStat { answer, mounts: Vec::new(), helper: None, stuck: Vec::new() }
     }
@@ -79,7 +79,7 @@ impl RemoteStat {
         }
     }
 
-    /// What the filesystem at `path` said in this round; `None` if it hangs or answered with an error.
+    /// Returns the answer of the filesystem at `path` in this round; `None` if it hangs or reported an error.
     pub fn answer(&self, path: &CStr) -> Option<FsStat> {
         self.mounts.iter().find(|mount| *mount.path == *path)?.answer
     }
@@ -106,8 +106,9 @@ impl RemoteStat {
                 continue;
             }
             if self.helper.is_none() && self.stuck.len() < MOST_STUCK {
-                self.helper =
-                    Helper::start(self.answer).map_err(|error| crate::warn!("cannot start a helper process: {error}")).ok();
+                self.helper = Helper::start(self.answer)
+                    .map_err(|error| crate::warn!("cannot start a helper process: {error}"))
+                    .ok();
             }
             let Some(helper) = &mut self.helper else { continue };
             if sys::send(helper.socket.get_ref(), path.as_bytes()).is_err() {

@@ -32,7 +32,7 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// The places that the command line names.
+    /// Returns the directories that the command line names.
     pub fn new(options: &Options) -> Self {
         Roots {
             proc: options.value(&PROCFS).into(),

@@ -1,7 +1,7 @@
 //! Reading numbers and words out of kernel text. Everything takes and returns borrowed bytes: kernel names need not be
 //! UTF-8, and nothing here allocates.
 
-/// The lines of a file with their numbers from 1, without their line ends.
+/// Returns the lines of a file with their numbers from 1, without their line ends.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut rest = text;
     let mut number = 0;
@@ -17,7 +17,7 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     })
 }
 
-/// Where `byte` first is in `text`; looks at eight bytes at a time.
+/// Returns where `byte` first is in `text`; looks at eight bytes at a time.
 pub fn find(byte: u8, text: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = 0x8080_8080_8080_8080;
@@ -37,7 +37,7 @@ pub fn find(byte: u8, text: &[u8]) -> Option<usize> {
     rest.iter().position(|&it| it == byte).map(|rest| at + rest)
 }
 
-/// The words of a line, separated by any number of spaces or tabs.
+/// Returns the words of a line, separated by any number of spaces or tabs.
 pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = line;
     std::iter::from_fn(move || {
@@ -54,12 +54,12 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// `text` without blanks at its ends.
+/// Returns `text` without blanks at its ends.
 pub fn trim(text: &[u8]) -> &[u8] {
     text.trim_ascii()
 }
 
-/// A decimal number that is nothing but digits and fits 64 bits.
+/// Parses a decimal number that consists of digits only and fits 64 bits.
 pub fn uint(word: &[u8]) -> Option<u64> {
     if word.is_empty() {
         return None;
@@ -114,7 +114,7 @@ pub fn take_uint(rest: &mut &[u8]) -> Option<u64> {
     Some(number)
 }
 
-/// A whole number that may be below zero.
+/// Parses a whole number that may be negative.
 pub fn int(word: &[u8]) -> Option<i64> {
     match word {
         [b'-', digits @ ..] => 0_i64.checked_sub_unsigned(uint(digits)?),
@@ -122,7 +122,7 @@ pub fn int(word: &[u8]) -> Option<i64> {
     }
 }
 
-/// A hexadecimal number without a prefix.
+/// Parses a hexadecimal number without a prefix.
 pub fn hex(word: &[u8]) -> Option<u64> {
     if word.is_empty() || !word.iter().all(u8::is_ascii_hexdigit) {
         return None;

@@ -13,7 +13,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The word in JSON and in alerts.
+    /// Returns the word in JSON and in alerts.
     pub const fn name(self) -> &'static str {
         match self {
             Severity::Critical => "critical",
@@ -48,7 +48,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Nothing found, with room for texts of the usual length: when trouble comes, memory may be short.
+    /// Creates an empty report, with room for texts of the usual length: when trouble comes, memory may be short.
     pub fn new(rule: &'static RuleHead) -> Self {
         let text = || String::with_capacity(96);
         Finding { rule, since: None, title: text(), detail: text(), culprit: text() }
@@ -90,7 +90,7 @@ pub struct Threshold {
 }
 
 impl Report {
-    /// The rules that are on, with what they found.
+    /// Returns the rules that are on, with what they found.
     pub fn items(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.since.is_some())
     }

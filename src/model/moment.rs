@@ -5,7 +5,7 @@ use std::time::Duration;
 /// When a collection was made, in both of the kernel's times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// Counts collections; tells two readings of one moment from readings of two moments.
+    /// Counts collections: distinguishes two readings of one moment from readings of two moments.
     pub id: u64,
     /// Wall-clock time since 1970-01-01 UTC; may step.
     pub unix: Duration,

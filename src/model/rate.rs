@@ -25,13 +25,13 @@ impl Rates {
         self.place = 0;
     }
 
-    /// How fast a counter grew since the last reading; `None` at its first sight and when it started anew.
+    /// Returns how fast a counter grew since the last reading; `None` at its first sight and when it started anew.
     pub fn per_second(&mut self, key: u64, value: f64) -> Option<f64> {
         let (growth, time) = self.growth(key, value)?;
         (time > 0.0).then(|| growth / time)
     }
 
-    /// By how much a counter grew since the last reading, and in how many seconds.
+    /// Returns by how much a counter grew since the last reading, and in how many seconds.
     pub fn growth(&mut self, key: u64, value: f64) -> Option<(f64, f64)> {
         if self.known.get(self.place).is_none_or(|known| known.key != key) {
             match self.known.iter().position(|known| known.key == key) {
@@ -59,7 +59,7 @@ impl Rates {
     }
 }
 
-/// A number for a label's text and something else (FNV-1a).
+/// Hashes a label's text and a number (FNV-1a).
 pub fn key(label: &str, number: usize) -> u64 {
     let bytes = label.bytes().chain(number.to_le_bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

@@ -7,7 +7,7 @@ pub struct Selection(u64);
 impl Selection {
     pub const NONE: Selection = Selection(0);
     pub const ALL: Selection = Selection(u64::MAX);
-    /// The most collectors that a set can tell apart.
+    /// The most collectors that a set can hold.
     pub const COLLECTORS_MAX: usize = u64::BITS as usize;
 
     /// Returns the set with the collector at `place` added.

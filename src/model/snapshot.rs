@@ -34,7 +34,7 @@ impl Section {
         self.rows = 0;
     }
 
-    /// Whether row `row` has these labels.
+    /// Returns whether row `row` has these labels.
     fn has_labels(&self, row: usize, labels: &[&[u8]]) -> bool {
         let first = row * labels.len();
         let mut start = first.checked_sub(1).map_or(0, |last| self.ends[last].0);
@@ -74,28 +74,28 @@ impl Section {
         true
     }
 
-    /// The values of all rows, one row behind the other.
+    /// Returns the values of all rows, one row behind the other.
     pub fn values(&self) -> &[Value] {
         &self.values
     }
 
-    /// What changes whenever a row's labels are others than in the last collection: as many rows have the same labels
+    /// Returns a number that changes whenever a row's labels differ from the last collection: as many rows have the same labels
     /// while this stays the same.
     pub fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// The rows, in the order in which they were pushed.
+    /// Returns the rows, in the order in which they were pushed.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         (0..self.rows).map(|index| Row { section: self, index })
     }
 
-    /// How many rows there are.
+    /// Returns how many rows there are.
     pub fn len(&self) -> usize {
         self.rows
     }
 
-    /// Whether there is no row.
+    /// Returns whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
@@ -109,12 +109,12 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// The head of the row's table.
+    /// Returns the head of the row's table.
     pub fn head(self) -> &'static Head {
         self.section.head
     }
 
-    /// The label texts, as many as the table has labels.
+    /// Returns the label texts, as many as the table has labels.
     pub fn labels(self) -> impl Iterator<Item = &'a str> {
         let count = self.section.head.labels.len();
         let first = self.index * count;
@@ -124,7 +124,7 @@ impl<'a> Row<'a> {
         })
     }
 
-    /// The values, as many as the table is wide.
+    /// Returns the values, as many as the table is wide.
     pub fn values(self) -> &'a [Value] {
         let width = self.section.head.width;
         &self.section.values[self.index * width..(self.index + 1) * width]
@@ -145,7 +145,7 @@ pub struct Column {
 #[derive(Debug)]
 pub struct Part {
     pub collector: &'static str,
-    /// Whether formats tell it: not if the request named other collectors.
+    /// Whether formats show it: not if the request named other collectors.
     pub shown: bool,
     pub sections: Vec<Section>,
 }
@@ -161,7 +161,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// An empty snapshot.
+    /// Creates an empty snapshot.
     pub fn new() -> Self {
         Snapshot::default()
     }
@@ -192,12 +192,12 @@ impl Snapshot {
         self.current = index;
     }
 
-    /// All collectors' parts, in the order of their registration.
+    /// Returns all collectors' parts, in the order of their registration.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// Every family with its place, in the order of all outputs.
+    /// Returns every family with its place, in the order of all outputs.
     pub fn columns(&self) -> impl Iterator<Item = Column> {
         self.parts.iter().enumerate().flat_map(|(part, found)| {
             found.sections.iter().map(|section| section.head).enumerate().flat_map(move |(section, head)| {
@@ -211,7 +211,7 @@ impl Snapshot {
         })
     }
 
-    /// Where a table's rows are: part and section; `None` if no collector that runs here has it.
+    /// Returns where a table's rows are: part and section; `None` if no collector that runs here has it.
     pub fn locate(&self, head: &'static Head) -> Option<(usize, usize)> {
         self.parts.iter().enumerate().find_map(|(place, part)| {
             let section = part.sections.iter().position(|section| std::ptr::eq(section.head, head))?;

@@ -15,7 +15,7 @@ pub enum Place {
     Object(&'static str),
     /// Any number of rows, in an array of this name.
     List(&'static str),
-    /// Not there: JSON tells it in another way.
+    /// Nowhere: JSON shows it in another way.
     Elsewhere,
 }
 
@@ -34,7 +34,7 @@ pub struct Head {
 pub struct Table<const LABELS: usize, const VALUES: usize>(Head);
 
 impl<const LABELS: usize, const VALUES: usize> Table<LABELS, VALUES> {
-    /// A table with these labels and families. Its declaration does not compile if the families' widths do not add up
+    /// Creates a table with these labels and families. Its declaration does not compile if the families' widths do not add up
     /// to `VALUES`.
     pub const fn new(place: Place, labels: &'static [&'static str; LABELS], families: &'static [Family]) -> Self {
         let mut width = 0;
@@ -47,7 +47,7 @@ impl<const LABELS: usize, const VALUES: usize> Table<LABELS, VALUES> {
         Table(Head { place, labels, families, width })
     }
 
-    /// The family of this name, for those who read it from a snapshot. A name that the table does not have does not compile in
+    /// Returns the family of this name, for those who read it from a snapshot. A name that the table does not have does not compile in
     /// the declaration of a `static`.
     pub const fn input(&'static self, name: &str) -> Input {
         let Table(head) = self;
@@ -63,7 +63,7 @@ impl<const LABELS: usize, const VALUES: usize> Table<LABELS, VALUES> {
         panic!("the table has no family of this name")
     }
 
-    /// The table without its shape.
+    /// Returns the table without its shape.
     pub const fn head(&self) -> &Head {
         &self.0
     }

@@ -23,13 +23,13 @@ impl Value {
     /// No value: the sample is left out of every output.
     pub const ABSENT: Value = Value { digits: 0, places: 0, negative: false, present: false };
 
-    /// `digits` divided by 10 to the power of `places`, which are 20 at most.
+    /// Returns `digits` divided by 10 to the power of `places`, which are 20 at most.
     pub const fn decimal(digits: u64, places: u8) -> Self {
         debug_assert!(places <= Value::MOST_PLACES);
         Value { digits, places, negative: false, present: true }
     }
 
-    /// Like [`Value::decimal`] for numbers that may be below zero.
+    /// Returns the same as [`Value::decimal`] for numbers that may be negative.
     pub const fn signed(digits: i64, places: u8) -> Self {
         debug_assert!(places <= Value::MOST_PLACES);
         Value { digits: digits.unsigned_abs(), places, negative: digits < 0, present: true }
@@ -51,22 +51,22 @@ impl Value {
         Some(Value::decimal(digits, fraction.len() as u8))
     }
 
-    /// A span of time in seconds, to the microsecond.
+    /// Returns a span of time in seconds, to the microsecond.
     pub fn seconds(span: std::time::Duration) -> Self {
         Value::decimal(u64::try_from(span.as_micros()).unwrap_or(u64::MAX), 6)
     }
 
-    /// The number `factor` times; stays at the largest one that fits.
+    /// Returns the number `factor` times; stays at the largest one that fits.
     pub const fn times(self, factor: u64) -> Self {
         Value { digits: self.digits.saturating_mul(factor), ..self }
     }
 
-    /// Whether there is a number.
+    /// Returns whether there is a number.
     pub const fn is_present(self) -> bool {
         self.present
     }
 
-    /// The nearest floating-point number, for charts; `None` if absent.
+    /// Returns the nearest floating-point number, for charts; `None` if absent.
     pub fn to_f64(self) -> Option<f64> {
         const POWERS: [f64; 10] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
         let power = POWERS.get(usize::from(self.places)).copied().unwrap_or(1e9);

@@ -25,7 +25,7 @@ pub const LAYERS: [&str; 4] = ["no_new_privs", "capabilities", "landlock", "secc
 /// Which of [`LAYERS`] hold, as bits.
 static ENTERED: AtomicU8 = AtomicU8::new(0);
 
-/// Each layer and whether it holds.
+/// Returns each layer and whether it holds.
 pub fn layers() -> impl Iterator<Item = (&'static str, bool)> {
     let entered = ENTERED.load(Ordering::Relaxed);
     LAYERS.iter().enumerate().map(move |(place, name)| (*name, entered >> place & 1 == 1))
@@ -118,7 +118,7 @@ pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, required: bool) 
     Ok(())
 }
 
-/// Every place that is read, once.
+/// Returns every place that is read, once.
 fn readable(needs: &[Needs], locate: impl Fn(&str) -> PathBuf) -> Vec<PathBuf> {
     let mut places: Vec<_> = needs.iter().flat_map(|needs| needs.paths).map(|path| locate(path)).collect();
     places.sort_unstable();
@@ -241,7 +241,7 @@ const CHECKED: &[(libc::c_long, u32, Check)] = &[
     (libc::SYS_kill, 1, Check::OneOf(&[])),
 ];
 
-/// The filter's program.
+/// Returns the filter's program.
 fn filter(needs: &[Needs]) -> Vec<sock_filter> {
     use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W};
     const LOAD: u32 = BPF_LD | BPF_W | BPF_ABS;

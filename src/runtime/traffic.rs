@@ -1,4 +1,4 @@
-//! What the server did with clients beyond answering them: counted there, told by the agent's collector.
+//! What the server did with clients beyond answering them: counted there, reported by the agent's collector.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,7 +37,7 @@ pub fn open(count: usize) {
     OPEN.store(count as u64, Ordering::Relaxed);
 }
 
-/// How many connections there are, and how often each reason was met since the start.
+/// Returns how many connections there are, and how often each reason was met since the start.
 pub fn counts() -> (u64, [u64; REASONS.len()]) {
     (OPEN.load(Ordering::Relaxed), std::array::from_fn(|reason| REFUSED[reason].load(Ordering::Relaxed)))
 }

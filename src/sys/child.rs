@@ -18,7 +18,7 @@ impl Child {
         unsafe { libc::kill(self.pid, libc::SIGKILL) };
     }
 
-    /// Whether the child has ended; does not wait.
+    /// Returns whether the child has ended; does not wait.
     pub fn has_ended(&self) -> bool {
         // SAFETY: waitpid may have no place to store the status; WNOHANG keeps it from waiting.
         unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
@@ -49,7 +49,7 @@ pub fn fork_helper(answer: fn(&CStr) -> [u8; 56]) -> io::Result<(Child, OwnedFd)
     }
 }
 
-/// The life of the child: never returns.
+/// Returns the life of the child: never returns.
 fn serve(socket: RawFd, answer: fn(&CStr) -> [u8; 56]) -> ! {
     // SAFETY: plain system calls on memory that this function owns. dup2 moves the socket to a fixed place so that
     // everything else can be closed; the old process is not affected by what its copy closes.

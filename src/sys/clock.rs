@@ -17,17 +17,17 @@ fn clock(id: libc::clockid_t) -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Time since boot with the time that the machine was suspended; never steps.
+/// Returns the time since boot, including the time that the machine was suspended; it never steps.
 pub fn since_boot() -> Duration {
     clock(libc::CLOCK_BOOTTIME)
 }
 
-/// Wall-clock time since 1970; steps when somebody sets the clock.
+/// Returns the wall-clock time since 1970, which steps when the clock is set.
 pub fn unix_time() -> Duration {
     clock(libc::CLOCK_REALTIME)
 }
 
-/// A timer that becomes readable every `interval`, without drift.
+/// Creates a timer that becomes readable every `interval`, without drift.
 ///
 /// The runtime's own timers wake up the process two or three times on the way to one that is seconds away; for an agent that
 /// mostly sleeps, those were a quarter of its whole cost.
@@ -54,7 +54,7 @@ pub fn timer(interval: Duration) -> io::Result<OwnedFd> {
     }
 }
 
-/// How often a [`timer`] has expired since this was last asked; does not wait.
+/// Returns how often a [`timer`] has expired since this was last asked; does not wait.
 ///
 /// # Errors
 /// What `read(2)` says, `WouldBlock` if it has not.

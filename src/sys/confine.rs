@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// From here on no program that this process starts gains any right by it.
+/// Keeps every program that this process starts from gaining rights by it.
 ///
 /// # Errors
 /// What `prctl(2)` says.
@@ -51,7 +51,7 @@ pub fn filter_system_calls(program: &[libc::sock_filter]) -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) })
 }
 
-/// From here on this thread and those it starts can open only what is below `paths`, and only for reading. Those that
+/// Restricts this thread and those it starts to opening what is below `paths`, for reading only. Those that
 /// do not exist are left out. Where the kernel can, it also keeps the process from connecting to others and from signalling
 /// any but its own. Call [`no_new_privs`] first.
 ///
@@ -105,7 +105,7 @@ pub fn read_only_below(paths: &[std::path::PathBuf]) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0) } as libc::c_int)
 }
 
-/// The error of a call that returned less than zero.
+/// Returns the error of a call that returned less than zero.
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

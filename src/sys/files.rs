@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What `statvfs` tells about a mounted filesystem. Blocks are `block_size` bytes (the fragment size, in which the kernel
+/// The answer of `statvfs` about a mounted filesystem. Blocks are `block_size` bytes (the fragment size, in which the kernel
 /// counts them; not the preferred transfer size).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -25,7 +25,7 @@ pub struct FsStat {
 }
 
 impl FsStat {
-    /// The bytes in which the numbers travel between processes on this machine.
+    /// Returns the bytes in which the numbers travel between processes on this machine.
     pub fn to_bytes(self) -> [u8; 48] {
         let mut bytes = [0; 48];
         let FsStat { block_size, blocks, blocks_free, blocks_available, files, files_free, no_writes: _ } = self;
@@ -36,7 +36,7 @@ impl FsStat {
         bytes
     }
 
-    /// Takes back [`FsStat::to_bytes`]; `no_writes` is not told.
+    /// Reverses [`FsStat::to_bytes`], which does not carry `no_writes`.
     pub fn from_bytes(bytes: &[u8; 48]) -> Self {
         let mut numbers = [0; 6];
         for (number, place) in numbers.iter_mut().zip(bytes.chunks_exact(8)) {
@@ -71,7 +71,7 @@ pub fn statvfs(path: &CStr) -> io::Result<FsStat> {
     })
 }
 
-/// Whether `path` is in a real procfs, not in a copy of one.
+/// Returns whether `path` is in a real procfs, not in a copy of one.
 pub fn is_procfs(path: &CStr) -> bool {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     let mut stat = MaybeUninit::<libc::statfs>::zeroed();
@@ -86,7 +86,7 @@ pub fn is_procfs(path: &CStr) -> bool {
     kind == PROC_SUPER_MAGIC
 }
 
-/// Whether a file is in a real procfs or sysfs: not in a copy, and not made by a program, as lxcfs does for containers.
+/// Returns whether a file is in a real procfs or sysfs: not in a copy, and not made by a program, as lxcfs does for containers.
 pub fn is_made_by_kernel(file: &File) -> bool {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     const SYSFS_MAGIC: u64 = 0x6265_6572;
@@ -102,8 +102,8 @@ pub fn is_made_by_kernel(file: &File) -> bool {
     kind == PROC_SUPER_MAGIC || kind == SYSFS_MAGIC
 }
 
-/// Whether the mount table behind a descriptor of procfs has changed since this was last asked about that descriptor, or since
-/// it was opened; also if that cannot be told.
+/// Returns whether the mount table behind a descriptor of procfs has changed since this was last asked about that descriptor, or since
+/// it was opened; also if that is unknown.
 ///
 /// `mounts_poll` in `fs/proc_namespace.c` says so with an exceptional condition, once for each descriptor.
 pub fn has_news(mounts: &File) -> bool {
@@ -126,7 +126,7 @@ impl Directory {
         File::open(path).map(Directory)
     }
 
-    /// The directory's number of links: 2, and one for each directory in it.
+    /// Returns the directory's number of links: 2, and one for each directory in it.
     ///
     /// # Errors
     /// What `fstat(2)` says.
@@ -165,7 +165,7 @@ impl Directory {
     }
 }
 
-/// How many files this process may have open.
+/// Returns how many files this process may have open.
 pub fn file_limit() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit fills `limit` or leaves it as it is.
@@ -173,13 +173,13 @@ pub fn file_limit() -> usize {
     usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
 }
 
-/// The size of a memory page in bytes.
+/// Returns the size of a memory page in bytes.
 pub fn page_size() -> u64 {
     // SAFETY: sysconf only returns a number.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
-/// The machine's hardware name as `uname -m` prints it; empty if the kernel does not tell.
+/// Returns the machine's hardware name as `uname -m` prints it; empty if the kernel does not say.
 pub fn machine() -> String {
     let mut names = MaybeUninit::<libc::utsname>::zeroed();
     // SAFETY: `names` is as large as uname wants it, and all-zero is a valid utsname if the call fails.

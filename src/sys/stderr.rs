@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 /// Where log lines go: standard error, or what [`log_without_waiting`] opened for it.
 static LOG: AtomicI32 = AtomicI32::new(libc::STDERR_FILENO);
 
-/// Opens standard error anew if that is a pipe or a terminal, so that writing to it never waits.
+/// Reopens standard error if that is a pipe or a terminal, so that writing to it never waits.
 ///
 /// Others write to the same pipe or terminal through the descriptor that was handed to the agent; a mark on that one would be
 /// theirs too. Where it cannot be opened, [`write_log`] looks before it writes, which is nearly as good.
