@@ -106,9 +106,8 @@ impl RemoteStat {
                 continue;
             }
             if self.helper.is_none() && self.stuck.len() < MOST_STUCK {
-                self.helper = Helper::start(self.answer)
-                    .map_err(|error| crate::warn!("cannot start a helper process: {error}"))
-                    .ok();
+                self.helper =
+                    Helper::start(self.answer).map_err(|error| crate::warn!("cannot start a helper: {error}")).ok();
             }
             let Some(helper) = &mut self.helper else { continue };
             if sys::send(helper.socket.get_ref(), path.as_bytes()).is_err() {
