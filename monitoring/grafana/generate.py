@@ -268,8 +268,8 @@ def overview():
         stat("Load", "Threads that run, want to run or wait for disks, averaged over a minute. More than the number of CPUs: something waits.",
              'pi_load_average{%s,period="1m"}' % PIS, "short", decimals=2),
         stat("Processes", "Number of processes.", "pi_processes{%s}" % PIS, "short", decimals=0),
-        stat("Temperature", "The hottest sensor. A Pi lowers its clock from 80 °C on.",
-             "max by (instance) (pi_temperature_celsius{%s})" % PIS, "celsius", HEAT, decimals=1),
+        stat("Temperature", "The processor's own sensor. A Pi lowers its clock from 80 °C on.",
+             "max by (instance) (pi_cpu_temperature_celsius{%s})" % PIS, "celsius", HEAT, decimals=1),
         stat("Power", "Whether the firmware limits the Pi at this moment: under-voltage, capped frequency, throttling or the soft temperature limit.",
              "sum by (instance) (pi_throttled{%s})" % PIS, "short", ANY, mappings=switch("OK", "LIMITED")),
         states("Verdicts", "What the agent itself found wrong. Nothing here is good news.",
@@ -425,7 +425,7 @@ def network():
 def power():
     return row(
         "Temperature, clock and power",
-        chart("Temperature by sensor", "Every sensor; dashed: where the kernel switches the machine off.",
+        chart("Temperature by sensor", "Every sensor; dashed: its critical temperature.",
               [query("pi_temperature_celsius{%s}" % PIS, "{{instance}} {{sensor}}"),
                query("pi_temperature_critical_celsius{%s}" % PIS, "{{instance}} {{sensor}} critical")],
               "celsius", [dashed(" critical$", CRITICAL)], minimum=None, color=AMBER),
@@ -517,7 +517,7 @@ def all_pis():
     memory_now = one("100 * %s / %s" % (memory("used"), memory("total")))
     real = PIS + ',fstype!~"squashfs|iso9660|erofs"'
     full_now = one(used_percent(real))
-    hot_now = one("pi_temperature_celsius{%s}" % PIS)
+    hot_now = one("pi_cpu_temperature_celsius{%s}" % PIS)
     limited = one("pi_throttled{%s}" % PIS)
     up = "up{%s}" % PIS
 
@@ -541,7 +541,8 @@ def all_pis():
              stat("Not answering", "Pis whose last scrape failed.", "count(%s == 0) or vector(0)" % up, thresholds=ANY, **count),
              stat("Limited by power", "Pis that the firmware limits at this moment.",
                   'count(%s > 0) or vector(0)' % limited, thresholds=ANY, **count),
-             stat("80 °C or hotter", "Pis with a sensor at 80 °C or more.", "count(%s >= 80) or vector(0)" % hot_now, thresholds=ANY, **count),
+             stat("Hot", "Pis with a sensor near its own critical temperature, or at 80 °C or more if it has none.",
+                  'count(max by (instance) (pi_verdict{%s,rule="hot"}) > 0) or vector(0)' % PIS, thresholds=ANY, **count),
              stat("Disk 90 % full", "Pis with a filesystem that is 90 % full or more.", "count(%s >= 90) or vector(0)" % full_now, thresholds=SOME, **count),
              stat("Agents in trouble", "Pis with a collector that cannot read its data.",
                   "count(max by (instance) (pi_collector_up{%s} == 0)) or vector(0)" % PIS, thresholds=SOME, **count),
@@ -578,13 +579,13 @@ def all_pis():
                for title, what, expr, unit, minimum in [
                    ("CPU of all Pis", "Busy: neither idle nor waiting for disks.", busy("job, instance"), "percent", 0),
                    ("Memory of all Pis", "Used: total less available.", "100 * %s / %s" % (memory("used"), memory("total")), "percent", 0),
-                   ("Temperature of all Pis", "Each Pi's hottest sensor.", hot_now, "celsius", None),
+                   ("Temperature of all Pis", "Each Pi's processor.", hot_now, "celsius", None),
                    ("Disks of all Pis", "Each Pi's fullest filesystem.", full_now, "percent", 0)]]),
          row("The first ten",
              *[chart(title, "The ten Pis that lead at each moment. %s" % what, [query("topk(10, %s)" % expr, legend)], unit, color=color, minimum=None)
                for title, what, expr, legend, unit, color in [
                    ("Busiest", "CPU, neither idle nor waiting for disks.", busy("instance"), "{{instance}}", "percent", AQUA),
-                   ("Hottest", "Each Pi's hottest sensor.", hot_now, "{{instance}}", "celsius", AMBER),
+                   ("Hottest", "Each Pi's processor.", hot_now, "{{instance}}", "celsius", AMBER),
                    ("Fullest", "Each Pi's fullest filesystem.", full_now, "{{instance}}", "percent", BLUE),
                    ("Most traffic", "Received and sent, each byte once.",
                     "sum by (instance) (%s) + sum by (instance) (%s)" % (counted(rate("pi_network_receive_bytes_total", OUTSIDE)),

@@ -279,7 +279,7 @@ impl Agent {
             let after = (machine.since_boot)();
             slot.duration = after.saturating_sub(before);
             before = after;
-            slot.note(result.err());
+            slot.note(result.err(), moment.since_boot);
         }
         if let Some(own) = slots.iter().position(|slot| slot.registration.name == collect::agent::COLLECTOR.name) {
             snapshot.select(own);

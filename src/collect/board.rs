@@ -32,13 +32,14 @@ static UNAME: Table<5, 1> = Table::new(
 pub static COLLECTOR: Registration = Registration {
     name: "board",
     summary: "board, operating system and kernel",
-    source: "/proc/device-tree, /proc/cpuinfo, /sys/class/dmi/id, /etc/os-release, /proc/sys/kernel",
+    source: "/proc/device-tree, /sys/firmware/devicetree, /proc/cpuinfo, /sys/class/dmi/id, /etc/os-release, /proc/sys/kernel",
     // Updates of the system replace the files in /etc.
     needs: Needs::reading(&[
         "proc/device-tree",
         "proc/cpuinfo",
         "proc/sys/kernel",
         "sys/class/dmi/id",
+        "sys/firmware/devicetree/base",
         "root/etc",
         "root/usr/lib/os-release",
     ]),
@@ -89,15 +90,19 @@ impl Collect for Board {
     }
 }
 
-/// Model, revision, system on chip and manufacturer; `None` where neither a device tree nor DMI names the machine.
+/// Model, revision, system on chip and manufacturer; `None` where nothing names the machine: neither a device tree, nor
+/// `/proc/cpuinfo`, nor DMI.
 fn read_board(roots: &Roots) -> Option<[Vec<u8>; 4]> {
-    let tree = roots.proc.join("device-tree");
-    let dmi = |file: &str| read_once(&roots.sys.join("class/dmi/id").join(file));
-    if let Some(model) = read_once(&tree.join("model")) {
+    // The first is an absolute link to the second, so it leads nowhere where the machine's trees are mounted elsewhere.
+    let trees = [roots.proc.join("device-tree"), roots.sys.join("firmware/devicetree/base")];
+    let named = trees.into_iter().find_map(|tree| Some((read_once(&tree.join("model"))?, tree)));
+    let cpuinfo = roots.proc.join("cpuinfo");
+    let named = named.or_else(|| Some((cpuinfo_value(&cpuinfo, "Model")?, std::path::PathBuf::new())));
+    if let Some((model, tree)) = named {
         let code = read_all(&tree.join("system/linux,revision"))
             .ok()
             .and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)))
-            .or_else(|| cpuinfo_revision(&roots.proc.join("cpuinfo")))
+            .or_else(|| u32::try_from(hex(&cpuinfo_value(&cpuinfo, "Revision")?)?).ok())
             .filter(|_| model.starts_with(b"Raspberry Pi"));
         let (revision, known) =
             code.map_or((String::new(), None), |code| (format!("{code:06x}"), decode_revision(code)));
@@ -107,19 +112,71 @@ fn read_board(roots: &Roots) -> Option<[Vec<u8>; 4]> {
         };
         return Some([model, revision.into_bytes(), soc, manufacturer]);
     }
-    let model = dmi("product_name")?;
-    Some([model, dmi("product_version").unwrap_or_default(), Vec::new(), dmi("sys_vendor").unwrap_or_default()])
+    let dmi = |file: &str| read_once(&roots.sys.join("class/dmi/id").join(file)).filter(|text| !is_filler(text));
+    // Makers of boards seldom know whose product they will be.
+    let (model, version) = match dmi("product_name") {
+        Some(name) => (name, "product_version"),
+        None => (dmi("board_name")?, "board_version"),
+    };
+    let manufacturer = dmi("sys_vendor").or_else(|| dmi("board_vendor"));
+    Some([model, dmi(version).unwrap_or_default(), Vec::new(), manufacturer.unwrap_or_default()])
 }
 
-/// The line `Revision : 9020e0` of `/proc/cpuinfo`, for kernels whose device tree lacks it.
-fn cpuinfo_revision(path: &Path) -> Option<u32> {
+/// The value of a line such as `Revision : 9020e0` of `/proc/cpuinfo`: for kernels whose device tree lacks it, and where there is
+/// none to see.
+fn cpuinfo_value(path: &Path, name: &str) -> Option<Vec<u8>> {
     let mut source = Source::new(path.to_owned());
     let text = source.read().ok()?;
-    lines(text).find_map(|(_, line)| {
-        let value = line.strip_prefix(b"Revision")?;
-        let colon = value.iter().position(|&byte| byte == b':')?;
-        u32::try_from(hex(trim(&value[colon + 1..]))?).ok()
-    })
+    let value = lines(text).find_map(|(_, line)| trim(line.strip_prefix(name.as_bytes())?).strip_prefix(b":"))?;
+    Some(trim(value).to_vec()).filter(|value| !value.is_empty())
+}
+
+/// Whether a text of DMI is what firmware is delivered with, before a maker puts in its own.
+fn is_filler(text: &[u8]) -> bool {
+    const WITHIN: [&str; 8] = [
+        "filled by",
+        "default string",
+        "o.e.m",
+        "not applicable",
+        "not specified",
+        "not available",
+        "not settable",
+        "to be set",
+    ];
+    const WHOLE: [&str; 24] = [
+        "system product name",
+        "system manufacturer",
+        "system version",
+        "system name",
+        "product name",
+        "product version",
+        "base board product name",
+        "base board version",
+        "board manufacturer",
+        "board version",
+        "manufacturer",
+        "version",
+        "default",
+        "none",
+        "null",
+        "n/a",
+        "na",
+        "oem",
+        "unknown",
+        "undefined",
+        "not defined",
+        "invalid",
+        "empty",
+        "0123456789",
+    ];
+    let text = text.to_ascii_lowercase();
+    let mut signs = text.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    let first = signs.next();
+    // Zeros or crosses with or without points between them, or points alone.
+    let nothing = matches!(first, None | Some(b'0' | b'x')) && signs.all(|sign| Some(sign) == first);
+    nothing
+        || WITHIN.iter().any(|part| text.windows(part.len()).any(|it| it == part.as_bytes()))
+        || WHOLE.iter().any(|whole| text == whole.as_bytes())
 }
 
 /// A Raspberry Pi revision code's chip and manufacturer. New codes (bit 23 set) hold them as numbers in bits 12 to 15 and 16
@@ -201,6 +258,74 @@ mod tests {
         assert_eq!(decode_revision(0x16), None, "an old code above the list");
         assert_eq!(decode_revision(0x0010), Some(("BCM2835", "Sony UK")));
         assert_eq!(decode_revision(0x80_f000), None, "a chip that is not known yet");
+    }
+
+    /// What is known about a board of which these files tell.
+    fn board(test: &str, files: &[(&str, &str)]) -> Option<[String; 4]> {
+        let dir = std::env::temp_dir().join(format!("pi-monitor-board-{test}-{}", std::process::id()));
+        for (file, text) in files {
+            let path = dir.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        // As in a container, where the firmware's part of sysfs is hidden.
+        let link = dir.join("proc/device-tree");
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/nowhere/firmware/devicetree/base", link).unwrap();
+        let roots = Roots { proc: dir.join("proc"), sys: dir.join("sys"), root: dir.clone() };
+        let labels = read_board(&roots).map(|labels| labels.map(|label| String::from_utf8(label).unwrap()));
+        std::fs::remove_dir_all(dir).unwrap();
+        labels
+    }
+
+    const CPUINFO: &str =
+        "processor\t: 0\nRevision\t: d04170\nSerial\t\t: 1\nModel\t\t: Raspberry Pi 5 Model B Rev 1.0\n";
+    const PI_5: [&str; 4] = ["Raspberry Pi 5 Model B Rev 1.0", "d04170", "BCM2712", "Sony UK"];
+
+    #[test]
+    fn a_board_is_known_where_its_device_tree_is_hidden() {
+        let in_sysfs =
+            [("sys/firmware/devicetree/base/model", "Raspberry Pi 5 Model B Rev 1.0\0"), ("proc/cpuinfo", CPUINFO)];
+        assert_eq!(board("sysfs", &in_sysfs).unwrap(), PI_5);
+        assert_eq!(board("cpuinfo", &in_sysfs[1..]).unwrap(), PI_5);
+        assert_eq!(board("pc", &[("proc/cpuinfo", "model\t\t: 60\nmodel name\t: Intel\n")]), None);
+    }
+
+    #[test]
+    fn what_firmware_is_delivered_with_names_no_board() {
+        let dmi = |test: &str, files: [(&str, &str); 5]| {
+            let files = files.map(|(file, text)| (format!("sys/class/dmi/id/{file}"), text));
+            board(test, &files.each_ref().map(|(file, text)| (file.as_str(), *text)))
+        };
+        let filled = [
+            ("product_name", "To Be Filled By O.E.M."),
+            ("product_version", "Default string"),
+            ("sys_vendor", "To Be Filled By O.E.M."),
+            ("board_name", "N100DC-ITX"),
+            ("board_vendor", "ASRock"),
+        ];
+        assert_eq!(dmi("filled", filled).unwrap(), ["N100DC-ITX", "", "", "ASRock"]);
+        let half = [
+            ("product_name", "NUC7i5BNK"),
+            ("product_version", "J31159-303"),
+            ("sys_vendor", "Not Applicable"),
+            ("board_name", "NUC7i5BNB"),
+            ("board_vendor", "Intel Corporation"),
+        ];
+        assert_eq!(dmi("half", half).unwrap(), ["NUC7i5BNK", "J31159-303", "", "Intel Corporation"]);
+        let none = ["product_name", "product_version", "sys_vendor", "board_name", "board_vendor"];
+        assert_eq!(dmi("none", none.map(|file| (file, "Default string"))), None);
+
+        for filler in
+            ["System Product Name", "00000000", "0.0.0", "x.x", "XXXX", "...", "N/A", "OEM", "INVALID", "Not Specified"]
+        {
+            assert!(is_filler(filler.as_bytes()), "{filler}");
+        }
+        for name in
+            ["Standard PC (Q35 + ICH9, 2009)", "pc-q35-7.2", "System x3650", "1.0", "X570", "0XR1GT", "QEMU", "MS-7B79"]
+        {
+            assert!(!is_filler(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

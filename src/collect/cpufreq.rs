@@ -5,7 +5,7 @@
 
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{trim, uint, words};
-use crate::kernel::{Bad, Device, Devices, Fault, First, Sensed, Source};
+use crate::kernel::{Bad, Device, Devices, Fault, Members, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 use std::path::Path;
@@ -70,16 +70,18 @@ impl Policy {
 
 impl Collect for CpuFreq {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let mut first = First::new();
+        let mut members = Members::default();
         self.policies.update(Policy::new);
         for Device { state, gone, .. } in self.policies.all() {
             let Policy { cpus, present, governor, limits: [min, max] } = state;
-            let present = first.keep(present.sense(parse_kilohertz)).and_then(|it| it.value(gone)).flatten();
-            let governor = match first.keep(governor.sense(|text| Ok(text.len()))) {
-                Some(Sensed::Value(_)) => trim(governor.text()),
-                _ => b"",
+            let present = members.ask(present, gone, parse_kilohertz).flatten();
+            let governor = match members.ask(governor, gone, |_| Ok(())) {
+                Some(()) => trim(governor.text()),
+                None => b"",
             };
-            let Some(Sensed::Value(())) = first.keep(cpus.sense(check_cpus)) else { continue };
+            if members.ask(cpus, gone, check_cpus).is_none() {
+                continue;
+            }
             for cpu in words(cpus.text()) {
                 let mut label = *b"cpu\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
                 let length = (3 + cpu.len()).min(label.len());
@@ -92,9 +94,12 @@ impl Collect for CpuFreq {
                 }
             }
         }
-        first.result()
+        members.result()
     }
 }
+
+/// No CPU runs as fast: 100 GHz.
+const FASTEST: u64 = 100_000_000;
 
 /// `1800000`: kilohertz; `None` for `<unknown>`, which drivers say that cannot tell.
 fn parse_kilohertz(text: &[u8]) -> Result<Option<u64>, Bad> {
@@ -102,7 +107,11 @@ fn parse_kilohertz(text: &[u8]) -> Result<Option<u64>, Bad> {
     if text == b"<unknown>" {
         return Ok(None);
     }
-    uint(text).map(Some).ok_or_else(|| Bad::new(1, "kilohertz", text))
+    match uint(text) {
+        Some(kilohertz) if (1..FASTEST).contains(&kilohertz) => Ok(Some(kilohertz)),
+        Some(_) => Err(Bad::implausible("kilohertz, as a CPU runs at", text)),
+        None => Err(Bad::new(1, "kilohertz", text)),
+    }
 }
 
 /// `0 1 2 3`: the policy's CPUs that are online.
@@ -134,6 +143,9 @@ mod tests {
     fn garbage_is_named() {
         for bad in ["", "fast", "-1", "1.8", "18446744073709551616"] {
             assert_eq!(parse_kilohertz(bad.as_bytes()).unwrap_err().line, 1, "{bad}");
+        }
+        for absurd in ["0", "4294967295", "18446744073709551615"] {
+            assert!(parse_kilohertz(absurd.as_bytes()).unwrap_err().implausible, "{absurd}");
         }
         for bad in ["0-3", "0 x", "00000000000000000000000001"] {
             assert!(check_cpus(bad.as_bytes()).is_err(), "{bad}");

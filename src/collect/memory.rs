@@ -1,8 +1,10 @@
 //! `/proc/meminfo`: how the memory is used.
 //! <https://docs.kernel.org/filesystems/proc.html#meminfo>
+//!
+//! `/proc/spl/kstat/zfs/arcstats`: the cache of ZFS, which the kernel counts as used.
 
 use super::{Collect, Context, Registration};
-use crate::kernel::text::{find, take_uint};
+use crate::kernel::text::{find, lines, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
@@ -25,7 +27,7 @@ pub static MEMORY: Table<0, 25> = Table::new(
         bytes("pi_memory_free_bytes", "Memory that nothing uses, not even a cache."),
         bytes(
             "pi_memory_available_bytes",
-            "Memory that programs can have without swapping, as the kernel estimates it.",
+            "Memory that programs can have without swapping, as the kernel or, before Linux 3.14, the agent estimates it.",
         ),
         bytes("pi_memory_buffers_bytes", "Cache of block devices' raw contents."),
         bytes("pi_memory_cached_bytes", "Cache of files' contents, shared memory and tmpfs included.")
@@ -58,25 +60,57 @@ pub static MEMORY: Table<0, 25> = Table::new(
     ],
 );
 
+pub static ZFS: Table<0, 1> = Table::new(
+    Place::Object("zfs"),
+    &[],
+    &[bytes(
+        "pi_memory_zfs_reclaimable_bytes",
+        "Cache of ZFS (ARC) beyond its minimum: the kernel counts it as used, programs can have it.",
+    )],
+);
+
 pub static COLLECTOR: Registration = Registration {
     name: "memory",
     summary: "memory and swap",
-    source: "/proc/meminfo",
-    needs: Needs::reading(&["proc/meminfo"]),
-    tables: &[MEMORY.head()],
+    source: "/proc/meminfo, /proc/spl/kstat/zfs/arcstats",
+    needs: Needs::reading(&["proc/meminfo", "proc/spl/kstat/zfs"]),
+    tables: &[MEMORY.head(), ZFS.head()],
     flags: &[],
-    new: |setup| Box::new(Memory { meminfo: setup.proc("meminfo").in_small_records() }),
+    new: |setup| {
+        Box::new(Memory {
+            meminfo: setup.proc("meminfo").in_small_records(),
+            arc: setup.proc("spl/kstat/zfs/arcstats").in_small_records(),
+            doubted: false,
+        })
+    },
 };
 
 struct Memory {
     meminfo: Source,
+    /// The cache of ZFS, if that is loaded.
+    arc: Source,
+    /// Whether the last reading contradicted itself, which is logged once.
+    doubted: bool,
 }
 
 impl Collect for Memory {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let text = self.meminfo.read()?;
-        let (info, bad) = parse(text);
-        let result = bad.map_or(Ok(()), |bad| Err(Fault::parse(self.meminfo.path(), bad)));
+        let Memory { meminfo, arc, doubted } = self;
+        let text = meminfo.read()?;
+        let (mut info, bad) = parse(text);
+        let result = bad.map_or(Ok(()), |bad| Err(Fault::parse(meminfo.path(), bad)));
+        let estimated = info.available.is_none().then(|| info.estimate()).flatten();
+        let odd = info.drop_contradictions();
+        if let (Some(name), false) = (odd, *doubted) {
+            crate::debug!("{}: {name} is more than the whole that it is a part of", meminfo.path().display());
+        }
+        *doubted = odd.is_some();
+        let arc = arc.try_read().ok().and_then(parse_arc);
+        // It is a part of what is used.
+        if let Some(bytes) = arc.filter(|&bytes| info.total.is_none_or(|total| bytes <= total)) {
+            out.row(&ZFS, [], [bytes.into()]);
+        }
+        info.available = info.available.or(estimated);
         let Info {
             total,
             free,
@@ -102,7 +136,7 @@ impl Collect for Memory {
             cma_total,
             cma_free,
         } = info;
-        let used = |total: Option<u64>, free: Option<u64>| Some(total?.saturating_sub(free?));
+        let used = |total: Option<u64>, free: Option<u64>| total?.checked_sub(free?);
         let values = [
             total,
             used(total, available),
@@ -161,6 +195,67 @@ struct Info {
     commit_limit: Option<u64>,
     cma_total: Option<u64>,
     cma_free: Option<u64>,
+}
+
+impl Info {
+    /// Memory that programs can have: what is free, and the caches without shared memory, which the kernel counts among them.
+    fn estimate(&self) -> Option<u64> {
+        let (total, free, cached) = (self.total?, self.free?, self.cached?);
+        let caches = cached.saturating_sub(self.shared.unwrap_or(0));
+        let more = self.buffers.unwrap_or(0).saturating_add(self.slab_reclaimable.unwrap_or(0));
+        Some(free.saturating_add(caches).saturating_add(more).min(total))
+    }
+
+    /// Forgets what is more than the whole that it is a part of; returns the name of one such number.
+    fn drop_contradictions(&mut self) -> Option<&'static str> {
+        let Info { total, swap_total, cma_total, slab, .. } = *self;
+        let mut odd = None;
+        let mut check = |part: &mut Option<u64>, whole: Option<u64>, name| {
+            if part.zip(whole).is_some_and(|(part, whole)| part > whole) {
+                (*part, odd) = (None, Some(name));
+            }
+        };
+        check(&mut self.slab_reclaimable, slab, "SReclaimable");
+        check(&mut self.swap_free, swap_total, "SwapFree");
+        check(&mut self.cma_free, cma_total, "CmaFree");
+        for (part, name) in [
+            (&mut self.free, "MemFree"),
+            (&mut self.available, "MemAvailable"),
+            (&mut self.buffers, "Buffers"),
+            (&mut self.cached, "Cached"),
+            (&mut self.swap_cached, "SwapCached"),
+            (&mut self.active, "Active"),
+            (&mut self.inactive, "Inactive"),
+            (&mut self.anonymous, "AnonPages"),
+            (&mut self.mapped, "Mapped"),
+            (&mut self.shared, "Shmem"),
+            (&mut self.slab, "Slab"),
+            (&mut self.slab_reclaimable, "SReclaimable"),
+            (&mut self.kernel_stack, "KernelStack"),
+            (&mut self.page_tables, "PageTables"),
+            (&mut self.dirty, "Dirty"),
+            (&mut self.writeback, "Writeback"),
+            (&mut self.cma_total, "CmaTotal"),
+        ] {
+            check(part, total, name);
+        }
+        odd
+    }
+}
+
+/// How much of the ARC can be given back: `size` less `c_min`, of lines such as `size 4 2684354560` (name, type, number).
+fn parse_arc(text: &[u8]) -> Option<u64> {
+    let (mut size, mut least) = (None, None);
+    for (_, line) in lines(text) {
+        let mut words = words(line);
+        let field = match words.next() {
+            Some(b"size") => &mut size,
+            Some(b"c_min") => &mut least,
+            _ => continue,
+        };
+        *field = words.nth(1).and_then(uint);
+    }
+    Some(size?.saturating_sub(least?))
 }
 
 /// Lines such as `MemTotal:         437516 kB`; the unit is always KiB. Lines of other names are left alone.
@@ -231,7 +326,7 @@ fn behind_line(text: &[u8]) -> &[u8] {
 /// What the fuzz target of this file runs.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
-    let _ = parse(text);
+    let _ = (parse(text), parse_arc(text));
 }
 
 #[cfg(test)]
@@ -268,6 +363,37 @@ mod tests {
             let (info, bad) = parse(text.as_bytes());
             assert_eq!(bad.unwrap().line, 2, "{bad_line}");
             assert_eq!((info.total, info.free, info.dirty), (Some(8192), None, Some(4096)));
+        }
+    }
+
+    #[test]
+    fn what_is_available_is_estimated_where_the_kernel_does_not() {
+        let text = b"MemTotal: 8255808 kB\nMemFree: 4855632 kB\nBuffers: 98304 kB\nCached: 2187264 kB\nShmem: 44032 kB\nSReclaimable: 143360 kB\n";
+        assert_eq!(parse(text).0.estimate(), Some((4_855_632 + 98_304 + 2_187_264 - 44_032 + 143_360) << 10));
+        let odd = Info { total: Some(9), free: Some(5), cached: Some(8), shared: Some(1), ..Info::default() };
+        assert_eq!(odd.estimate(), Some(9), "no more than all");
+        assert_eq!(Info { total: Some(9), free: Some(5), ..Info::default() }.estimate(), None);
+    }
+
+    #[test]
+    fn a_part_is_not_more_than_the_whole() {
+        let whole = Info { total: Some(8), free: Some(8), available: Some(8), ..Info::default() };
+        let mut info = Info { swap_total: Some(2), swap_free: Some(2), ..whole };
+        assert_eq!((info.drop_contradictions(), info.free, info.swap_free), (None, Some(8), Some(2)));
+        let mut info = Info { available: Some(9), swap_total: Some(2), swap_free: Some(3), ..whole };
+        assert_eq!(info.drop_contradictions(), Some("MemAvailable"));
+        assert_eq!((info.free, info.available, info.swap_free), (Some(8), None, None));
+        let mut info = Info { slab: Some(9), slab_reclaimable: Some(9), ..whole };
+        assert!(info.drop_contradictions().is_some() && info.slab.is_none() && info.slab_reclaimable.is_none());
+    }
+
+    #[test]
+    fn the_arc_gives_back_what_is_above_its_minimum() {
+        let text = b"9 1 0x01 147 39984 6218372019 98765432101234\nname type data\nc_min 4 124288000\nc_max 4 2903244800\nsize 4 2684354560\n";
+        assert_eq!(parse_arc(text), Some(2_684_354_560 - 124_288_000));
+        assert_eq!(parse_arc(b"c_min 4 9\nsize 4 5\n"), Some(0));
+        for bad in ["", "size 4 5\n", "c_min 4 x\nsize 4 5\n", "c_min 4\nsize 4 5\n"] {
+            assert_eq!(parse_arc(bad.as_bytes()), None, "{bad}");
         }
     }
 

@@ -13,7 +13,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::mailbox::{self, MAILBOX, SENDING, parse_word};
 use crate::kernel::text::trim;
-use crate::kernel::{Answer, Asker, Bad, Device, Devices, Fault, First, Source, read_once};
+use crate::kernel::{Answer, Asker, Bad, Device, Devices, Fault, Members, Source, read_once};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 use std::io;
@@ -105,18 +105,18 @@ impl Power {
                 }
             }
         }
-        if let Some(word) = self.get_throttled.sense(parse_word)?.value(&mut false) {
+        let mut members = Members::default();
+        if let Some(word) = members.ask(&mut self.get_throttled, &mut false, parse_word) {
             return Ok(Some((now, State::from_word(word))));
         }
         self.chips.update(alarm);
-        let mut first = First::new();
         for Device { state, gone, .. } in self.chips.all() {
             let Some(alarm) = state else { continue };
-            if let Some(alarm) = first.keep(alarm.sense(parse_alarm)).and_then(|it| it.value(gone)) {
+            if let Some(alarm) = members.ask(alarm, gone, parse_alarm) {
                 return Ok(Some((now, State::from_alarm(alarm))));
             }
         }
-        first.result().map(|()| None)
+        members.result().map(|()| None)
     }
 }
 

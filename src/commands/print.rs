@@ -3,7 +3,7 @@
 use super::{confine, runtime, write};
 use crate::agent::{Agent, flags};
 use crate::cli::{Command, Entry, Flag, Options};
-use crate::collect::{cpu::CPUS, disk::FILESYSTEMS, memory::MEMORY, thermal::SENSORS};
+use crate::collect::{cpu::CPUS, disk::FILESYSTEMS, memory::MEMORY, thermal::PROCESSOR};
 use crate::format::{self, Format, console::Highlights};
 use crate::kernel::Machine;
 use crate::model::Input;
@@ -43,7 +43,7 @@ pub static HIGHLIGHTS: Highlights = Highlights {
 static CPU: Input = CPUS.input("pi_cpu_usage_percent");
 static TOTAL: Input = MEMORY.input("pi_memory_total_bytes");
 static MEMORY_AVAILABLE: Input = MEMORY.input("pi_memory_available_bytes");
-static TEMPERATURE: Input = SENSORS.input("pi_temperature_celsius");
+static TEMPERATURE: Input = PROCESSOR.input("pi_cpu_temperature_celsius");
 static USED: Input = FILESYSTEMS.input("pi_disk_used_bytes");
 static AVAILABLE: Input = FILESYSTEMS.input("pi_disk_available_bytes");
 static READ_ONLY: Input = FILESYSTEMS.input("pi_disk_read_only");

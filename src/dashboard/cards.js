@@ -223,8 +223,9 @@ export const CARDS = [
     chart: shown('Memory', 'bytes', MEMORY_LINES, { stack: true, top: () => link.json.memory?.total_bytes }),
     absent: () => !link.fine.has('memory_used') && !link.json.memory && 'No memory: /proc/meminfo could not be read.',
     value() {
-      const share = now('memory_used') / link.json.memory?.total_bytes;
-      return [show('percent', share * 100), level(share, 0.85, 0.92)];
+      const { total_bytes: total, zfs } = link.json.memory ?? {};
+      const used = now('memory_used');
+      return [show('percent', used / total * 100), level((used - (zfs?.zfs_reclaimable_bytes ?? 0)) / total, 0.85, 0.92)];
     },
     sub: () => `${show('bytes', now('memory_used'))} of ${show('bytes', link.json.memory?.total_bytes)}`,
     extra() {
@@ -244,9 +245,10 @@ export const CARDS = [
   },
   {
     id: 'thermal', title: 'Thermal & power', often: ['power'], seldom: ['cpufreq'], also: ['thermal'],
-    chart: shown('Temperature', 'celsius', [line('temperature', 'SoC', WARN)], { flag: 'throttled' }),
+    chart: shown('Temperature', 'celsius', [line('temperature', 'CPU', WARN)], { flag: 'throttled' }),
     absent: () => !link.fine.has('temperature') && !link.fine.has('frequency') && !link.json.power && 'This kernel offers no temperature, clock or power report.',
-    value: () => (link.fine.has('temperature') ? [show('celsius', now('temperature')), level(now('temperature'), 70, 80)] : ['', '']),
+    // Red as long as the rule says so: only that knows the sensors' own limits.
+    value: () => (link.fine.has('temperature') ? [show('celsius', now('temperature')), link.json.verdicts?.items?.some((one) => one.rule === 'hot') ? 'critical' : ''] : ['', '']),
     sub: () => '',
     extra() {
       const speed = el('p', 'note'), current = el('p', 'note'), past = el('p', 'note');

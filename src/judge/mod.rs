@@ -565,6 +565,81 @@ mod tests {
         }
     }
 
+    /// The rules that are on after a minute in which `file` has had `text`, with their details.
+    fn judged(bench: &mut Bench, file: &str, text: impl Fn(u64) -> String) -> Vec<(&'static str, String)> {
+        let mut report = Report::default();
+        for tick in 1..30 {
+            write(&bench.directory, file, &text(tick));
+            report = bench.tick();
+        }
+        report.items().map(|finding| (finding.rule.name, finding.detail.clone())).collect()
+    }
+
+    #[test]
+    fn hot_is_relative_to_the_sensors_own_critical_temperature() {
+        let mut bench = Bench::new("critical");
+        let zone = "sys/class/thermal/thermal_zone1";
+        write(&bench.directory, &format!("{zone}/type"), "PMIC-Die");
+        write(&bench.directory, &format!("{zone}/trip_point_0_type"), "critical");
+        write(&bench.directory, &format!("{zone}/trip_point_0_temp"), "120000");
+        let mut at = |celsius: u64| judged(&mut bench, &format!("{zone}/temp"), |_| format!("{celsius}000\n"));
+        assert_eq!(at(100), []);
+        assert_eq!(at(110), []);
+        assert_eq!(at(111), [("hot", "111.0 °C, critical at 120.0 °C".to_owned())]);
+    }
+
+    #[test]
+    fn a_critical_temperature_that_cannot_be_leaves_the_threshold() {
+        let mut bench = Bench::new("zero-critical");
+        let zone = "sys/class/thermal/thermal_zone1";
+        write(&bench.directory, &format!("{zone}/trip_point_0_type"), "critical");
+        write(&bench.directory, &format!("{zone}/trip_point_0_temp"), "0");
+        assert_eq!(judged(&mut bench, &format!("{zone}/temp"), |_| "45000\n".to_owned()), []);
+        assert_eq!(
+            judged(&mut bench, &format!("{zone}/temp"), |_| "80000\n".to_owned()),
+            [("hot", "80.0 °C".to_owned())]
+        );
+    }
+
+    #[test]
+    fn niced_work_is_neither_busy_nor_load() {
+        let mut bench = Bench::new("nice");
+        write(&bench.directory, "proc/loadavg", "9.00 9.00 9.00 1/100 1\n");
+        let stat = |user: u64, nice: u64| {
+            move |tick: u64| {
+                let (user, nice, idle) = (tick * user, tick * nice, 1000 + tick * (200 - user - nice));
+                format!(
+                    "cpu  {user} {nice} 0 {idle} 0 0 0 0\ncpu0 {user} {nice} 0 {idle} 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0\n"
+                )
+            }
+        };
+        assert_eq!(judged(&mut bench, "proc/stat", stat(0, 198)), []);
+        let mut bench = Bench::new("not-nice");
+        write(&bench.directory, "proc/loadavg", "9.00 9.00 9.00 1/100 1\n");
+        let found = judged(&mut bench, "proc/stat", stat(186, 10));
+        assert_eq!(found.iter().map(|(rule, _)| *rule).collect::<Vec<_>>(), ["cpu_busy", "load_high"]);
+    }
+
+    #[test]
+    fn a_load_without_a_number_of_cpus_is_no_verdict() {
+        let mut bench = Bench::new("no-cpus");
+        write(&bench.directory, "proc/stat", "cpu  0 0 0 1000 0 0 0 0\nbtime 1\n");
+        assert_eq!(judged(&mut bench, "proc/loadavg", |_| "9.00 9.00 9.00 1/100 1\n".to_owned()), []);
+    }
+
+    #[test]
+    fn what_zfs_caches_is_available() {
+        let mut bench = Bench::new("zfs");
+        let meminfo = |_| "MemTotal: 1000 kB\nMemAvailable: 60 kB\n".to_owned();
+        write(&bench.directory, "proc/spl/kstat/zfs/arcstats", "c_min 4 10240\nsize 4 30720\n");
+        assert_eq!(judged(&mut bench, "proc/meminfo", meminfo), []);
+        write(&bench.directory, "proc/spl/kstat/zfs/arcstats", "c_min 4 10240\nsize 4 20480\n");
+        assert_eq!(
+            judged(&mut bench, "proc/meminfo", meminfo),
+            [("memory_low", "7.0% of 1.0 MiB available".to_owned())]
+        );
+    }
+
     #[test]
     fn flags_set_thresholds_and_switch_rules_off() {
         let judge = |flags: &[&str]| {

@@ -75,6 +75,11 @@ impl<T> Devices<T> {
         changed || all.len() != before
     }
 
+    /// Returns whether `is` holds for one of the devices.
+    pub fn has(&self, is: impl Fn(&T) -> bool) -> bool {
+        self.all.iter().any(|device| is(&device.state))
+    }
+
     /// Returns the devices that the last [`Devices::update`] found, in the order of their numbers.
     pub fn all(&mut self) -> &mut [Device<T>] {
         &mut self.all

@@ -1,8 +1,10 @@
 //! Faults in reading the kernel: the file, the line, what was expected and what was found.
 
+use super::Source;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::rc::Rc;
 
 /// A line that is not what the kernel's documentation promises.
 ///
@@ -15,6 +17,8 @@ pub struct Bad {
     pub expected: &'static str,
     found: [u8; 40],
     length: usize,
+    /// Whether the text is well-formed, but says what cannot be.
+    pub implausible: bool,
 }
 
 impl Bad {
@@ -23,7 +27,12 @@ impl Bad {
         let mut start = [0; 40];
         let length = found.len().min(start.len());
         start[..length].copy_from_slice(&found[..length]);
-        Bad { line, expected, found: start, length }
+        Bad { line, expected, found: start, length, implausible: false }
+    }
+
+    /// `found` is well-formed, but contradicts physics or its neighbors: no fault, and no value.
+    pub fn implausible(expected: &'static str, found: &[u8]) -> Self {
+        Bad { implausible: true, ..Bad::new(1, expected, found) }
     }
 
     /// Reports that nothing in the file was what the parser expected.
@@ -34,7 +43,7 @@ impl Bad {
 
 impl fmt::Display for Bad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bad { line, expected, found, length } = self;
+        let Bad { line, expected, found, length, implausible: _ } = self;
         if *line == 0 {
             return write!(f, "expected {expected}, found nothing");
         }
@@ -46,20 +55,20 @@ impl fmt::Display for Bad {
 #[derive(Debug)]
 pub enum Fault {
     /// The kernel refused to open or read a file.
-    Read { path: PathBuf, error: io::Error },
+    Read { path: Rc<Path>, error: io::Error },
     /// The file's text is not what its documentation promises.
-    Parse { path: PathBuf, bad: Bad },
+    Parse { path: Rc<Path>, bad: Bad },
 }
 
 impl Fault {
     /// Reports that `path` could not be read.
     pub fn read(path: &Path, error: io::Error) -> Self {
-        Fault::Read { path: path.to_owned(), error }
+        Fault::Read { path: path.into(), error }
     }
 
     /// Reports that `path` holds something unexpected.
     pub fn parse(path: &Path, bad: Bad) -> Self {
-        Fault::Parse { path: path.to_owned(), bad }
+        Fault::Parse { path: path.into(), bad }
     }
 
     /// Returns whether the file does not exist or its device is gone.
@@ -84,8 +93,14 @@ impl fmt::Display for Fault {
 }
 
 /// The first of several faults, kept so that one bad line or sensor does not hide the others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct First<T>(Option<T>);
+
+impl<T> Default for First<T> {
+    fn default() -> Self {
+        First(None)
+    }
+}
 
 impl<T> First<T> {
     /// Starts without a fault.
@@ -106,6 +121,42 @@ impl<T> First<T> {
     /// Returns the first fault recorded, if any.
     pub fn result(self) -> Result<(), T> {
         self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// The members of a group, such as the sensors of a machine, whose faults are their own.
+///
+/// A collector is at fault if its members are there and not one of them says anything.
+#[derive(Debug, Default)]
+pub struct Members {
+    spoke: bool,
+    first: First<Fault>,
+}
+
+impl Members {
+    /// Returns what a member's file says now. A device that is gone is noted in `gone`.
+    pub fn ask<T>(
+        &mut self,
+        source: &mut Source,
+        gone: &mut bool,
+        parse: impl FnOnce(&[u8]) -> Result<T, Bad>,
+    ) -> Option<T> {
+        let value = self.first.keep(source.sense(parse))?.value(gone);
+        self.spoke |= value.is_some();
+        value
+    }
+
+    /// Whether any member said anything.
+    pub fn spoke(&self) -> bool {
+        self.spoke
+    }
+
+    /// The first fault, if no member said anything.
+    ///
+    /// # Errors
+    /// That fault.
+    pub fn result(self) -> Result<(), Fault> {
+        if self.spoke { Ok(()) } else { self.first.result() }
     }
 }
 

@@ -16,7 +16,7 @@ pub mod text;
 
 pub use asker::{Answer, Asker};
 pub use devices::{Device, Devices};
-pub use fault::{Bad, Fault, First};
+pub use fault::{Bad, Fault, First, Members};
 pub use links::{LinkState, Links};
 pub use machine::Machine;
 pub use remote::{RemoteStat, answer};

@@ -20,11 +20,14 @@ const LARGEST: usize = 4 << 20;
 /// After a failed read the file is closed and opened anew the next time, so that a device that comes back is seen.
 #[derive(Debug)]
 pub struct Source {
-    path: PathBuf,
+    /// Shared with faults, which cost no allocation then.
+    path: Rc<Path>,
     file: Option<File>,
     /// Whether the kernel makes the file's text, as opposed to a copy of such a file, or one that a program makes.
     original: bool,
     small_records: bool,
+    /// Whether its last answer was odd, which is logged once.
+    odd: bool,
     buffer: Vec<u8>,
     length: usize,
 }
@@ -32,7 +35,15 @@ pub struct Source {
 impl Source {
     /// A source that opens `path` when it is first read.
     pub fn new(path: PathBuf) -> Self {
-        Source { path, file: None, original: false, small_records: false, buffer: Vec::new(), length: 0 }
+        Source {
+            path: path.into(),
+            file: None,
+            original: false,
+            small_records: false,
+            odd: false,
+            buffer: Vec::new(),
+            length: 0,
+        }
     }
 
     /// The same for a file that the kernel prints as one record, or in records of at most 2,048 bytes: a line each in
@@ -54,8 +65,12 @@ impl Source {
     pub fn read(&mut self) -> Result<&[u8], Fault> {
         match self.try_read() {
             Ok(_) => Ok(&self.buffer[..self.length]),
-            Err(error) => Err(Fault::read(&self.path, error)),
+            Err(error) => Err(self.refusal(error)),
         }
+    }
+
+    fn refusal(&self, error: io::Error) -> Fault {
+        Fault::Read { path: self.path.clone(), error }
     }
 
     /// Like [`Source::read`] for files that need not be there: an error costs no allocation.
@@ -76,21 +91,28 @@ impl Source {
     /// # Errors
     /// As [`Source::read`], and [`Fault::Parse`] with the file's path if `parse` finds something unexpected.
     pub fn parse<T>(&mut self, parse: impl FnOnce(&[u8]) -> Result<T, Bad>) -> Result<T, Fault> {
-        parse(self.read()?).map_err(|bad| Fault::parse(&self.path, bad))
+        parse(self.read()?).map_err(|bad| Fault::Parse { path: self.path.clone(), bad })
     }
 
-    /// What `parse` makes of a device's file, which need not be there or have an answer at every moment.
+    /// What `parse` makes of a device's file, which need not be there or have an answer at every moment. An answer that is odd
+    /// is logged for those who look for it: once, until there is a good one.
     ///
     /// # Errors
     /// Errors other than those in [`Sensed`], and [`Fault::Parse`] if `parse` finds something unexpected.
     pub fn sense<T>(&mut self, parse: impl FnOnce(&[u8]) -> Result<T, Bad>) -> Result<Sensed<T>, Fault> {
-        match self.try_read() {
-            Ok(_) => {
-                let parsed = parse(&self.buffer[..self.length]);
-                parsed.map(Sensed::Value).map_err(|bad| Fault::parse(&self.path, bad))
-            }
+        let read = self.try_read().map(|_| ());
+        let fault = match read {
+            // A device, or a container's copy of its file, that says nothing.
+            Ok(()) if self.length == 0 => return Ok(Sensed::Silent),
+            Ok(()) => match parse(&self.buffer[..self.length]) {
+                Ok(value) => {
+                    self.odd = false;
+                    return Ok(Sensed::Value(value));
+                }
+                Err(bad) => Fault::Parse { path: self.path.clone(), bad },
+            },
             Err(error) => match error.raw_os_error() {
-                Some(libc::ENODEV | libc::ENXIO) => Ok(Sensed::Gone),
+                Some(libc::ENODEV | libc::ENXIO) => return Ok(Sensed::Gone),
                 Some(
                     libc::ENOENT
                     | libc::ENOTDIR
@@ -99,9 +121,16 @@ impl Source {
                     | libc::EINVAL
                     | libc::ENODATA
                     | libc::EOPNOTSUPP,
-                ) => Ok(Sensed::Silent),
-                _ => Err(Fault::read(&self.path, error)),
+                ) => return Ok(Sensed::Silent),
+                _ => self.refusal(error),
             },
+        };
+        if !std::mem::replace(&mut self.odd, true) {
+            crate::debug!("{fault}");
+        }
+        match fault {
+            Fault::Parse { bad: Bad { implausible: true, .. }, .. } => Ok(Sensed::Silent),
+            fault => Err(fault),
         }
     }
 
@@ -214,7 +243,7 @@ impl Shared {
 
     /// The file's path.
     pub fn path(&self) -> PathBuf {
-        self.0.borrow().source.path.clone()
+        self.0.borrow().source.path.to_path_buf()
     }
 
     /// The file's text at `moment`.

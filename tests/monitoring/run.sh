@@ -186,7 +186,7 @@ if [ $PROMETHEUS = yes ]; then
     LIMIT=240 check "promtool test rules: every alert fires, and stays silent" promtool test rules monitoring/rules/tests/alerts.yml monitoring/rules/tests/days.yml
     # The test of the tests: a rule with another limit must not pass.
     cp -r monitoring/rules "$TMP/rules"
-    sed -i 's/instance:pi_temperature_celsius:max >= 80/instance:pi_temperature_celsius:max >= 90/' "$TMP/rules/alerts.yml"
+    sed -i 's/pi_temperature_critical_celsius >= 40) >= 80/pi_temperature_critical_celsius >= 40) >= 90/' "$TMP/rules/alerts.yml"
     if promtool test rules "$TMP/rules/tests/alerts.yml" >/dev/null 2>&1; then fail "promtool test rules does not notice a changed limit"
     else pass "promtool test rules notices a changed limit"; fi
     tell python3 $HERE/check.py annotations "$TMP/annotations.yml"

@@ -11,7 +11,7 @@ static LOAD: Input = SYSTEM.input("pi_load_average");
 
 pub static CPU_BUSY: Rule =
     Rule::new("cpu_busy", "the CPUs are fully used", Severity::Warning, "cpu", &[&USAGE], cpu_busy)
-        .above("rule.cpu_busy.above", "92", Unit::Percent, "CPU time in use, of all CPUs together.")
+        .above("rule.cpu_busy.above", "92", Unit::Percent, "CPU time in use, of all CPUs together, without niced work.")
         .after(30)
         .fix("Stop or limit the program that uses most CPU, if it should not");
 
@@ -21,13 +21,17 @@ fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
         values.find(|(cpu, mode, _)| *cpu == "total" && *mode == wanted).map(|(.., percent)| percent)
     };
     let Some((idle, iowait)) = total("idle").zip(total("iowait")) else { return false };
-    let percent = 100.0 - idle - iowait;
+    // Niced work gives way to all other.
+    let percent = 100.0 - idle - iowait - total("nice").unwrap_or(0.0);
     if percent < view.limit() {
         return false;
     }
     let culprit = view.process(|top| &top.cpu, "cpu");
     found.name(culprit, format_args!("CPU is fully used"), format_args!("{}% in use", Tenths(percent)))
 }
+
+/// The share of CPU time from which the threads that want to run are niced ones: the scheduler would let others go first.
+const MOSTLY_NICED: f64 = 50.0;
 
 pub static LOAD_HIGH: Rule =
     Rule::new("load_high", "the load average is high", Severity::Warning, "pressure", &[&LOAD, &USAGE], load_high)
@@ -36,9 +40,10 @@ pub static LOAD_HIGH: Rule =
 
 fn load_high(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(load) = view.value(&LOAD, "15m") else { return false };
-    // One row is that of all CPUs together.
-    let cpus = view.section(&USAGE).map_or(0, |section| section.len()).saturating_sub(1).max(1);
-    if load < view.limit() * cpus as f64 {
+    // One row is that of all CPUs together. A load on nobody knows how many says nothing.
+    let cpus = view.section(&USAGE).map_or(0, |section| section.len()).saturating_sub(1);
+    let niced = view.values(&USAGE).find(|(cpu, mode, _)| *cpu == "total" && *mode == "nice");
+    if cpus == 0 || load < view.limit() * cpus as f64 || niced.is_some_and(|(.., percent)| percent >= MOSTLY_NICED) {
         return false;
     }
     let culprit = view.process(|top| &top.cpu, "load");

@@ -1,6 +1,10 @@
 //! Memory that runs out.
 
-use crate::collect::{memory::MEMORY, pressure::RESOURCES, vm::VM};
+use crate::collect::{
+    memory::{MEMORY, ZFS},
+    pressure::RESOURCES,
+    vm::VM,
+};
 use crate::judge::rule::Rule;
 use crate::judge::rules::RECENT;
 use crate::judge::view::View;
@@ -10,6 +14,7 @@ use crate::model::{Finding, Input, Severity, Unit};
 static OOM_KILLS: Input = VM.input("pi_oom_kills_total");
 static TOTAL: Input = MEMORY.input("pi_memory_total_bytes");
 static AVAILABLE: Input = MEMORY.input("pi_memory_available_bytes");
+static ZFS_CACHE: Input = ZFS.input("pi_memory_zfs_reclaimable_bytes");
 static STALLED: Input = RESOURCES.input("pi_pressure_stalled_seconds_total");
 
 pub static OOM_KILL: Rule = Rule::new(
@@ -44,15 +49,16 @@ pub static MEMORY_LOW: Rule = Rule::new(
     "little memory is available",
     Severity::Critical,
     "memory",
-    &[&TOTAL, &AVAILABLE],
+    &[&TOTAL, &AVAILABLE, &ZFS_CACHE],
     memory_low,
 )
-.below("rule.memory_low.below", "8", Unit::Percent, "Available share of memory.")
+.below("rule.memory_low.below", "8", Unit::Percent, "Available share of memory, what ZFS caches included.")
 .fix("Stop or limit the program that uses most memory, or add swap (zram)");
 
 fn memory_low(view: &mut View<'_>, found: &mut Finding) -> bool {
     let (total, available) = (view.value(&TOTAL, ""), view.value(&AVAILABLE, ""));
     let Some((total, available)) = total.zip(available) else { return false };
+    let available = available + view.value(&ZFS_CACHE, "").unwrap_or(0.0);
     let percent = available / total * 100.0;
     if total <= 0.0 || percent >= view.limit() {
         return false;

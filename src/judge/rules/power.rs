@@ -8,6 +8,7 @@ use crate::model::{Finding, Input, Severity, Unit};
 
 static THROTTLED_NOW: Input = THROTTLING.input("pi_throttled");
 static TEMPERATURE: Input = SENSORS.input("pi_temperature_celsius");
+static CRITICAL: Input = SENSORS.input("pi_temperature_critical_celsius");
 
 pub static UNDER_VOLTAGE: Rule = Rule::new(
     "under_voltage",
@@ -50,12 +51,34 @@ fn throttled(view: &mut View<'_>, found: &mut Finding) -> bool {
 }
 
 pub static HOT: Rule =
-    Rule::new("hot", "a temperature sensor is hot", Severity::Critical, "thermal", &[&TEMPERATURE], hot)
-        .above("rule.hot.above", "80", Unit::Celsius, "Temperature of a sensor.")
+    Rule::new("hot", "a temperature sensor is hot", Severity::Critical, "thermal", &[&TEMPERATURE, &CRITICAL], hot)
+        .above("rule.hot.above", "80", Unit::Celsius, "Temperature of a sensor that has no critical one.")
+        .below("rule.hot.margin.below", "10", Unit::Celsius, "Distance of a sensor from its own critical temperature.")
         .fix("Add a heat sink or a fan, clear its vents, or move the board to a cooler place");
 
 fn hot(view: &mut View<'_>, found: &mut Finding) -> bool {
-    let hottest = view.values(&TEMPERATURE).max_by(|(.., one), (.., other)| one.total_cmp(other));
-    let Some((sensor, _, celsius)) = hottest.filter(|(.., celsius)| *celsius >= view.limit()) else { return false };
-    found.name(sensor, format_args!("{sensor} is hot"), format_args!("{} °C", Tenths(celsius)))
+    let Some(section) = view.section(&TEMPERATURE) else { return false };
+    let (above, margin) = (view.limit(), view.second_limit());
+    let mut worst: Option<(f64, &str, f64, Option<f64>)> = None;
+    for row in section.rows() {
+        let Some(celsius) = view.of(row, &TEMPERATURE) else { continue };
+        let critical = view.of(row, &CRITICAL);
+        // How far it is beyond what is still well.
+        let beyond = match critical {
+            Some(critical) if celsius > critical - margin => celsius - critical + margin,
+            None if celsius >= above => celsius - above,
+            _ => continue,
+        };
+        if worst.is_none_or(|(other, ..)| beyond > other) {
+            worst = Some((beyond, row.labels().next().unwrap_or(""), celsius, critical));
+        }
+    }
+    let Some((_, sensor, celsius, critical)) = worst else { return false };
+    match critical {
+        Some(critical) => {
+            let (celsius, critical) = (Tenths(celsius), Tenths(critical));
+            found.name(sensor, format_args!("{sensor} is hot"), format_args!("{celsius} °C, critical at {critical} °C"))
+        }
+        None => found.name(sensor, format_args!("{sensor} is hot"), format_args!("{} °C", Tenths(celsius))),
+    }
 }
