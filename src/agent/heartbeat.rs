@@ -12,6 +12,12 @@ use tokio::sync::Mutex;
 #[derive(Debug)]
 pub struct Heartbeat(AsyncFd<OwnedFd>);
 
+/// Looks at processes once more, beside the ticks.
+async fn second_look(agent: Rc<Mutex<Agent>>, pause: std::time::Duration) {
+    tokio::time::sleep(pause).await;
+    agent.lock().await.look();
+}
+
 impl Heartbeat {
     /// Starts the timer. Call it within a runtime.
     ///
@@ -22,13 +28,17 @@ impl Heartbeat {
         timer.map(Heartbeat).map_err(|error| format!("cannot start the sample timer: {error}"))
     }
 
-    /// Ticks for as long as it is polled.
+    /// Ticks for as long as it is polled, within a [`tokio::task::LocalSet`].
     ///
     /// History counts time in ticks, so missed ones are skipped and the others stay where they are.
     pub async fn run(self, agent: Rc<Mutex<Agent>>) {
         while let Ok(mut ready) = self.0.readable().await {
             if ready.try_io(|timer| sys::expirations(timer.get_ref())).is_ok() {
-                agent.lock().await.tick();
+                let mut busy = agent.lock().await;
+                busy.tick();
+                if let Some(pause) = busy.look() {
+                    tokio::task::spawn_local(second_look(agent.clone(), pause));
+                }
             }
         }
     }

@@ -11,14 +11,14 @@ use crate::cli::Options;
 use crate::collect::processes::{self, COMMAND_LINES, PROCESSES, Processes, Progress};
 use crate::collect::{
     self, Context, Setup,
-    agent::{COLLECTORS, VERDICTS},
+    agent::{COLLECTORS, VERDICT_INFO, VERDICTS},
 };
 use crate::format::history::Times;
 use crate::format::{self, Format, Gzip, Renderer};
 use crate::history::{History, Request};
 use crate::judge::Judge;
 use crate::kernel::{self, Machine, RemoteStat, Roots, read_once};
-use crate::model::{Moment, Selection, Snapshot, Value};
+use crate::model::{Moment, Report, Selection, Snapshot, Value};
 use crate::runtime::sandbox::Needs;
 use pages::Rendered;
 use slot::Slot;
@@ -48,6 +48,8 @@ pub struct Agent {
     /// None if it is switched off.
     processes: Option<Processes>,
     processes_page: Rendered,
+    /// When the processes were last looked at for a rule.
+    looked: Option<Duration>,
     /// The first 8 digits of the kernel's boot id.
     boot_id: String,
     gzip: Gzip,
@@ -114,6 +116,7 @@ impl Agent {
             history_page: Rendered::default(),
             processes,
             processes_page: Rendered::default(),
+            looked: None,
             boot_id,
             gzip: Gzip::new(),
         };
@@ -154,12 +157,13 @@ impl Agent {
         let disk = slots.iter().position(|slot| slot.registration.name == collect::disk::COLLECTOR.name);
         let moment = sampled.moment;
         let (at, id) = *judged;
+        let pause = if verdicts.watches_filesystems() { Duration::ZERO } else { LOOK_AT_FILESYSTEMS };
         let mut filesystems = None;
         if let Some(disk) = disk {
             if snapshot.moment.id != id && filled.contains(disk) {
                 *judged = (moment.since_boot, snapshot.moment.id);
                 filesystems = Some(&*snapshot);
-            } else if id == 0 || moment.since_boot.saturating_sub(at) >= LOOK_AT_FILESYSTEMS {
+            } else if id == 0 || moment.since_boot.saturating_sub(at) >= pause {
                 *judged = (moment.since_boot, snapshot.moment.id.max(1));
                 remote.begin();
                 let mut context = Context { moment, remote };
@@ -171,6 +175,32 @@ impl Agent {
         }
         let top = processes.as_ref().and_then(|processes| processes.top(moment.since_boot));
         verdicts.judge(sampled, filesystems, top);
+    }
+
+    /// Returns what the rules found at the last tick.
+    pub fn verdicts(&self) -> &Report {
+        self.verdicts.report()
+    }
+
+    /// Looks at processes if a rule asks who is to blame; returns how long to wait before the second look.
+    ///
+    /// A condition that comes and goes must not cost a look each time.
+    pub fn look(&mut self) -> Option<Duration> {
+        const PAUSE: Duration = Duration::from_secs(10);
+        let Agent { machine, verdicts, processes, looked, .. } = self;
+        let processes = processes.as_mut()?;
+        let now = (machine.since_boot)();
+        if !verdicts.wants_look() || looked.is_some_and(|at| now.saturating_sub(at) < PAUSE) {
+            return None;
+        }
+        if let Progress::Wait(time) = processes.prepare(machine.since_boot) {
+            return Some(time);
+        }
+        *looked = Some(now);
+        if let Some(top) = processes.top(now) {
+            verdicts.looked(top);
+        }
+        None
     }
 
     /// Returns the top processes as JSON, or how long to wait for them; `None` if they are switched off.
@@ -285,6 +315,10 @@ impl Agent {
             snapshot.select(own);
             for finding in &verdicts.report().findings {
                 snapshot.row(&VERDICTS, [finding.rule.name.as_bytes()], [finding.since.is_some().into()]);
+            }
+            for finding in verdicts.report().items() {
+                let labels = [finding.rule.name, finding.rule.severity.name(), &finding.culprit];
+                snapshot.row(&VERDICT_INFO, labels.map(str::as_bytes), [true.into()]);
             }
             for (_, slot) in slots.iter().enumerate().filter(|(index, _)| selection.contains(*index)) {
                 let values = [slot.fault.is_empty().into(), Value::seconds(slot.duration)];

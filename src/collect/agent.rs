@@ -19,6 +19,13 @@ pub static VERDICTS: Table<1, 1> = Table::new(
     &[Family::gauge("pi_verdict", "1 while this rule is firing, 0 otherwise.", Unit::Count)],
 );
 
+/// Who is to blame. Filled by [`crate::agent::Agent`].
+pub static VERDICT_INFO: Table<3, 1> = Table::new(
+    Place::Elsewhere,
+    &["rule", "severity", "culprit"],
+    &[Family::gauge("pi_verdict_info", "1 for each rule that is firing, with the culprit if it is known.", Unit::Info)],
+);
+
 /// Filled by [`crate::agent::Agent`], which runs the collectors.
 pub static COLLECTORS: Table<1, 2> = Table::new(
     Place::List("collectors"),
@@ -86,7 +93,15 @@ pub static COLLECTOR: Registration = Registration {
     summary: "the agent's own state and cost",
     source: "/proc/self/stat, /proc/self/limits, /proc/self/fd",
     needs: Needs::reading(&["proc/self/stat", "proc/self/limits", "proc/self/fd", "proc/stat"]),
-    tables: &[VERDICTS.head(), COLLECTORS.head(), BUILD.head(), CONNECTIONS.head(), SANDBOX.head(), PROCESS.head()],
+    tables: &[
+        VERDICTS.head(),
+        VERDICT_INFO.head(),
+        COLLECTORS.head(),
+        BUILD.head(),
+        CONNECTIONS.head(),
+        SANDBOX.head(),
+        PROCESS.head(),
+    ],
     flags: &[],
     new: |setup| Box::new(Agent::new(setup)),
 };

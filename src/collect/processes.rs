@@ -2,7 +2,7 @@
 //! <https://docs.kernel.org/filesystems/proc.html#process-specific-subdirectories>
 //!
 //! A scan reads two files of every process, which costs more than all collectors together. So it is made only when a client
-//! asks, once for all clients of a second, and rates are those between one scan and the next. What shows no more than
+//! asks or a rule wants to know who is to blame, once for all clients of a second, and rates are those between one scan and the next. What shows no more than
 //! a few processes, their users and command lines, is read for those alone.
 //!
 //! A process may vanish between any two reads, its name may hold any bytes, and `hidepid` may hide all but the agent's own:
@@ -46,6 +46,11 @@ const SHARED_FOR: Duration = Duration::from_millis(950);
 const FORGOTTEN: Duration = Duration::from_secs(10);
 /// As much of a command line as is told.
 const COMMAND: usize = 256;
+
+/// The kernel's letter for uninterruptible sleep.
+const BLOCKED: u8 = b'D';
+/// What a process must use of one CPU to be called a culprit, in percent.
+const CULPRIT_PERCENT: u64 = 10;
 
 /// Scans `/proc` when asked.
 #[derive(Debug)]
@@ -93,6 +98,8 @@ struct Process {
     /// What it used since the scan before.
     cpu_used: u64,
     io_used: Option<[u64; 2]>,
+    /// Whether it was in uninterruptible sleep in both scans.
+    blocked: bool,
 }
 
 /// What to do about a request.
@@ -184,6 +191,8 @@ impl Processes {
             process.io = open(path, process.pid, "io", buffer).and_then(|()| parse_io(buffer));
             while old.next_if(|old| old.pid < process.pid).is_some() {}
             if let Some(old) = old.peek().filter(|old| (old.pid, old.start) == (process.pid, process.start)) {
+                // Kernel threads, which have no memory of their own, may rest so for good.
+                process.blocked = old.state == BLOCKED && process.state == BLOCKED && process.resident_pages > 0;
                 process.cpu_used = process.cpu_ticks.saturating_sub(old.cpu_ticks);
                 process.io_used = process
                     .io
@@ -203,6 +212,19 @@ impl Processes {
             if let Some(first) = largest(all, key, shown) {
                 push_label(name, &names[all[first].name.clone()]);
             }
+        }
+        // A tick is a hundredth of a second.
+        let milliseconds = interval.map_or(0, |interval| interval.as_millis() as u64);
+        if all.iter().all(|process| process.cpu_used * 1000 < CULPRIT_PERCENT * milliseconds) {
+            top.cpu.clear();
+        }
+        // Who may not see what others read and write knows only its own.
+        if all.iter().filter(|process| process.io.is_none()).count() * 2 > all.len() {
+            top.io.clear();
+        }
+        top.blocked.clear();
+        if let Some(process) = all.iter().find(|process| process.blocked) {
+            push_label(&mut top.blocked, &names[process.name.clone()]);
         }
         // Sorted by insertion: they are few, and the library's sort would take 5 kB.
         let rank = |place: usize| (all[place].cpu_used, all[place].resident_pages);

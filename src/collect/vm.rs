@@ -8,7 +8,7 @@ use crate::model::{Chart, Family, Place, Snapshot, Table, Unit};
 use crate::runtime::sandbox::Needs;
 use crate::sys;
 
-pub static VM: Table<0, 5> = Table::new(
+pub static VM: Table<0, 6> = Table::new(
     Place::Inline,
     &[],
     &[
@@ -19,6 +19,11 @@ pub static VM: Table<0, 5> = Table::new(
             .history(&[Chart::sum("swap_rate")]),
         Family::counter("pi_swap_out_bytes_total", "Bytes written to swap.", Unit::Bytes)
             .history(&[Chart::sum("swap_rate")]),
+        Family::counter(
+            "pi_memory_direct_reclaims_total",
+            "Allocations that had to wait until the kernel had reclaimed memory for them.",
+            Unit::Count,
+        ),
     ],
 );
 
@@ -41,7 +46,7 @@ impl Collect for Vm {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
         let Vm { vmstat, page_size } = self;
         let (counters, result) = parse(vmstat.read()?);
-        let Counters { oom_kills, faults, major_faults, swapped_in, swapped_out } = counters;
+        let Counters { oom_kills, faults, major_faults, swapped_in, swapped_out, reclaims } = counters;
         let minor_faults = faults.zip(major_faults).map(|(all, major)| all.saturating_sub(major));
         let bytes = |pages: Option<u64>| pages.map(|pages| pages.saturating_mul(*page_size));
         let values = [
@@ -50,6 +55,7 @@ impl Collect for Vm {
             major_faults.into(),
             bytes(swapped_in).into(),
             bytes(swapped_out).into(),
+            reclaims.into(),
         ];
         out.row(&VM, [], values);
         result.map_err(|bad| Fault::parse(vmstat.path(), bad))
@@ -66,6 +72,8 @@ struct Counters {
     /// Pages.
     swapped_in: Option<u64>,
     swapped_out: Option<u64>,
+    /// Of all zones together.
+    reclaims: Option<u64>,
 }
 
 /// Lines of a name and a number, such as `pgfault 8801822`.
@@ -90,6 +98,15 @@ fn parse(text: &[u8]) -> (Counters, Result<(), Bad>) {
                 };
                 *field = words.next().and_then(uint);
                 field
+            }
+            // One line for each zone, or a single one before Linux 4.10.
+            [b'a', b'l', b'l', b'o', b'c', b's', b't', b'a', b'l', b'l', ..] => {
+                any = true;
+                match words(line).nth(1).and_then(uint) {
+                    Some(count) => counters.reclaims = Some(counters.reclaims.unwrap_or(0).saturating_add(count)),
+                    None => first.note(Bad::new(number, "a name and a number", line)),
+                }
+                continue;
             }
             [b'n', b'r', b'_', ..] => {
                 any = true;
@@ -125,6 +142,8 @@ nr_unstable 0
 pgpgin 2781000
 pswpin 9876
 pswpout 21345
+allocstall_dma32 3
+allocstall_normal 40
 pgfault 987654321
 pgmajfault 43210
 pgscan_kswapd 0
@@ -137,6 +156,7 @@ unevictable_pgs_culled 0
             major_faults: Some(43_210),
             swapped_in: Some(9876),
             swapped_out: Some(21_345),
+            reclaims: Some(43),
         };
         assert_eq!(parse(text), (expected, Ok(())));
     }

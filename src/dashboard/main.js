@@ -5,7 +5,7 @@ import { charts, timing, type } from './chart.js';
 import { RANGES, health, hurry, link, rest, resume, start } from './link.js';
 // @ts-expect-error: build.rs makes a call of it from import('./more.js').
 import { load } from './load.js';
-import { byId, el, join, known, mark, say, span } from './text.js';
+import { byId, clock, el, join, known, mark, say, span } from './text.js';
 
 const NAMES = { live: '◆', paused: '‖', loading: '◇', stale: '▲', down: '■' };
 const SIGNS = { critical: '■', warning: '▲' };
@@ -146,15 +146,17 @@ function verdicts(state, text, remedy) {
   }
   list.slice(0, cut).forEach((one, i) => {
     const chip = strip.children[i];
-    const since = one.since_seconds > 0 ? `for ${span(one.since_seconds)}` : '';
+    const ago = one.since_seconds;
+    const since = one.state === 'event' ? `${span(ago)} ago` : one.state !== 'resolved' && ago > 0 && `for ${span(ago)}`;
+    const title = one.state === 'resolved' ? `${one.title} until ${clock(link.json.time - one.until_seconds, 60)}` : one.title;
     const detail = join(one.detail, since);
-    say(chip.children[1], one.title);
+    say(chip.children[1], title);
     say(chip.children[2], detail);
-    mark(chip, 'title', join(one.title, detail));
+    mark(chip, 'title', join(title, detail, one.fix));
   });
   for (const card of CARDS) {
     const own = items.filter((one) => one.card && cardOf(one.card) === card);
-    mark(card.node, 'data-alert', own.some((one) => one.severity === 'critical') ? 'critical' : own.length ? 'warning' : null);
+    mark(card.node, 'data-alert', own.some((one) => one.severity === 'critical') ? 'critical' : own.some((one) => one.severity === 'warning') ? 'warning' : null);
   }
   // Spoken only when the set of verdicts changes, never when a number does.
   const words = state === 'down' ? 'No answer from the agent' : link.loaded ? items.map((one) => one.title).join('. ') || 'All clear' : '';

@@ -271,8 +271,14 @@ mod tests {
 
     #[test]
     fn a_summary_comes_first() {
-        static RULE: RuleHead =
-            RuleHead { name: "disk_full", summary: "", severity: Severity::Critical, card: "", fix: "Tidy up" };
+        static RULE: RuleHead = RuleHead {
+            name: "disk_full",
+            summary: "",
+            severity: Severity::Critical,
+            card: "",
+            fix: "Tidy up",
+            event: false,
+        };
         let mut snapshot = Snapshot::new();
         snapshot.register("all", &[CPUS.head(), MEMORY.head(), SENSORS.head(), DISKS.head()]);
         snapshot.clear(Moment::default());

@@ -30,11 +30,17 @@ fn write_verdicts(report: &Report, out: &mut Vec<u8>) {
     }
     let mut list = List::open(object.key("items"));
     for finding in report.items() {
-        let Finding { rule, since, title, detail, culprit } = finding;
+        let Finding { rule, since, until, title, detail, culprit, .. } = finding;
+        let state = match until {
+            _ if rule.event => "event",
+            Some(_) => "resolved",
+            None => "firing",
+        };
         let mut item = Object::open(list.item());
         let texts = [
             ("rule", rule.name),
             ("severity", rule.severity.name()),
+            ("state", state),
             ("title", title),
             ("detail", detail),
             ("culprit", culprit),
@@ -45,6 +51,9 @@ fn write_verdicts(report: &Report, out: &mut Vec<u8>) {
             write_string(text, item.key(key));
         }
         Value::from(since.map(|since| report.now.saturating_sub(since))).write(item.key("since_seconds"));
+        if let Some(until) = until {
+            Value::from(report.now.saturating_sub(*until)).write(item.key("until_seconds"));
+        }
         item.close();
     }
     list.close();

@@ -25,8 +25,9 @@ pub struct Judge {
     well: Vec<u64>,
     /// What is remembered of network interfaces.
     links: Vec<LinkPast>,
-    /// When the agent started, in seconds since boot.
-    started: Option<u64>,
+    past: view::Past,
+    /// Whether somebody should look who is to blame.
+    look: bool,
     /// Whether rules wait for their delays.
     patient: bool,
     report: Report,
@@ -77,15 +78,16 @@ impl Judge {
             rates: Rates::default(),
             well: Vec::new(),
             links: Vec::new(),
-            started: None,
+            past: view::Past::default(),
+            look: false,
             patient: true,
             report,
         }
     }
 
-    /// Without delays: a rule is on exactly while its condition holds. Nothing has restarted that looks only once.
+    /// Without delays: a rule is on exactly while its condition holds.
     pub fn at_once(self) -> Self {
-        Judge { patient: false, started: Some(0), ..self }
+        Judge { patient: false, ..self }
     }
 
     /// The present state of all rules.
@@ -93,14 +95,38 @@ impl Judge {
         &self.report
     }
 
+    /// Whether to look at processes: a condition with an unknown culprit begins to hold.
+    pub fn wants_look(&self) -> bool {
+        self.look
+    }
+
+    /// Whether a filesystem is in trouble, so that somebody may be about to mend it.
+    pub fn watches_filesystems(&self) -> bool {
+        self.rules.iter().any(|judged| judged.rule.filesystems && judged.state.on)
+    }
+
+    /// Learns who uses most, from a look that was just made.
+    pub fn looked(&mut self, top: &Top) {
+        let Judge { rules, past, look, report, .. } = self;
+        *look = false;
+        (past.looked_at, past.blocked) = (Some(report.now), !top.blocked.is_empty());
+        for (Judged { rule, state, .. }, finding) in rules.iter().zip(&mut report.findings) {
+            if state.held {
+                learn(rule, finding, Some(top));
+            }
+        }
+    }
+
     /// Judges what a tick saw. `filesystems` holds the filesystems if they were looked at since the last call.
     pub fn judge(&mut self, snapshot: &Snapshot, filesystems: Option<&Snapshot>, top: Option<&Top>) {
-        let Judge { rules, rates, well, links, started, patient, report } = self;
+        let Judge { rules, rates, well, links, past, look, patient, report } = self;
         let time = snapshot.moment.since_boot;
         let now = time.as_secs();
-        let started = *started.get_or_insert(now);
         rates.begin(time);
         let mut first_key = 0;
+        // Nobody has to look any more for what has ended in the meantime.
+        let mut still_held = false;
+        let mut begins = false;
         for (Judged { rule, limits, places, state }, finding) in rules.iter_mut().zip(&mut report.findings) {
             if !rule.filesystems || filesystems.is_some() {
                 let mut view = View {
@@ -113,24 +139,56 @@ impl Judge {
                     first_key,
                     well,
                     links,
-                    top,
+                    past,
+                    look: &mut begins,
                     now,
-                    started,
                 };
                 state.held = (rule.check)(&mut view, finding);
+                if state.held && rule.blame.is_some() {
+                    if state.held_since.is_none() {
+                        begins = true;
+                        finding.process.clear();
+                    }
+                    still_held = true;
+                    learn(rule, finding, top);
+                    finding.blame();
+                }
             }
             first_key += rule.reads.len();
             if *patient {
+                let was_on = state.on;
                 state.step(rule, now);
+                begins |= state.on && !was_on && rule.blame.is_some() && finding.process.is_empty();
             } else {
                 *state = State::at_once(state.held, now);
             }
             finding.since = state.held_since.filter(|_| state.on);
+            if rule.head.event && state.on {
+                // What happened last, not what happened first.
+                finding.since = finding.happened.or(Some(state.held_at));
+            }
+            let until = (state.on && !state.held && !rule.head.event).then_some(state.held_at);
+            let is_over = until.is_some_and(|until| now >= until + rule.hold);
+            if is_over && finding.until.is_none() {
+                finding.resolve();
+            }
+            finding.until = until.filter(|_| is_over);
         }
         rates.end();
+        *look = begins || *look && still_held;
         report.now = now;
         let clear = rules.iter().all(|judged| !judged.state.on);
         report.clear = if clear { Some(report.clear.unwrap_or(now)) } else { None };
+    }
+}
+
+/// Remembers which process is to blame; without a new look, it is the one of the last look.
+fn learn(rule: &Rule, finding: &mut Finding, top: Option<&Top>) {
+    let Some((name, does)) = rule.blame.zip(top).map(|(blame, top)| blame(top)) else { return };
+    if !name.is_empty() {
+        finding.process.clear();
+        finding.process.push_str(name);
+        finding.does = does;
     }
 }
 
@@ -168,6 +226,8 @@ mod tests {
 
     thread_local! {
         static CLOCK: Cell<u64> = const { Cell::new(0) };
+        /// Milliseconds beside the clock's seconds.
+        static HALVES: Cell<u64> = const { Cell::new(0) };
         static DISK: Cell<FsStat> = const { Cell::new(FULL_OF_AIR) };
     }
 
@@ -193,6 +253,10 @@ mod tests {
 
     impl Bench {
         fn new(name: &str) -> Self {
+            Bench::with(name, &[])
+        }
+
+        fn with(name: &str, more: &[&str]) -> Self {
             let directory = std::env::temp_dir().join(format!("pi-monitor-verdict-{}-{name}", std::process::id()));
             let _ = std::fs::remove_dir_all(&directory);
             let write = |file: &str, text: &str| write(&directory, file, text);
@@ -224,13 +288,16 @@ mod tests {
                 ["proc", "sys", "root"].map(|root| format!("--path.{root}fs={}", directory.join(root).display()));
             let machine = Machine {
                 statfs: |_| Ok(DISK.get()),
-                since_boot: || Duration::from_secs(CLOCK.get()),
+                since_boot: || Duration::from_millis(CLOCK.get() * 1000 + HALVES.get()),
                 unix_time: || Duration::from_secs(1_800_000_000),
             };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let agent = {
                 let _entered = runtime.enter();
-                Agent::new(&commands::parse(flags).unwrap(), machine)
+                Agent::new(
+                    &commands::parse(flags.into_iter().chain(more.iter().map(|flag| (*flag).to_owned()))).unwrap(),
+                    machine,
+                )
             };
             let mut bench = Bench { directory, agent, runtime };
             // The agent's own start is news for a while.
@@ -312,14 +379,14 @@ mod tests {
                     if ill { 4 } else { 3 }
                 )
             },
-            "memory",
-            "Memory ran out; processes killed since boot: 4",
+            "",
+            "A service or container reached its memory limit, with 90.0% of memory available; processes killed since boot: 4",
         ),
         (
             "memory_low",
             "proc/meminfo",
             |_, ill| format!("MemTotal: 1000 kB\nMemAvailable: {} kB\n", if ill { 79 } else { 80 }),
-            "memory",
+            "",
             "7.9% of 1.0 MiB available",
         ),
         (
@@ -329,15 +396,8 @@ mod tests {
                 let total = tick * if ill { 202_000 } else { 199_000 };
                 format!("some avg10=0 avg60=0 avg300=0 total={total}\nfull avg10=0 avg60=0 avg300=0 total={total}\n")
             },
-            "memory",
+            "",
             "All processes were stalled on memory 10.1% of the time",
-        ),
-        (
-            "io_pressure",
-            "proc/pressure/io",
-            |tick, ill| format!("some avg10=0 avg60=0 avg300=0 total={}\n", tick * if ill { 404_000 } else { 399_000 }),
-            "disks",
-            "Processes were stalled on disk I/O 20.2% of the time",
         ),
         (
             "disk_slow",
@@ -360,14 +420,14 @@ mod tests {
                     "cpu  {user} 0 0 {idle} 0 0 0 0\ncpu0 {user} 0 0 {idle} 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0\nbtime 1\n"
                 )
             },
-            "cpu",
+            "",
             "92.0% in use",
         ),
         (
             "load_high",
             "proc/loadavg",
             |_, ill| format!("9.00 9.00 {} 1/100 1\n", if ill { "4.00" } else { "3.99" }),
-            "load",
+            "",
             "4.0 over 15 minutes on 2 CPUs",
         ),
         // One in a hundred and one in a hundred and one.
@@ -540,7 +600,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_are_news_for_ten_minutes() {
+    fn a_boot_is_news_for_ten_minutes_and_the_start_of_the_agent_is_none() {
         let mut bench = Bench::new("starts");
         let _entered = bench.runtime.enter();
         let options = commands::parse([format!("--path.procfs={}", bench.directory.join("proc").display())]).unwrap();
@@ -549,19 +609,20 @@ mod tests {
             since_boot: || Duration::from_secs(CLOCK.get()),
             unix_time: || Duration::ZERO,
         };
-        for (start, expected) in [(20, "machine_restarted"), (599, "machine_restarted"), (600, "agent_restarted")] {
+        for (start, expected) in [(20, &["machine_restarted"][..]), (599, &["machine_restarted"]), (600, &[])] {
             CLOCK.set(start);
             bench.agent = Agent::new(&options, machine);
             let judge = |bench: &mut Bench, at: u64| {
                 CLOCK.set(at);
                 bench.agent.tick();
                 let verdicts = bench.runtime.block_on(bench.agent.snapshot(Duration::ZERO)).verdicts.clone();
+                let ago = verdicts.items().map(|it| verdicts.now - it.since.unwrap()).next();
+                assert_eq!(ago, verdicts.items().next().map(|_| at), "an event is as old as it is");
                 names(&verdicts)
             };
-            assert_eq!(judge(&mut bench, start), [expected]);
-            let last = if start < 600 { 599 } else { start + 599 };
-            assert_eq!(judge(&mut bench, last), [expected]);
-            assert_eq!(judge(&mut bench, last + 1), [""; 0]);
+            assert_eq!(judge(&mut bench, start), expected);
+            assert_eq!(judge(&mut bench, start.max(599)), expected);
+            assert_eq!(judge(&mut bench, start.max(599) + RECENT), [""; 0]);
         }
     }
 
@@ -638,6 +699,221 @@ mod tests {
             judged(&mut bench, "proc/meminfo", meminfo),
             [("memory_low", "7.0% of 1.0 MiB available".to_owned())]
         );
+    }
+
+    fn stat(pid: u64, name: &str, state: char, ticks: u64, pages: u64) -> String {
+        format!("{pid} ({name}) {state} 1 1 1 0 -1 0 1 0 3 0 {ticks} 0 0 0 20 0 1 0 5 4194304 {pages} 1 0 0\n")
+    }
+
+    /// CPU that is busy all the time.
+    fn busy(tick: u64) -> String {
+        format!("cpu  {} 0 0 1000 0 0 0 0\n", tick * 2000)
+    }
+
+    #[test]
+    fn the_culprit_is_looked_for_when_a_condition_begins_to_hold_and_only_then() {
+        let mut bench = Bench::new("culprit");
+        for _ in 0..20 {
+            bench.tick();
+            assert_eq!(bench.agent.look(), None, "nothing is wrong, so nobody is looked for");
+        }
+        write(&bench.directory, "proc/71/stat", &stat(71, "cruncher", 'R', 100, 10));
+        write(&bench.directory, "proc/72/stat", &stat(72, "idler", 'S', 9000, 500));
+        write(&bench.directory, "proc/stat", &busy(1));
+        assert_eq!(names(&bench.tick()), [""; 0]);
+        assert!(bench.agent.look().is_some(), "the second look follows the first");
+        write(&bench.directory, "proc/71/stat", &stat(71, "cruncher", 'R', 150, 10));
+        CLOCK.set(CLOCK.get() + 1);
+        assert_eq!(bench.agent.look(), None);
+        for tick in 2..30 {
+            write(&bench.directory, "proc/stat", &busy(tick));
+            let report = bench.tick();
+            assert_eq!(bench.agent.look(), None, "tick {tick}");
+            if let Some(finding) = report.items().next() {
+                assert_eq!((&*finding.culprit, finding.rule.name), ("cruncher", "cpu_busy"));
+                assert!(finding.detail.ends_with("% in use; cruncher uses most"), "{}", finding.detail);
+            }
+        }
+        let metrics =
+            bench.runtime.block_on(bench.agent.page(crate::format::Format::Prometheus, false, Duration::ZERO));
+        let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+        let line = "pi_verdict_info{rule=\"cpu_busy\",severity=\"warning\",culprit=\"cruncher\"} 1\n";
+        assert!(metrics.contains(line) && metrics.contains("pi_verdict{rule=\"cpu_busy\"} 1\n"));
+    }
+
+    #[test]
+    fn no_process_is_named_without_evidence_or_permission() {
+        for (flags, used, expected) in
+            [(&[][..], 50, "cruncher"), (&[], 5, "cruncher"), (&[], 4, ""), (&["--no-collector.processes"], 50, "")]
+        {
+            let mut bench = Bench::with("evidence", flags);
+            write(&bench.directory, "proc/71/stat", &stat(71, "cruncher", 'R', 100, 10));
+            write(&bench.directory, "proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 900 kB\n");
+            for tick in 1..20 {
+                write(&bench.directory, "proc/stat", &busy(tick));
+                bench.tick();
+                if bench.agent.look().is_some() {
+                    write(&bench.directory, "proc/71/stat", &stat(71, "cruncher", 'R', 100 + used, 10));
+                    HALVES.set(500);
+                    bench.agent.look();
+                    HALVES.set(0);
+                }
+            }
+            let report = bench.tick();
+            assert_eq!(report.items().next().map(|it| &*it.culprit), Some(expected), "{flags:?} {used}");
+            let page = bench.runtime.block_on(bench.agent.page(crate::format::Format::Json, false, Duration::ZERO));
+            assert_eq!(String::from_utf8_lossy(&page).contains("cruncher"), !expected.is_empty());
+        }
+    }
+
+    #[test]
+    fn io_pressure_needs_a_busy_disk_or_a_blocked_process() {
+        // Busy for this many milliseconds of 2000, and the state of a process.
+        for (busy, state, pages, expected) in [
+            (0, 'S', 10, None),
+            (190, 'S', 10, None),
+            (400, 'S', 10, Some("")),
+            (0, 'D', 10, Some("writer")),
+            (0, 'D', 0, None),
+            (1000, 'D', 10, Some("writer")),
+        ] {
+            let mut bench = Bench::new("io");
+            let mut looks = 0;
+            let mut seen = None;
+            for tick in 1..60 {
+                write(&bench.directory, "proc/77/stat", &stat(77, "writer", state, 1, pages));
+                let total = tick * 1_980_000;
+                write(
+                    &bench.directory,
+                    "proc/pressure/io",
+                    &format!("some avg10=99 avg60=99 avg300=99 total={total}\n"),
+                );
+                let disk = format!("   8       0 sda 0 0 0 0 0 0 0 0 0 {} 0\n", tick * busy);
+                write(&bench.directory, "proc/diskstats", &disk);
+                let report = bench.tick();
+                if let Some(finding) = report.items().next() {
+                    assert_eq!(finding.rule.name, "io_pressure");
+                    seen = Some(finding.culprit.clone());
+                }
+                if bench.agent.look().is_some() {
+                    looks += 1;
+                    CLOCK.set(CLOCK.get() + 1);
+                    assert_eq!(bench.agent.look(), None);
+                }
+            }
+            assert_eq!(seen.as_deref(), expected, "busy {busy}, state {state}, {pages} pages");
+            assert!((1..=3).contains(&looks), "{looks} looks in two minutes");
+        }
+    }
+
+    #[test]
+    fn memory_ran_out_only_where_it_was_low() {
+        const OUT: &str = "Memory ran out; processes killed since boot: 4";
+        const LIMIT: &str = "A service or container reached its memory limit, with ";
+        // What is available before and after the kill, and how often an allocation had to wait.
+        for (before, after, reclaims, expected) in [
+            (900, 900, 0, LIMIT),
+            (900, 900, 7, LIMIT),
+            (199, 900, 0, OUT),
+            (900, 199, 0, OUT),
+            (200, 900, 0, LIMIT),
+            (499, 900, 7, OUT),
+            (499, 900, 0, LIMIT),
+        ] {
+            let mut bench = Bench::new("oom");
+            let memory = |available: u64| format!("MemTotal: 1000 kB\nMemAvailable: {available} kB\n");
+            let vmstat = |stalls: u64, kills: u64| {
+                format!(
+                    "nr_free_pages 1\nallocstall_dma32 1\nallocstall_normal {stalls}\npgfault 1\npgmajfault 1\noom_kill {kills}\n"
+                )
+            };
+            write(&bench.directory, "proc/vmstat", &vmstat(5, 3));
+            write(&bench.directory, "proc/meminfo", &memory(before));
+            bench.tick();
+            bench.tick();
+            write(&bench.directory, "proc/vmstat", &vmstat(5 + reclaims, 4));
+            write(&bench.directory, "proc/meminfo", &memory(after));
+            let report = bench.tick();
+            let finding = report.items().next().unwrap();
+            assert!(finding.detail.starts_with(expected), "{before} {after} {reclaims}: {}", finding.detail);
+            assert_eq!((&*finding.culprit, finding.rule.name), ("", "oom_kill"));
+            assert_eq!(report.now - finding.since.unwrap(), 0);
+            write(&bench.directory, "proc/meminfo", &memory(900));
+            let report = (0..120).map(|_| bench.tick()).last().unwrap();
+            let finding = report.items().next().unwrap();
+            assert_eq!((report.now - finding.since.unwrap(), finding.until), (240, None), "told as an event");
+        }
+    }
+
+    #[test]
+    fn five_short_under_voltages_within_an_hour_are_a_verdict() {
+        // Seconds between the beginnings.
+        for (pause, expected) in [(890, Some("Supply voltage fell below 4.63 V 5 times within an hour")), (900, None)] {
+            let mut bench = Bench::new("dips");
+            let mut last = None;
+            for dip in 0..6 {
+                for second in (0..pause).step_by(2) {
+                    let word = if second == 0 { "10001\n" } else { "10000\n" };
+                    write(&bench.directory, "sys/devices/platform/soc/soc:firmware/get_throttled", word);
+                    CLOCK.set(CLOCK.get() + 2);
+                    bench.agent.tick();
+                    if second == 30 {
+                        last = bench.agent.verdicts().items().next().map(|it| it.detail.clone());
+                        assert!(dip >= 4 || last.is_none(), "{dip}: {last:?}");
+                    }
+                }
+            }
+            assert_eq!(last.as_deref(), expected, "every {pause} s");
+        }
+    }
+
+    #[test]
+    fn what_is_over_says_so_until_it_is_forgotten() {
+        let mut bench = Bench::new("over");
+        DISK.set(FsStat { blocks_free: 0, blocks_available: 0, ..FULL_OF_AIR });
+        for _ in 0..25 {
+            CLOCK.set(CLOCK.get() + 2);
+            bench.agent.tick();
+        }
+        let tick = |bench: &mut Bench| {
+            CLOCK.set(CLOCK.get() + 2);
+            bench.agent.tick();
+            let report = bench.agent.verdicts().clone();
+            report.items().map(|it| (it.title.clone(), it.until.map(|until| report.now - until))).next()
+        };
+        assert_eq!(tick(&mut bench), Some(("/ is almost full".to_owned(), None)));
+        // Nobody scrapes, and still it is seen at once.
+        DISK.set(FULL_OF_AIR);
+        assert_eq!(tick(&mut bench), Some(("/ was almost full".to_owned(), Some(2))));
+        assert_eq!(tick(&mut bench), Some(("/ was almost full".to_owned(), Some(4))));
+        let page = bench.runtime.block_on(bench.agent.page(crate::format::Format::Json, false, Duration::ZERO));
+        let json: serde_json::Value = serde_json::from_slice(&page).unwrap();
+        let item = &json["verdicts"]["items"][0];
+        assert_eq!((&item["state"], &item["until_seconds"]), (&"resolved".into(), &4.into()));
+        DISK.set(FsStat { blocks_free: 0, blocks_available: 0, ..FULL_OF_AIR });
+        // The scrape was made before that.
+        tick(&mut bench);
+        assert_eq!(tick(&mut bench), Some(("/ is almost full".to_owned(), None)));
+        DISK.set(FULL_OF_AIR);
+        (0..20).for_each(|_| drop(tick(&mut bench)));
+        assert_eq!(tick(&mut bench), None);
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let mut bench = Bench::new("order");
+        CLOCK.set(100);
+        for tick in 1..30 {
+            write(&bench.directory, "proc/loadavg", "9.00 9.00 9.00 1/100 1\n");
+            write(&bench.directory, "sys/class/thermal/thermal_zone0/temp", "99000\n");
+            write(&bench.directory, "proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 10 kB\n");
+            write(&bench.directory, "sys/devices/platform/soc/soc:firmware/get_throttled", "8\n");
+            write(&bench.directory, "proc/stat", &busy(tick));
+            bench.tick();
+        }
+        let report = bench.tick();
+        let severities: Vec<_> = report.items().map(|it| it.rule.severity.name()).collect();
+        assert_eq!(severities, ["critical", "critical", "warning", "warning", "info"], "{:?}", names(&report));
     }
 
     #[test]

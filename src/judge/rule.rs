@@ -2,7 +2,7 @@
 
 use super::view::View;
 use crate::cli::{Flag, Group, Options, Switch};
-use crate::model::{Finding, Input, RuleHead, Severity, Unit, Value};
+use crate::model::{Finding, Input, RuleHead, Severity, Top, Unit, Value};
 
 /// The most thresholds that a rule has.
 pub const LIMITS_MAX: usize = 2;
@@ -23,9 +23,14 @@ pub struct Rule {
     pub hold: u64,
     /// Needs the filesystems, which are looked at less often.
     pub filesystems: bool,
+    /// The process to blame, if a process is.
+    pub blame: Option<Blame>,
     /// Whether the condition holds; if so, fills the finding with the worst culprit.
     pub check: fn(&mut View<'_>, &mut Finding) -> bool,
 }
+
+/// Returns the name of a process and what it does; an empty name is nobody.
+pub type Blame = fn(&Top) -> (&str, &'static str);
 
 /// A number that a condition compares with, and the flag that sets it.
 #[derive(Debug)]
@@ -64,8 +69,8 @@ impl Rule {
         reads: &'static [&'static Input],
         check: fn(&mut View<'_>, &mut Finding) -> bool,
     ) -> Self {
-        let head = RuleHead { name, summary, severity, card, fix: "" };
-        Rule { head, reads, limits: [None, None], on: 10, off: 30, hold: 0, filesystems: false, check }
+        let head = RuleHead { name, summary, severity, card, fix: "", event: false };
+        Rule { head, reads, limits: [None, None], on: 10, off: 30, hold: 0, filesystems: false, blame: None, check }
     }
 
     /// What to do about it, as an imperative.
@@ -113,6 +118,18 @@ impl Rule {
     /// The condition is an event, which counts for this long, in seconds.
     pub const fn event(mut self, hold: u64) -> Self {
         self.hold = hold;
+        self
+    }
+
+    /// It is something that happened: outputs say how long ago, not for how long.
+    pub const fn news(mut self) -> Self {
+        self.head.event = true;
+        self.at_once()
+    }
+
+    /// A process is to blame. When the condition begins to hold, the agent looks who that is.
+    pub const fn blames(mut self, blame: Blame) -> Self {
+        self.blame = Some(blame);
         self
     }
 

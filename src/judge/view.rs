@@ -1,7 +1,24 @@
 //! What a rule's condition sees: the rows of the families that it has declared, its thresholds, and how counters grow.
 
 use super::rule::LIMITS_MAX;
-use crate::model::{Input, Rates, Row, Section, Snapshot, Top, key};
+use crate::model::{Input, Rates, Row, Section, Snapshot, key};
+
+/// The time between two looks at processes for one and the same trouble, in seconds.
+const LOOK_AGAIN: u64 = 60;
+/// The most under-voltages that are remembered.
+const DIPS_MAX: usize = 32;
+
+/// What rules remember from tick to tick.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// When the processes were last looked at, in seconds since boot, and whether one was in uninterruptible sleep.
+    pub(super) looked_at: Option<u64>,
+    pub(super) blocked: bool,
+    /// The available share of memory, in percent.
+    available: Option<f64>,
+    /// When the voltage fell too low, the latest first.
+    dips: [Option<u64>; DIPS_MAX],
+}
 
 /// What a rule's check sees.
 #[derive(Debug)]
@@ -18,9 +35,9 @@ pub struct View<'a> {
     pub(super) first_key: usize,
     pub(super) well: &'a mut Vec<u64>,
     pub(super) links: &'a mut Vec<LinkPast>,
-    pub(super) top: Option<&'a Top>,
+    pub(super) past: &'a mut Past,
+    pub(super) look: &'a mut bool,
     pub(super) now: u64,
-    pub(super) started: u64,
 }
 
 /// What the rules remember of a network interface.
@@ -78,11 +95,6 @@ impl<'a> View<'a> {
     /// Seconds since boot.
     pub fn now(&self) -> u64 {
         self.now
-    }
-
-    /// When the agent started, in seconds since boot.
-    pub fn started(&self) -> u64 {
-        self.started
     }
 
     /// The place of a family among those that the rule has declared.
@@ -143,8 +155,29 @@ impl<'a> View<'a> {
         (time > 0.0).then(|| growth / time * 100.0)
     }
 
-    /// The process that a resource's rule may name.
-    pub fn process(&self, pick: fn(&Top) -> &str, otherwise: &'a str) -> &'a str {
-        self.top.map(pick).filter(|name| !name.is_empty()).unwrap_or(otherwise)
+    /// Whether a process was in uninterruptible sleep when the agent last looked; asks it to look if that is long ago.
+    pub fn is_blocked(&mut self) -> bool {
+        let age = self.past.looked_at.map(|at| self.now.saturating_sub(at));
+        if age.is_none_or(|age| age >= LOOK_AGAIN) {
+            *self.look = true;
+        }
+        // The next look takes a moment.
+        self.past.blocked && age.is_some_and(|age| age < 2 * LOOK_AGAIN)
+    }
+
+    /// The lower of this value and the one of the tick before.
+    pub fn lowest_available(&mut self, value: f64) -> f64 {
+        let before = self.past.available.replace(value).unwrap_or(value);
+        before.min(value)
+    }
+
+    /// Adds this many under-voltages; returns how many there were within an hour, as far as they are remembered.
+    pub fn under_voltages(&mut self, more: f64) -> usize {
+        const HOUR: u64 = 3600;
+        for _ in 0..(more as usize).min(DIPS_MAX) {
+            self.past.dips.rotate_right(1);
+            self.past.dips[0] = Some(self.now);
+        }
+        self.past.dips.iter().flatten().filter(|at| **at + HOUR > self.now).count()
     }
 }

@@ -10,14 +10,20 @@ pub enum Severity {
     Critical,
     /// Look into it.
     Warning,
+    /// Good to know.
+    Info,
 }
 
 impl Severity {
+    /// The worst first.
+    pub const ALL: [Severity; 3] = [Severity::Critical, Severity::Warning, Severity::Info];
+
     /// Returns the word in JSON and in alerts.
     pub const fn name(self) -> &'static str {
         match self {
             Severity::Critical => "critical",
             Severity::Warning => "warning",
+            Severity::Info => "info",
         }
     }
 }
@@ -34,6 +40,8 @@ pub struct RuleHead {
     pub card: &'static str,
     /// What to do about it, as an imperative.
     pub fix: &'static str,
+    /// Whether it is something that happened, not a state that lasts.
+    pub event: bool,
 }
 
 /// What a rule found, in words.
@@ -42,6 +50,13 @@ pub struct Finding {
     pub rule: &'static RuleHead,
     /// Seconds since boot at which the condition began to hold, if the rule is on.
     pub since: Option<u64>,
+    /// Seconds since boot at which the condition last held, if it no longer does and the rule is still on.
+    pub until: Option<u64>,
+    /// For events: seconds since boot at which it happened, if not when the condition held.
+    pub happened: Option<u64>,
+    /// The process to blame and what it does, as long as the condition holds; empty if unknown.
+    pub process: String,
+    pub does: &'static str,
     pub title: String,
     pub detail: String,
     pub culprit: String,
@@ -51,7 +66,17 @@ impl Finding {
     /// Creates an empty report, with room for texts of the usual length: when trouble comes, memory may be short.
     pub fn new(rule: &'static RuleHead) -> Self {
         let text = || String::with_capacity(96);
-        Finding { rule, since: None, title: text(), detail: text(), culprit: text() }
+        Finding {
+            rule,
+            since: None,
+            until: None,
+            happened: None,
+            process: text(),
+            does: "",
+            title: text(),
+            detail: text(),
+            culprit: text(),
+        }
     }
 
     /// Begins the text about `culprit`; the title goes into the result.
@@ -64,6 +89,24 @@ impl Finding {
         let _ = self.title.write_fmt(title);
         let _ = self.detail.write_fmt(detail);
         true
+    }
+
+    /// Makes the process the culprit and adds it to the detail, if one is known.
+    pub fn blame(&mut self) {
+        if !self.process.is_empty() {
+            self.culprit.clone_from(&self.process);
+            let _ = write!(self.detail, "; {} {}", self.process, self.does);
+        }
+    }
+
+    /// Puts the title in the past tense.
+    pub fn resolve(&mut self) {
+        for (present, past) in [(" is ", " was "), (" are ", " were "), (" has ", " had "), (" does ", " did ")] {
+            if let Some(at) = self.title.find(present) {
+                self.title.replace_range(at..at + present.len(), past);
+                return;
+            }
+        }
     }
 }
 
@@ -90,9 +133,11 @@ pub struct Threshold {
 }
 
 impl Report {
-    /// Returns the rules that are on, with what they found.
+    /// Returns the rules that are on, with what they found, the worst first.
     pub fn items(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| finding.since.is_some())
+        Severity::ALL.into_iter().flat_map(|severity| {
+            self.findings.iter().filter(move |it| it.since.is_some() && it.rule.severity == severity)
+        })
     }
 
     /// Becomes a copy of `other`, in the memory that it has.
@@ -104,7 +149,7 @@ impl Report {
             self.findings.push(Finding::new(finding.rule));
         }
         for (mine, theirs) in self.findings.iter_mut().zip(findings) {
-            mine.since = theirs.since;
+            (mine.since, mine.until) = (theirs.since, theirs.until);
             if theirs.since.is_some() {
                 mine.title.clone_from(&theirs.title);
                 mine.detail.clone_from(&theirs.detail);
@@ -114,10 +159,12 @@ impl Report {
     }
 }
 
-/// The processes that use most CPU, memory and I/O, if somebody looked lately.
+/// The processes that use most CPU, memory and I/O, and one that waits. An empty name is nobody.
 #[derive(Clone, Debug, Default)]
 pub struct Top {
     pub cpu: String,
     pub memory: String,
     pub io: String,
+    /// One that was in uninterruptible sleep both times.
+    pub blocked: String,
 }

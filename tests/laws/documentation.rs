@@ -97,7 +97,7 @@ fn flags() {
 #[test]
 fn rules_reference() {
     let mut text = format!(
-        "{GENERATED}# Rules\n\nWhat the agent itself judges about the machine.\nThe page, `verdicts` in `/json` and `pi_verdict` in `/metrics` show the rules that are firing.\nA rule fires when its condition has held for the first delay, and stops when it has not held for the second one.\nThe flag sets the threshold; `--no-rule.NAME` switches a rule off.\n\n| rule | severity | fires when | threshold | delays | reads | fix |\n|---|---|---|---|---|---|---|\n"
+        "{GENERATED}# Rules\n\nWhat the agent itself judges about the machine.\nThe page, `verdicts` in `/json` and `pi_verdict` in `/metrics` show the rules that are firing.\nA rule fires when its condition has held for the first delay, and stops when it has not held for the second one.\nAn event fires at once, and outputs say how long ago it was.\nOf a rule that has a process to blame, the agent looks for that process when the condition begins to hold; `culprit` in `/json` and `pi_verdict_info` names it, unless `--no-collector.processes` is set.\nThe flag sets the threshold; `--no-rule.NAME` switches a rule off.\n\n| rule | severity | fires when | threshold | delays | reads | fix |\n|---|---|---|---|---|---|---|\n"
     );
     for rule in rules::ALL {
         let head = &rule.head;

@@ -2,6 +2,7 @@
 
 use crate::collect::{cpu::CPUS, system::SYSTEM};
 use crate::judge::rule::Rule;
+use crate::judge::rules::{by_cpu, by_load};
 use crate::judge::view::View;
 use crate::judge::words::Tenths;
 use crate::model::{Finding, Input, Severity, Unit};
@@ -13,6 +14,7 @@ pub static CPU_BUSY: Rule =
     Rule::new("cpu_busy", "the CPUs are fully used", Severity::Warning, "cpu", &[&USAGE], cpu_busy)
         .above("rule.cpu_busy.above", "92", Unit::Percent, "CPU time in use, of all CPUs together, without niced work.")
         .after(30)
+        .blames(by_cpu)
         .fix("Stop or limit the program that uses most CPU, if it should not");
 
 fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
@@ -26,8 +28,7 @@ fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
     if percent < view.limit() {
         return false;
     }
-    let culprit = view.process(|top| &top.cpu, "cpu");
-    found.name(culprit, format_args!("CPU is fully used"), format_args!("{}% in use", Tenths(percent)))
+    found.name("", format_args!("CPU is fully used"), format_args!("{}% in use", Tenths(percent)))
 }
 
 /// The share of CPU time from which the threads that want to run are niced ones: the scheduler would let others go first.
@@ -36,6 +37,7 @@ const MOSTLY_NICED: f64 = 50.0;
 pub static LOAD_HIGH: Rule =
     Rule::new("load_high", "the load average is high", Severity::Warning, "pressure", &[&LOAD, &USAGE], load_high)
         .above("rule.load_high.above", "2", Unit::Ratio, "Load average over 15 minutes for each CPU.")
+        .blames(by_load)
         .fix("Look for processes that wait for a disk or a network share, and for too many that run at once");
 
 fn load_high(view: &mut View<'_>, found: &mut Finding) -> bool {
@@ -46,6 +48,5 @@ fn load_high(view: &mut View<'_>, found: &mut Finding) -> bool {
     if cpus == 0 || load < view.limit() * cpus as f64 || niced.is_some_and(|(.., percent)| percent >= MOSTLY_NICED) {
         return false;
     }
-    let culprit = view.process(|top| &top.cpu, "load");
-    found.name(culprit, format_args!("Load is high"), format_args!("{} over 15 minutes on {} CPUs", Tenths(load), cpus))
+    found.name("", format_args!("Load is high"), format_args!("{} over 15 minutes on {} CPUs", Tenths(load), cpus))
 }

@@ -6,12 +6,13 @@ use crate::collect::{
     vm::VM,
 };
 use crate::judge::rule::Rule;
-use crate::judge::rules::RECENT;
+use crate::judge::rules::{RECENT, by_memory};
 use crate::judge::view::View;
 use crate::judge::words::{Size, Tenths};
 use crate::model::{Finding, Input, Severity, Unit};
 
 static OOM_KILLS: Input = VM.input("pi_oom_kills_total");
+static RECLAIMS: Input = VM.input("pi_memory_direct_reclaims_total");
 static TOTAL: Input = MEMORY.input("pi_memory_total_bytes");
 static AVAILABLE: Input = MEMORY.input("pi_memory_available_bytes");
 static ZFS_CACHE: Input = ZFS.input("pi_memory_zfs_reclaimable_bytes");
@@ -22,25 +23,46 @@ pub static OOM_KILL: Rule = Rule::new(
     "the kernel killed a process for lack of memory",
     Severity::Critical,
     "memory",
-    &[&OOM_KILLS],
+    &[&OOM_KILLS, &RECLAIMS, &TOTAL, &AVAILABLE],
     oom_kill,
 )
-.at_once()
+.below(
+    "rule.oom_kill.below",
+    "20",
+    Unit::Percent,
+    "Available share of memory below which the machine ran out of memory; otherwise a service or container reached its limit.",
+)
+.news()
 .event(RECENT)
 .fix("Find the program in the kernel's log (dmesg), and limit its memory, run less beside it, or add swap");
 
+/// `oom_kill` counts kills for lack of memory and for a cgroup's limit alike. Only the former come with low memory; where
+/// memory went so fast that no tick saw it low, the kernel had to reclaim it for those who asked, which it does not count for
+/// a cgroup's limit.
 fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
+    const FAST: f64 = 50.0;
+    let share = view.value(&AVAILABLE, "").zip(view.value(&TOTAL, "")).filter(|(_, total)| *total > 0.0);
+    let share = share.map(|(available, total)| available / total * 100.0);
+    let lowest = share.map(|share| view.lowest_available(share));
+    let reclaims = view.value(&RECLAIMS, "").and_then(|count| view.growth(&RECLAIMS, "", count));
     let Some(kills) = view.value(&OOM_KILLS, "") else { return false };
-    match view.growth(&OOM_KILLS, "", kills) {
-        Some((growth, _)) if growth >= 1.0 => {
-            let culprit = view.process(|top| &top.memory, "memory");
-            found.name(
-                culprit,
-                format_args!("The kernel killed a process"),
-                format_args!("Memory ran out; processes killed since boot: {}", kills as u64),
-            )
-        }
-        _ => false,
+    if !view.growth(&OOM_KILLS, "", kills).is_some_and(|(growth, _)| growth >= 1.0) {
+        return false;
+    }
+    let title = format_args!("The kernel killed a process");
+    let kills = kills as u64;
+    let is_low = |share: f64| share < view.limit() || share < FAST && reclaims.is_some_and(|(growth, _)| growth >= 1.0);
+    match lowest {
+        Some(share) if !is_low(share) => found.name(
+            "",
+            title,
+            format_args!(
+                "A service or container reached its memory limit, with {}% of memory available; processes killed since boot: {kills}",
+                Tenths(share)
+            ),
+        ),
+        Some(_) => found.name("", title, format_args!("Memory ran out; processes killed since boot: {kills}")),
+        None => found.name("", title, format_args!("Processes killed since boot: {kills}")),
     }
 }
 
@@ -53,6 +75,7 @@ pub static MEMORY_LOW: Rule = Rule::new(
     memory_low,
 )
 .below("rule.memory_low.below", "8", Unit::Percent, "Available share of memory, what ZFS caches included.")
+.blames(by_memory)
 .fix("Stop or limit the program that uses most memory, or add swap (zram)");
 
 fn memory_low(view: &mut View<'_>, found: &mut Finding) -> bool {
@@ -63,9 +86,8 @@ fn memory_low(view: &mut View<'_>, found: &mut Finding) -> bool {
     if total <= 0.0 || percent >= view.limit() {
         return false;
     }
-    let culprit = view.process(|top| &top.memory, "memory");
     found.name(
-        culprit,
+        "",
         format_args!("Memory is almost used up"),
         format_args!("{}% of {} available", Tenths(percent), Size(total)),
     )
@@ -85,14 +107,14 @@ pub static MEMORY_PRESSURE: Rule = Rule::new(
     Unit::Percent,
     "Share of time in which all processes were stalled on memory.",
 )
+.blames(by_memory)
 .fix("Stop or limit the program that uses most memory, or move it to a machine with more");
 
 fn memory_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     let limit = view.limit();
     let Some(percent) = view.pressure(&STALLED, "memory").filter(|percent| *percent >= limit) else { return false };
-    let culprit = view.process(|top| &top.memory, "memory");
     found.name(
-        culprit,
+        "",
         format_args!("Memory is short"),
         format_args!("All processes were stalled on memory {}% of the time", Tenths(percent)),
     )

@@ -8,9 +8,30 @@ mod restarts;
 mod storage;
 
 use super::rule::Rule;
+use crate::model::Top;
 
 /// How long a start counts as news, in seconds.
 pub const RECENT: u64 = 600;
+
+/// The process that uses most CPU.
+fn by_cpu(top: &Top) -> (&str, &'static str) {
+    (&top.cpu, "uses most")
+}
+
+/// The process that uses most memory.
+fn by_memory(top: &Top) -> (&str, &'static str) {
+    (&top.memory, "uses most")
+}
+
+/// The process that reads and writes most; where the agent may not know, one that waits.
+fn by_io(top: &Top) -> (&str, &'static str) {
+    if top.io.is_empty() { (&top.blocked, "is blocked") } else { (&top.io, "reads and writes most") }
+}
+
+/// A process that waits, which counts as load; else the one that uses most CPU.
+fn by_load(top: &Top) -> (&str, &'static str) {
+    if top.blocked.is_empty() { by_cpu(top) } else { (&top.blocked, "is blocked") }
+}
 
 /// Every rule, in the order of all outputs. A new rule is one more line here.
 pub static ALL: &[&Rule] = &[
@@ -32,5 +53,4 @@ pub static ALL: &[&Rule] = &[
     &network::LINK_FLAPPING,
     &network::NETWORK_ERRORS,
     &restarts::MACHINE_RESTARTED,
-    &restarts::AGENT_RESTARTED,
 ];

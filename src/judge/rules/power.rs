@@ -6,6 +6,7 @@ use crate::judge::view::View;
 use crate::judge::words::Tenths;
 use crate::model::{Finding, Input, Severity, Unit};
 
+static EVENTS: Input = THROTTLING.input("pi_throttled_events_total");
 static THROTTLED_NOW: Input = THROTTLING.input("pi_throttled");
 static TEMPERATURE: Input = SENSORS.input("pi_temperature_celsius");
 static CRITICAL: Input = SENSORS.input("pi_temperature_critical_celsius");
@@ -15,18 +16,27 @@ pub static UNDER_VOLTAGE: Rule = Rule::new(
     "the supply voltage is too low",
     Severity::Critical,
     "thermal",
-    &[&THROTTLED_NOW],
+    &[&THROTTLED_NOW, &EVENTS],
     under_voltage,
 )
+.above("rule.under_voltage.above", "5", Unit::Count, "Under-voltages within an hour, however short, at most 32.")
 .fix("Use the official power supply for this board and a short cable, and unplug USB devices that draw much power");
 
 fn under_voltage(view: &mut View<'_>, found: &mut Finding) -> bool {
-    view.value(&THROTTLED_NOW, "under_voltage") == Some(1.0)
-        && found.name(
-            "power supply",
-            format_args!("Under-voltage"),
-            format_args!("Supply voltage is below 4.63 V right now."),
-        )
+    let Some(events) = view.value(&EVENTS, "under_voltage") else { return false };
+    let growth = view.growth(&EVENTS, "under_voltage", events).map_or(0.0, |(growth, _)| growth);
+    let dips = view.under_voltages(growth);
+    let title = format_args!("Under-voltage");
+    if view.value(&THROTTLED_NOW, "under_voltage") == Some(1.0) {
+        found.name("power supply", title, format_args!("Supply voltage is below 4.63 V right now."))
+    } else {
+        dips as f64 >= view.limit()
+            && found.name(
+                "power supply",
+                title,
+                format_args!("Supply voltage fell below 4.63 V {dips} times within an hour"),
+            )
+    }
 }
 
 pub static THROTTLED: Rule = Rule::new(

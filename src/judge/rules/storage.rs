@@ -2,6 +2,7 @@
 
 use crate::collect::{disk::FILESYSTEMS, diskio::DISKS, pressure::RESOURCES};
 use crate::judge::rule::Rule;
+use crate::judge::rules::by_io;
 use crate::judge::view::View;
 use crate::judge::words::{Size, Tenths};
 use crate::model::{Finding, Input, Row, Severity, Unit, key};
@@ -154,18 +155,39 @@ pub static IO_PRESSURE: Rule = Rule::new(
     "processes are stalled on disk I/O",
     Severity::Warning,
     "pressure",
-    &[&WAITING],
+    &[&WAITING, &BUSY],
     io_pressure,
 )
 .above("rule.io_pressure.above", "20", Unit::Percent, "Share of time in which some process was stalled on disk I/O.")
+.above(
+    "rule.io_pressure.busy.above",
+    "10",
+    Unit::Percent,
+    "Share of time from which a disk is busy; without such a disk, only a process in uninterruptible sleep counts.",
+)
+.blames(by_io)
 .fix("Move what writes much to a faster disk, such as an SSD on USB 3, or let it write less");
 
 fn io_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     let limit = view.limit();
-    let Some(percent) = view.pressure(&WAITING, "io").filter(|percent| *percent >= limit) else { return false };
-    let culprit = view.process(|top| &top.io, "disks");
+    let percent = view.pressure(&WAITING, "io");
+    // Idle waiters of io_uring count as stalled on I/O, while no disk works.
+    let busy_enough = view.second_limit() / 100.0;
+    let mut busiest = 0.0_f64;
+    if let Some(section) = view.section(&BUSY) {
+        for row in section.rows() {
+            let device = row.labels().next().unwrap_or("");
+            let Some(busy) = view.of(row, &BUSY) else { continue };
+            let Some((growth, seconds)) = view.growth(&BUSY, device, busy) else { continue };
+            busiest = busiest.max(growth / seconds.max(1e-3));
+        }
+    }
+    let Some(percent) = percent.filter(|percent| *percent >= limit) else { return false };
+    if busiest < busy_enough && !view.is_blocked() {
+        return false;
+    }
     found.name(
-        culprit,
+        "",
         format_args!("Processes are stalled on disk I/O"),
         format_args!("Processes were stalled on disk I/O {}% of the time", Tenths(percent)),
     )
@@ -181,6 +203,7 @@ pub static DISK_SLOW: Rule = Rule::new(
 )
 .above("rule.disk_slow.above", "0.05", Unit::Seconds, "Average time of an operation of a disk that is busy.")
 .above("rule.disk_slow.busy.above", "90", Unit::Percent, "Share of time from which a disk is busy.")
+.blames(by_io)
 .fix("Move what writes much to a faster disk, or replace a worn SD card");
 
 fn disk_slow(view: &mut View<'_>, found: &mut Finding) -> bool {
