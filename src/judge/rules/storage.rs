@@ -143,8 +143,11 @@ fn mount_stalled(view: &mut View<'_>, found: &mut Finding) -> bool {
         // One that never answered may not be asked, such as a user's own FUSE mount.
         if view.was_well(key(name, 1), !silent) && silent && !stalled {
             let device = row.labels().next().unwrap_or_default();
-            let detail = format_args!("{device} did not say how full it is, as it did before");
-            stalled = found.name(name, format_args!("{name} does not answer"), detail);
+            stalled = found.name(
+                name,
+                format_args!("{name} does not answer"),
+                format_args!("{device} did not say how full it is, as it did before"),
+            );
         }
     }
     stalled
