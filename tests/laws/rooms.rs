@@ -39,21 +39,24 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Rooms that may open files: the kernel's own files in `kernel`, and what a person names on the command line elsewhere.
 const OPENS_FILES: &[&str] = &["sys", "kernel", "server"];
 
-/// The source files below `src/` by their paths there, without tests and comments.
-fn sources() -> Vec<(String, String)> {
-    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path);
-            }
+/// Collects the Rust files below a directory.
+fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
         }
     }
+}
+
+/// The source files below `src/` by their paths there, without tests and comments.
+fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     walk(&root, &mut paths);
+    paths.retain(|path| !path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs"));
     paths.sort();
     let read = |path: &PathBuf| {
         let text = std::fs::read_to_string(path).unwrap();
@@ -121,6 +124,20 @@ fn room_of_import(name: &str) -> Option<&'static str> {
         // The log's macros, which stand at the root as all exported macros do.
         "error" | "warn" | "info" | "debug" => Some("runtime"),
         _ => room(&format!("{name}/mod.rs")),
+    }
+}
+
+/// Longer than that, and nobody reads a file as a whole.
+const LINES_MAX: usize = 600;
+
+#[test]
+fn no_source_file_is_too_long_to_read() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&root, &mut paths);
+    for path in paths {
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= LINES_MAX, "{} has {lines} lines: split it by subject", path.display());
     }
 }
 
