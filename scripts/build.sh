@@ -252,7 +252,7 @@ choose_way() {
 # compile OUTPUT [CHANGE...]: builds for the target that choose_way prepared, copies the
 # binary to OUTPUT.  A CHANGE alters the recipe, for --measure and --map.
 compile() {
-    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder
+    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no debug=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder
     shift
     dir=${CARGO_TARGET_DIR:-$REPO/target}/static-$WAY_NOW-$std
     flags+=(-C "linker=$LINKER" -C linker-flavor=ld.lld -C link-self-contained=no
@@ -264,6 +264,7 @@ compile() {
         icf=*) icf=${change#*=} ;;
         unwind=*) unwind=${change#*=} ;;
         location=*) location=${change#*=} ;;
+        debug=*) debug=${change#*=} ;;
         erratum=*) erratum=${change#*=} ;;
         features=*) features=${change#*=} ;;
         std=*) std=${change#*=} ;;
@@ -300,6 +301,8 @@ compile() {
         [ "$unwind" = yes ] || flags+=(-C force-unwind-tables=no)
         # No file and line in panic messages: they are 5% of the binary. The message itself stays.
         [ "$location" = yes ] || flags+=(-Z location-detail=none)
+        # No text for {:?}, which no message of the agent uses (a law holds that); errors of the TLS library do.
+        [ "$debug $TLS" != "no no" ] || flags+=(-Z fmt-debug=none)
         args+=(-Z "build-std=std,panic_abort")
         # No backtraces: they would be bare addresses, the binary has no symbols.
         [ "$features" = default ] || args+=(-Z "build-std-features=$features")
@@ -399,13 +402,14 @@ print_map() {
 # itself to this script's recipe, a step at a time; the second changes the recipe.
 # shellcheck disable=SC2016  # Markdown
 CUMULATIVE='
-standard library built with the release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no location=yes
-standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no location=yes
-no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no location=yes
-identical functions folded (`--icf=all`)|pie=no relr=no location=yes
-static-PIE|relr=no location=yes
-relocations packed (`--pack-dyn-relocs=relr`)|location=yes
-no file and line in panic messages (`-Z location-detail=none`): **the recipe**|
+standard library built with the release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no location=yes debug=yes
+standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no location=yes debug=yes
+no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no location=yes debug=yes
+identical functions folded (`--icf=all`)|pie=no relr=no location=yes debug=yes
+static-PIE|relr=no location=yes debug=yes
+relocations packed (`--pack-dyn-relocs=relr`)|location=yes debug=yes
+no file and line in panic messages (`-Z location-detail=none`)|debug=yes
+no `Debug` output (`-Z fmt-debug=none`): **the recipe**|
 '
 # shellcheck disable=SC2016
 SINGLE='
@@ -414,7 +418,6 @@ SINGLE='
 `opt-level = 2`|opt=2
 `opt-level = 3`|opt=3
 no work-around for the Cortex-A53 (`--fix-cortex-a53-843419`)|erratum=no
-no `Debug` output (`-Z fmt-debug=none`)|rust=-Zfmt-debug=none
 panics without any message (`-C panic=immediate-abort`)|rust=-Zunstable-options rust=-Cpanic=immediate-abort
 machine outliner (`-C llvm-args=--enable-machine-outliner=always`)|rust=-Cllvm-args=--enable-machine-outliner=always
 no RELRO (`-C relro-level=off`)|rust=-Crelro-level=off

@@ -235,7 +235,7 @@ impl Snapshot {
     ) {
         let sections = &mut self.parts[self.current].sections;
         let Some(section) = sections.iter_mut().find(|section| std::ptr::eq(section.head, table.head())) else {
-            debug_assert!(false, "table {:?} is not registered for this collector", table.head().families[0].name);
+            debug_assert!(false, "table {} is not registered for this collector", table.head().families[0].name);
             return;
         };
         if section.push_labels(&labels) {

@@ -77,7 +77,7 @@ fn check_address(value: &str) -> Result<(), String> {
         return Err("not ADDRESS:PORT, such as :9100 or 127.0.0.1:9100".to_owned());
     };
     if port.parse::<u16>().is_err() {
-        return Err(format!("{port:?} is not a port from 0 to 65535"));
+        return Err(format!("\"{port}\" is not a port from 0 to 65535"));
     }
     if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
         return Err(format!("an IPv6 address needs brackets: [{host}]:{port}"));

@@ -50,7 +50,7 @@ fn quoted(source: &str) -> &str {
 pub fn check(sources: &str) -> Result<(), String> {
     if let Some(wrong) = split(sources).find(|source| !is_source(quoted(source))) {
         return Err(format!(
-            "{wrong:?} is not an origin such as http://homeassistant.local:8123, nor https:, 'self', 'none' or *"
+            "\"{wrong}\" is not an origin such as http://homeassistant.local:8123, nor https:, 'self', 'none' or *"
         ));
     }
     let alone = !split(sources).any(|source| quoted(source) == "'none'") || split(sources).count() == 1;

@@ -89,7 +89,7 @@ pub fn is_allowed(host: &str, names: &str) -> bool {
 pub fn check(names: &str) -> Result<(), String> {
     let wrong = |name: &&str| !is_name(name.strip_prefix("*.").unwrap_or(name));
     match names.split(',').map(str::trim).find(wrong) {
-        Some(name) if !names.is_empty() => Err(format!("{name:?} is neither a host name without port nor *.NAME")),
+        Some(name) if !names.is_empty() => Err(format!("\"{name}\" is neither a host name without port nor *.NAME")),
         _ => Ok(()),
     }
 }

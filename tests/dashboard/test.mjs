@@ -1,5 +1,6 @@
 // The dashboard's tests. Run by run.sh.
 
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -41,9 +42,13 @@ async function until(fact, words, seconds = 10) {
 
 let browser, agent, served;
 
+/** The browser contexts of the test that runs. They are closed after it: its pages would ask whoever gets the port next. */
+const contexts = new AsyncLocalStorage();
+
 /** A page in its own context, together with what went wrong in it. */
 async function open(url, { size = [1440, 900], touch = false, hash = '', init, wait = true, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: size[0], height: size[1] }, hasTouch: touch, isMobile: touch, ...options });
+  contexts.getStore()?.push(context);
   const page = await context.newPage();
   page.errors = [];
   page.asked = [];
@@ -1048,9 +1053,10 @@ async function worker() {
   for (let one = queue.shift(); one; one = queue.shift()) {
     const began = Date.now();
     let timer;
+    const opened = [];
     const late = new Promise((resolve, reject) => { timer = setTimeout(() => reject(new Error(`not done within ${LIMIT / 1000} s`)), LIMIT); });
     try {
-      await Promise.race([one.run(), late]);
+      await Promise.race([contexts.run(opened, one.run), late]);
       passed++;
       console.log(`ok    ${one.name} (${((Date.now() - began) / 1000).toFixed(1)} s)`);
     } catch (error) {
@@ -1060,6 +1066,7 @@ async function worker() {
       console.log(`${error instanceof Skipped ? 'skip ' : 'FAIL '} ${one.name}\n      ${why}`);
     }
     clearTimeout(timer);
+    for (const context of opened) await context.close().catch(() => {});
   }
 }
 await Promise.all(Array.from({ length: AT_ONCE }, worker));

@@ -14,6 +14,7 @@ import json
 import pathlib
 import re
 import sys
+import textwrap
 import time
 import urllib.error
 import urllib.parse
@@ -157,7 +158,7 @@ def rule_of(block):
     indent = len(lines[at]) - len(lines[at].lstrip())
     rest = lines[at + 1:]
     end = next((number for number, line in enumerate(rest) if len(line) - len(line.lstrip()) <= indent), len(rest))
-    return "\n".join(line.strip() for line in rest[:end])
+    return textwrap.dedent("\n".join(rest[:end])).strip()
 
 
 def static():
