@@ -20,7 +20,7 @@ pub static VM: Table<0, 6> = Table::new(
         Family::counter("pi_swap_out_bytes_total", "Bytes written to swap.", Unit::Bytes)
             .history(&[Chart::sum("swap_rate")]),
         Family::counter(
-            "pi_memory_direct_reclaims_total",
+            "pi_direct_reclaims_total",
             "Allocations that had to wait until the kernel had reclaimed memory for them.",
             Unit::Count,
         ),

@@ -12,7 +12,7 @@ use crate::judge::words::{Size, Tenths};
 use crate::model::{Finding, Input, Severity, Unit};
 
 static OOM_KILLS: Input = VM.input("pi_oom_kills_total");
-static RECLAIMS: Input = VM.input("pi_memory_direct_reclaims_total");
+static RECLAIMS: Input = VM.input("pi_direct_reclaims_total");
 static TOTAL: Input = MEMORY.input("pi_memory_total_bytes");
 static AVAILABLE: Input = MEMORY.input("pi_memory_available_bytes");
 static ZFS_CACHE: Input = ZFS.input("pi_memory_zfs_reclaimable_bytes");
