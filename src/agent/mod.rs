@@ -266,7 +266,7 @@ impl Agent {
         self.page_of(Selection::ALL, format, gzip, max_age).await
     }
 
-    /// Like [`Agent::page`], but with the collectors of `selection` alone; only they read the kernel.
+    /// Returns the same as [`Agent::page`] for the collectors of `selection` alone; only they read the kernel.
     pub async fn page_of(&mut self, selection: Selection, format: Format, gzip: bool, max_age: Duration) -> Page {
         let id = self.snapshot_of(selection, max_age).await.moment.id;
         // An open page asks for JSON every few seconds, perhaps over a slow line.

@@ -14,19 +14,27 @@ use std::path::Path;
 static BOARD: Table<4, 1> = Table::new(
     Place::Inline,
     &["model", "revision", "soc", "manufacturer"],
-    &[Family::gauge("pi_board_info", "The board, as firmware and revision code name it.", Unit::Info)],
+    &[Family::gauge(
+        "pi_board_info",
+        "Always 1; the labels are the model, revision, SoC and manufacturer of the board.",
+        Unit::Info,
+    )],
 );
 
 static OS: Table<6, 1> = Table::new(
     Place::Object("os"),
     &["id", "name", "pretty_name", "version", "version_id", "version_codename"],
-    &[Family::gauge("pi_os_info", "The system's distribution, from /etc/os-release.", Unit::Info)],
+    &[Family::gauge("pi_os_info", "Always 1; the labels are the distribution from /etc/os-release.", Unit::Info)],
 );
 
 static UNAME: Table<5, 1> = Table::new(
     Place::Object("uname"),
     &["sysname", "nodename", "release", "version", "machine"],
-    &[Family::gauge("pi_uname_info", "Kernel and host name, as `uname -a` prints them.", Unit::Info)],
+    &[Family::gauge(
+        "pi_uname_info",
+        "Always 1; the labels are kernel and host name, as `uname -a` prints them.",
+        Unit::Info,
+    )],
 );
 
 pub static COLLECTOR: Registration = Registration {
@@ -122,7 +130,7 @@ fn read_board(roots: &Roots) -> Option<[Vec<u8>; 4]> {
     Some([model, dmi(version).unwrap_or_default(), Vec::new(), manufacturer.unwrap_or_default()])
 }
 
-/// The value of a line such as `Revision : 9020e0` of `/proc/cpuinfo`: for kernels whose device tree lacks it, and where there is
+/// Returns the value of a line such as `Revision : 9020e0` of `/proc/cpuinfo`: for kernels whose device tree lacks it, and where there is
 /// none to see.
 fn cpuinfo_value(path: &Path, name: &str) -> Option<Vec<u8>> {
     let mut source = Source::new(path.to_owned());
@@ -131,7 +139,7 @@ fn cpuinfo_value(path: &Path, name: &str) -> Option<Vec<u8>> {
     Some(trim(value).to_vec()).filter(|value| !value.is_empty())
 }
 
-/// Whether a text of DMI is what firmware is delivered with, before a maker puts in its own.
+/// Returns whether a text of DMI is what firmware is delivered with, before a maker puts in its own.
 fn is_filler(text: &[u8]) -> bool {
     const WITHIN: [&str; 8] = [
         "filled by",
@@ -179,7 +187,7 @@ fn is_filler(text: &[u8]) -> bool {
         || WHOLE.iter().any(|whole| text == whole.as_bytes())
 }
 
-/// A Raspberry Pi revision code's chip and manufacturer. New codes (bit 23 set) hold them as numbers in bits 12 to 15 and 16
+/// Returns a Raspberry Pi revision code's chip and manufacturer. New codes (bit 23 set) hold them as numbers in bits 12 to 15 and 16
 /// to 19; old ones are a list of boards that all have a BCM2835.
 fn decode_revision(code: u32) -> Option<(&'static str, &'static str)> {
     const SOCS: [&str; 5] = ["BCM2835", "BCM2836", "BCM2837", "BCM2711", "BCM2712"];
@@ -232,13 +240,13 @@ fn unquote(word: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The host name for the log and the dashboard's title; empty if the kernel does not tell.
+/// Returns the host name for the log and the dashboard's title; empty if the kernel does not tell.
 pub fn hostname(roots: &Roots) -> String {
     let name = read_once(&roots.proc.join("sys/kernel/hostname")).unwrap_or_default();
     std::ffi::OsStr::from_bytes(&name).to_string_lossy().into_owned()
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let _ = parse_os_release(text);

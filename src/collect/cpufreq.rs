@@ -14,17 +14,25 @@ static CPUS: Table<1, 3> = Table::new(
     Place::List("cpus"),
     &["cpu"],
     &[
-        Family::gauge("pi_cpu_frequency_hertz", "The clock frequency that the CPU was set to last.", Unit::Hertz)
-            .history(&[Chart::max("frequency")]),
-        Family::gauge("pi_cpu_frequency_min_hertz", "The lowest frequency that the CPU can run at.", Unit::Hertz),
-        Family::gauge("pi_cpu_frequency_max_hertz", "The highest frequency that the CPU can run at.", Unit::Hertz),
+        Family::gauge(
+            "pi_cpu_frequency_hertz",
+            "Current clock frequency of the CPU, as the kernel last set it.",
+            Unit::Hertz,
+        )
+        .history(&[Chart::max("frequency")]),
+        Family::gauge("pi_cpu_frequency_min_hertz", "Lowest clock frequency of the CPU.", Unit::Hertz),
+        Family::gauge("pi_cpu_frequency_max_hertz", "Highest clock frequency of the CPU.", Unit::Hertz),
     ],
 );
 
 static GOVERNORS: Table<2, 1> = Table::new(
     Place::List("governors"),
     &["cpu", "governor"],
-    &[Family::gauge("pi_cpu_governor_info", "By which rule the kernel sets the CPU's frequency.", Unit::Info)],
+    &[Family::gauge(
+        "pi_cpu_governor_info",
+        "Always 1; the label is the governor that sets the CPU's clock frequency.",
+        Unit::Info,
+    )],
 );
 
 pub static COLLECTOR: Registration = Registration {
@@ -121,7 +129,7 @@ fn check_cpus(text: &[u8]) -> Result<(), Bad> {
     if good { Ok(()) } else { Err(Bad::new(1, "numbers of CPUs", text)) }
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let _ = parse_kilohertz(text);

@@ -9,7 +9,7 @@ use crate::kernel::{Bad, Fault, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 
-/// A gauge in bytes.
+/// Returns a gauge in bytes.
 const fn bytes(name: &'static str, help: &'static str) -> Family {
     Family::gauge(name, help, Unit::Bytes)
 }
@@ -18,45 +18,39 @@ pub static MEMORY: Table<0, 25> = Table::new(
     Place::Inline,
     &[],
     &[
-        bytes(
-            "pi_memory_total_bytes",
-            "Memory that the kernel manages: what is built in, less what firmware and kernel keep.",
-        ),
-        bytes("pi_memory_used_bytes", "Memory that programs cannot have: total less available, as `free` counts it.")
+        bytes("pi_memory_total_bytes", "Usable memory: installed memory minus what firmware and kernel reserve."),
+        bytes("pi_memory_used_bytes", "Memory in use: total minus available, as `free` counts it.")
             .history(&[Chart::first("memory_used")]),
         bytes("pi_memory_free_bytes", "Memory that nothing uses, not even a cache."),
         bytes(
             "pi_memory_available_bytes",
             "Memory that programs can have without swapping, as the kernel or, before Linux 3.14, the agent estimates it.",
         ),
-        bytes("pi_memory_buffers_bytes", "Cache of block devices' raw contents."),
-        bytes("pi_memory_cached_bytes", "Cache of files' contents, shared memory and tmpfs included.")
+        bytes("pi_memory_buffers_bytes", "Cache of raw block devices."),
+        bytes("pi_memory_cached_bytes", "Page cache, including shared memory and tmpfs.")
             .history(&[Chart::first("memory_cached")]),
         bytes("pi_memory_swap_total_bytes", "Swap space."),
         bytes("pi_memory_swap_used_bytes", "Swap space in use.").history(&[Chart::first("swap_used")]),
-        bytes("pi_memory_swap_free_bytes", "Swap space not in use."),
-        bytes("pi_memory_swap_cached_bytes", "Memory that holds pages which are also in swap."),
-        bytes("pi_memory_active_bytes", "Memory used lately and seldom reclaimed."),
-        bytes("pi_memory_inactive_bytes", "Memory not used lately: reclaimed first."),
-        bytes("pi_memory_anonymous_bytes", "Programs' own memory that is mapped and belongs to no file."),
-        bytes("pi_memory_mapped_bytes", "Files' contents that programs have mapped."),
-        bytes("pi_memory_shared_bytes", "Shared memory and tmpfs."),
+        bytes("pi_memory_swap_free_bytes", "Free swap space."),
+        bytes("pi_memory_swap_cached_bytes", "Memory whose pages also have a copy in swap."),
+        bytes("pi_memory_active_bytes", "Memory used recently, which is rarely reclaimed."),
+        bytes("pi_memory_inactive_bytes", "Memory not used recently, which is reclaimed first."),
+        bytes("pi_memory_anonymous_bytes", "Anonymous memory: mapped by programs and not backed by a file."),
+        bytes("pi_memory_mapped_bytes", "Files mapped into the memory of programs."),
+        bytes("pi_memory_shared_bytes", "Shared memory, including tmpfs."),
         bytes("pi_memory_slab_bytes", "The kernel's own data structures."),
         bytes(
             "pi_memory_slab_reclaimable_bytes",
-            "The part of slab that can be reclaimed, such as caches of names and inodes.",
+            "Slab memory that can be reclaimed, such as caches of names and inodes.",
         ),
-        bytes("pi_memory_kernel_stack_bytes", "Stacks of the kernel's side of all threads."),
-        bytes("pi_memory_page_tables_bytes", "Tables that map addresses to memory."),
-        bytes("pi_memory_dirty_bytes", "File contents that wait to be written to disk."),
-        bytes("pi_memory_writeback_bytes", "File contents that are being written to disk."),
-        bytes("pi_memory_committed_bytes", "Memory promised to programs, whether they use it or not."),
-        bytes("pi_memory_commit_limit_bytes", "Memory that can be promised under strict overcommit accounting."),
-        bytes(
-            "pi_memory_cma_total_bytes",
-            "Memory reserved for devices that need it in one piece, such as camera and display.",
-        ),
-        bytes("pi_memory_cma_free_bytes", "Part of the devices' reserve that is free."),
+        bytes("pi_memory_kernel_stack_bytes", "Kernel stacks of all threads."),
+        bytes("pi_memory_page_tables_bytes", "Page tables, which map virtual to physical addresses."),
+        bytes("pi_memory_dirty_bytes", "Data waiting to be written to disk."),
+        bytes("pi_memory_writeback_bytes", "Data being written to disk right now."),
+        bytes("pi_memory_committed_bytes", "Memory committed to programs, whether they use it or not."),
+        bytes("pi_memory_commit_limit_bytes", "Memory that may be committed under strict overcommit accounting."),
+        bytes("pi_memory_cma_total_bytes", "Contiguous memory reserved for devices such as camera and display (CMA)."),
+        bytes("pi_memory_cma_free_bytes", "Free contiguous memory (CMA)."),
     ],
 );
 
@@ -243,7 +237,7 @@ impl Info {
     }
 }
 
-/// How much of the ARC can be given back: `size` less `c_min`, of lines such as `size 4 2684354560` (name, type, number).
+/// Returns how much of the ARC can be given back: `size` less `c_min`, of lines such as `size 4 2684354560` (name, type, number).
 fn parse_arc(text: &[u8]) -> Option<u64> {
     let (mut size, mut least) = (None, None);
     for (_, line) in lines(text) {
@@ -318,12 +312,12 @@ fn parse(text: &[u8]) -> (Info, Option<Bad>) {
     (info, first)
 }
 
-/// What comes after the first line of `text`.
+/// Returns what comes after the first line of `text`.
 fn behind_line(text: &[u8]) -> &[u8] {
     find(b'\n', text).map_or(b"", |end| &text[end + 1..])
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let _ = (parse(text), parse_arc(text));

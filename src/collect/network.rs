@@ -16,12 +16,16 @@ pub static INTERFACES: Table<1, 11> = Table::new(
         Family::counter("pi_network_receive_bytes_total", "Bytes received.", Unit::Bytes)
             .history(&[Chart::sum("network_receive").only("pi_network_counted")]),
         Family::counter("pi_network_receive_packets_total", "Packets received.", Unit::Count),
-        Family::counter("pi_network_receive_errors_total", "Packets that arrived broken.", Unit::Count),
-        Family::counter("pi_network_receive_dropped_total", "Packets that arrived and were dropped.", Unit::Count),
+        Family::counter("pi_network_receive_errors_total", "Receive errors, such as damaged packets.", Unit::Count),
+        Family::counter("pi_network_receive_dropped_total", "Received packets that were dropped.", Unit::Count),
         Family::counter("pi_network_transmit_bytes_total", "Bytes sent.", Unit::Bytes)
             .history(&[Chart::sum("network_transmit").only("pi_network_counted")]),
         Family::counter("pi_network_transmit_packets_total", "Packets sent.", Unit::Count),
-        Family::counter("pi_network_transmit_errors_total", "Packets that could not be sent.", Unit::Count),
+        Family::counter(
+            "pi_network_transmit_errors_total",
+            "Transmit errors: packets that could not be sent.",
+            Unit::Count,
+        ),
         Family::counter("pi_network_transmit_dropped_total", "Packets dropped before they were sent.", Unit::Count),
         Family::gauge(
             "pi_network_counted",
@@ -109,7 +113,7 @@ impl Collect for Network {
     }
 }
 
-/// The interfaces that get a row, in the kernel's order.
+/// Returns the interfaces that get a row, in the kernel's order.
 fn names<'a>(text: &'a [u8], exclude: &Pattern) -> impl Iterator<Item = &'a [u8]> {
     parse(text).flatten().map(|row| row.interface).filter(|name| !exclude.matches(name))
 }
@@ -155,7 +159,7 @@ fn parse_line(line: &[u8]) -> Option<Row<'_>> {
     })
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     parse(text).for_each(drop);

@@ -31,24 +31,24 @@ pub static THROTTLING: Table<0, { 4 * REASONS }> = Table::new(
     Place::Inline,
     &[],
     &[
-        Family::gauge("pi_throttled", "Whether the board lacks voltage or is slowed down at present.", Unit::Count)
+        Family::gauge("pi_throttled", "1 while this condition holds, 0 otherwise.", Unit::Count)
             .by("reason", &REASON_NAMES)
             .history(&[Chart::max("throttled").peak()]),
         Family::gauge(
             "pi_throttled_since_boot",
-            "Whether that happened since boot, as far as the firmware remembers and the agent saw.",
+            "1 if this condition has occurred since boot, according to the firmware and the agent, 0 otherwise.",
             Unit::Count,
         )
         .by("reason", &REASON_NAMES),
         Family::counter(
             "pi_throttled_events_total",
-            "How often it began, counted by the agent while it runs, at every sample interval.",
+            "Times that this condition began, counted by the agent at every sample interval.",
             Unit::Count,
         )
         .by("reason", &REASON_NAMES),
         Family::counter(
             "pi_throttled_seconds_total",
-            "How long it lasted, counted by the agent while it runs, at every sample interval.",
+            "Time for which this condition held, counted by the agent at every sample interval.",
             Unit::Seconds,
         )
         .by("reason", &REASON_NAMES),
@@ -90,7 +90,7 @@ impl Power {
         }
     }
 
-    /// What the first source that there is says; `None` if there is none, or no answer yet.
+    /// Returns what the first source that there is says; `None` if there is none, or no answer yet.
     fn read(&mut self, now: Duration) -> Result<Option<(Duration, State)>, Fault> {
         if let Some(mailbox) = &self.mailbox {
             match mailbox.answer() {
@@ -145,7 +145,7 @@ impl Collect for Power {
     }
 }
 
-/// The alarm of the hwmon chip at `path` if it is the Pi's.
+/// Returns the alarm of the hwmon chip at `path` if it is the Pi's.
 fn alarm(path: &Path) -> Option<Source> {
     (read_once(&path.join("name"))? == b"rpi_volt")
         .then(|| Source::new(path.join("in0_lcrit_alarm")).in_small_records())
@@ -199,7 +199,7 @@ impl Watch {
         *last = Some((at, state));
     }
 
-    /// The row for `state`, which was noted.
+    /// Returns the row for `state`, which was noted.
     fn values(&self, state: State) -> [Value; 4 * REASONS] {
         let mut values = [Value::ABSENT; 4 * REASONS];
         for reason in (0..REASONS).filter(|reason| state.known >> reason & 1 == 1) {
@@ -223,7 +223,7 @@ fn parse_alarm(text: &[u8]) -> Result<bool, Bad> {
     }
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let _ = parse_alarm(text);

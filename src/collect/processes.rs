@@ -132,7 +132,7 @@ impl Processes {
         }
     }
 
-    /// When the last scan was; tells one answer from the next.
+    /// Returns when the last scan was; tells one answer from the next.
     pub fn scanned_at(&self) -> Option<Duration> {
         self.present.at
     }
@@ -250,7 +250,7 @@ impl Processes {
         }
     }
 
-    /// The time that rates span, never 0.
+    /// Returns the time that rates span, never 0.
     fn milliseconds(&self) -> u64 {
         self.interval.map_or(1, |interval| u64::try_from(interval.as_millis()).unwrap_or(1).max(1))
     }
@@ -286,7 +286,7 @@ impl Processes {
 }
 
 impl Process {
-    /// A line such as `642 (a) S 1 (b c) S 1 642 642 0 …` with 52 fields; the name may hold anything, parentheses and line
+    /// Parses a line such as `642 (a) S 1 (b c) S 1 642 642 0 …` with 52 fields; the name may hold anything, parentheses and line
     /// breaks too, but what follows the last parenthesis is the kernel's.
     fn read(&mut self, text: &[u8], names: &mut Vec<u8>) -> Option<()> {
         let start = text.iter().position(|&byte| byte == b'(')? + 1;
@@ -362,12 +362,12 @@ fn parse_io(text: &[u8]) -> Option<[u64; 2]> {
     Some([value(b"read_bytes:")?, value(b"write_bytes:")?])
 }
 
-/// The effective user in `Uid: 1000 1000 1000 1000`: real, effective, saved, file system's.
+/// Returns the effective user in `Uid: 1000 1000 1000 1000`: real, effective, saved, file system's.
 fn parse_owner(text: &[u8]) -> Option<u64> {
     lines(text).find_map(|(_, line)| uint(words(line.strip_prefix(b"Uid:")?).nth(1)?))
 }
 
-/// A command line's words, which end in NUL bytes, with spaces between them.
+/// Returns a command line's words, which end in NUL bytes, with spaces between them.
 fn push_command(words: &[u8], text: &mut String) {
     let mut command = [b' '; COMMAND];
     let length = words.len().min(COMMAND);
@@ -386,7 +386,7 @@ struct Users {
 }
 
 impl Users {
-    /// The user's name, or the number itself if there is none. The file is read when a number is seen for the first time.
+    /// Returns the user's name, or the number itself if there is none. The file is read when a number is seen for the first time.
     fn name(&mut self, user: u64) -> &str {
         /// Far more than run processes on a Pi.
         const MOST: usize = 1000;
@@ -408,7 +408,7 @@ impl Users {
     }
 }
 
-/// The name in a line such as `pi:x:1000:1000:,,,:/home/pi:/bin/bash`.
+/// Returns the name in a line such as `pi:x:1000:1000:,,,:/home/pi:/bin/bash`.
 fn find_user(text: &[u8], user: u64) -> Option<&[u8]> {
     lines(text).find_map(|(_, line)| {
         let mut fields = line.split(|&byte| byte == b':');
@@ -417,7 +417,7 @@ fn find_user(text: &[u8], user: u64) -> Option<&[u8]> {
     })
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let (mut process, mut names) = (Process::default(), Vec::new());

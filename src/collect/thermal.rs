@@ -15,7 +15,7 @@ pub static SENSORS: Table<1, 2> = Table::new(
     Place::List("sensors"),
     &["sensor"],
     &[
-        Family::gauge("pi_temperature_celsius", "Temperature.", Unit::Celsius),
+        Family::gauge("pi_temperature_celsius", "Current temperature.", Unit::Celsius),
         Family::gauge(
             "pi_temperature_critical_celsius",
             "Critical temperature of the sensor; at that of a thermal zone the kernel switches the machine off.",
@@ -39,8 +39,8 @@ static COOLING: Table<1, 2> = Table::new(
     Place::List("cooling"),
     &["device"],
     &[
-        Family::gauge("pi_cooling_state", "How much the device cools at present: 0 is not at all.", Unit::Count),
-        Family::gauge("pi_cooling_state_max", "The highest cooling state that the device has.", Unit::Count),
+        Family::gauge("pi_cooling_state", "Current cooling state of the device; 0 is off.", Unit::Count),
+        Family::gauge("pi_cooling_state_max", "Highest cooling state of the device.", Unit::Count),
     ],
 );
 
@@ -118,7 +118,7 @@ impl Thing {
         Thing::new(path, kind, "cur_state", read_limit(&path.join("max_state"), parse_state))
     }
 
-    /// All temperatures of the hwmon chip at `path`: `tempN_input`, with `tempN_label` and `tempN_crit` where there are such.
+    /// Returns all temperatures of the hwmon chip at `path`: `tempN_input`, with `tempN_label` and `tempN_crit` where there are such.
     fn chip(path: &Path) -> Devices<Thing> {
         let is_input = |name: &[u8]| name.starts_with(b"temp") && name.ends_with(b"_input");
         let mut inputs = Devices::new(path.to_owned(), is_input);
@@ -209,7 +209,7 @@ fn label(things: &mut [Device<Thing>]) {
     }
 }
 
-/// The same for the temperatures of all chips, with the chip's number.
+/// Returns the same for the temperatures of all chips, with the chip's number.
 fn label_chips(chips: &mut [Device<Devices<Thing>>]) {
     for place in 0..chips.len() {
         let (before, rest) = chips.split_at_mut(place);
@@ -237,7 +237,7 @@ fn name_apart(thing: &mut Thing, entry: &[u8], is_taken: impl Fn(&[u8]) -> bool)
     }
 }
 
-/// Whether a zone's type or a chip's name says that it is the processor's. The kernel has no other word for that: these are names
+/// Returns whether a zone's type or a chip's name says that it is the processor's. The kernel has no other word for that: these are names
 /// of drivers and of nodes in device trees.
 fn named_processor(kind: &[u8]) -> Processor {
     if ["cpu", "x86_pkg", "package", "coretemp", "k10temp", "k8temp", "zenpower"].iter().any(|it| contains(kind, it)) {
@@ -246,12 +246,12 @@ fn named_processor(kind: &[u8]) -> Processor {
     if contains(kind, "soc") { Processor::Perhaps } else { Processor::No }
 }
 
-/// Whether `word`, which is in lower case, is in `text` in any case.
+/// Returns whether `word`, which is in lower case, is in `text` in any case.
 fn contains(text: &[u8], word: &str) -> bool {
     text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// The critical temperature among a zone's trip points.
+/// Returns the critical temperature among a zone's trip points.
 fn read_critical(zone: &Path) -> Value {
     (0..)
         .map_while(|number| Some((number, read_once(&zone.join(format!("trip_point_{number}_type")))?)))
@@ -305,7 +305,7 @@ fn parse_state(text: &[u8]) -> Result<Value, Bad> {
     }
 }
 
-/// What the fuzz target of this file runs.
+/// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let _ = (parse_temperature(text), parse_critical(text), parse_state(text));

@@ -91,7 +91,7 @@ impl History {
         History { interval, phase: 0, ticks: None, series, feeds, rates: Rates::default(), tiers, scratch }
     }
 
-    /// The memory that the rings occupy, in bytes.
+    /// Returns the memory that the rings occupy, in bytes.
     pub fn size(&self) -> usize {
         self.tiers.iter().map(|tier| size_of_val(&*tier.points) + size_of_val(&*tier.open)).sum()
     }
@@ -123,7 +123,7 @@ impl History {
         }
     }
 
-    /// The number of the tick at `now` milliseconds since boot.
+    /// Returns the number of the tick at `now` milliseconds since boot.
     ///
     /// Ticks come late by a little, so the nearest one counts. Should they all come late from now on, the count follows.
     fn count(&mut self, now: u64) -> u64 {
@@ -192,7 +192,7 @@ impl History {
         rates.end();
     }
 
-    /// What a request asks for: which points, and how far they are apart.
+    /// Returns what a request asks for: which points, and how far they are apart.
     pub fn span(&self, request: Request) -> Span {
         let (_, seconds, levels) = RANGES[request.range];
         let (first, last) = self.ticks.unwrap_or((0, 0));
@@ -260,7 +260,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Whether each point stands for more than one reading, so that its extremes may differ from its average.
+    /// Returns whether each point stands for more than one reading, so that its extremes may differ from its average.
     pub fn is_coarse(&self) -> bool {
         self.tier > 0
     }

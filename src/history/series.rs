@@ -16,7 +16,7 @@ pub struct Grain {
 }
 
 impl Grain {
-    /// That of a unit, or of its rate.
+    /// Returns the grain of a unit, or of its rate.
     pub const fn of(unit: Unit, rate: bool) -> Grain {
         let (name, per_unit, value, offset) = match (unit, rate) {
             (Unit::Percent, _) | (Unit::Seconds, true) => ("percent", 1e2, Value::decimal(1, 2), 0),

@@ -1,6 +1,6 @@
 //! Opening and reading the kernel's files. Nothing outside this room does it.
 //!
-//! A file is opened once and read again from its start at every collection: the kernel makes procfs and sysfs text anew
+//! A file is opened once and read again from its start at every collection: the kernel generates procfs and sysfs text anew
 //! for a read at offset 0, and `pread` saves the open, the seek and the close.
 
 use super::{Bad, Fault};
@@ -17,7 +17,7 @@ const LARGEST: usize = 4 << 20;
 
 /// A kernel file that is kept open.
 ///
-/// After a failed read the file is closed and opened anew the next time, so that a device that comes back is seen.
+/// After a failed read the file is closed and reopened the next time, so that a device that returns is seen.
 #[derive(Debug)]
 pub struct Source {
     /// Shared with faults, which cost no allocation then.
@@ -33,7 +33,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// A source that opens `path` when it is first read.
+    /// Creates a source that opens `path` when it is first read.
     pub fn new(path: PathBuf) -> Self {
         Source {
             path: path.into(),
@@ -53,12 +53,12 @@ impl Source {
         Source { small_records: true, ..self }
     }
 
-    /// The file's path.
+    /// Returns the file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file's present text.
+    /// Returns the file's present text.
     ///
     /// # Errors
     /// [`Fault::Read`] with the file's path if it cannot be opened or read, or is larger than 4 MiB.
@@ -86,7 +86,7 @@ impl Source {
         Ok(&self.buffer[..self.length])
     }
 
-    /// What `parse` makes of the file's present text.
+    /// Returns what `parse` makes of the file's present text.
     ///
     /// # Errors
     /// As [`Source::read`], and [`Fault::Parse`] with the file's path if `parse` finds something unexpected.
@@ -94,7 +94,7 @@ impl Source {
         parse(self.read()?).map_err(|bad| Fault::Parse { path: self.path.clone(), bad })
     }
 
-    /// What `parse` makes of a device's file, which need not be there or have an answer at every moment. An answer that is odd
+    /// Returns what `parse` makes of a device's file, which need not be there or have an answer at every moment. An answer that is odd
     /// is logged for those who look for it: once, until there is a good one.
     ///
     /// # Errors
@@ -134,17 +134,17 @@ impl Source {
         }
     }
 
-    /// Whether the file was read before and is the kernel's own, not a copy.
+    /// Returns whether the file was read before and is the kernel's own, not a copy.
     pub fn is_original(&self) -> bool {
         self.file.is_some() && self.original
     }
 
-    /// Whether a mount table, read before, may have another text now.
+    /// Returns whether a mount table, read before, may have another text now.
     pub fn has_news(&self) -> bool {
         self.file.as_ref().is_none_or(|file| !self.original || sys::has_news(file))
     }
 
-    /// The text that the last [`Source::read`] returned; empty if that failed.
+    /// Returns the text that the last [`Source::read`] returned; empty if that failed.
     pub fn text(&self) -> &[u8] {
         &self.buffer[..self.length]
     }
@@ -211,7 +211,7 @@ pub enum Sensed<T> {
 }
 
 impl<T> Sensed<T> {
-    /// The value, if there is one; notes in `gone` that the device is.
+    /// Returns the value, if there is one; notes in `gone` that the device is.
     pub fn value(self, gone: &mut bool) -> Option<T> {
         match self {
             Sensed::Value(value) => Some(value),
@@ -241,12 +241,12 @@ impl Shared {
         Shared(Rc::new(RefCell::new(SharedSource { source, read_at: None })))
     }
 
-    /// The file's path.
+    /// Returns the file's path.
     pub fn path(&self) -> PathBuf {
         self.0.borrow().source.path.to_path_buf()
     }
 
-    /// The file's text at `moment`.
+    /// Returns the file's text at `moment`.
     ///
     /// # Errors
     /// As [`Source::read`].
@@ -312,7 +312,7 @@ pub fn read_once(path: &Path) -> Option<Vec<u8>> {
     let text = text.split(|&byte| byte == 0).next().unwrap_or_default().trim_ascii();
     (!text.is_empty()).then(|| text.to_vec())
 }
-/// The size that a file says it has.
+/// Returns the size that a file says it has.
 ///
 /// # Errors
 /// What `stat(2)` says.
@@ -320,12 +320,12 @@ pub fn size(path: &Path) -> io::Result<u64> {
     std::fs::metadata(path).map(|metadata| metadata.len())
 }
 
-/// Whether there is a regular file at `path`; not for what may hang.
+/// Returns whether there is a regular file at `path`; not for what may hang.
 pub fn is_file(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
 
-/// The number of a file's inode.
+/// Returns the number of a file's inode.
 ///
 /// # Errors
 /// What `stat(2)` says.

@@ -10,7 +10,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word in `# TYPE`.
+    /// Returns the word in `# TYPE`.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Counter => "counter",
@@ -36,7 +36,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The suffix that a family of this unit carries in its name (before `_total`), empty for plain numbers.
+    /// Returns the suffix that a family of this unit carries in its name (before `_total`), empty for plain numbers.
     pub const fn suffix(self) -> &'static str {
         match self {
             Unit::Count => "",
@@ -93,17 +93,17 @@ impl Chart {
         Chart { series, combine, rows: |_| true, only: None, values: &[], peak: false }
     }
 
-    /// The sum of all that counts.
+    /// Returns the sum of all that counts.
     pub const fn sum(series: &'static str) -> Self {
         Chart::new(series, Combine::Sum)
     }
 
-    /// The largest of all that counts.
+    /// Returns the largest of all that counts.
     pub const fn max(series: &'static str) -> Self {
         Chart::new(series, Combine::Max)
     }
 
-    /// The first of all that counts.
+    /// Returns the first of all that counts.
     pub const fn first(series: &'static str) -> Self {
         Chart::new(series, Combine::First)
     }
@@ -146,12 +146,12 @@ pub struct Family {
 }
 
 impl Family {
-    /// A value that goes up and down.
+    /// Returns a value that goes up and down.
     pub const fn gauge(name: &'static str, help: &'static str, unit: Unit) -> Self {
         Family { name, help, kind: Kind::Gauge, unit, by: None, charts: &[] }
     }
 
-    /// A value that only grows; the name ends in `_total`.
+    /// Returns a value that only grows; the name ends in `_total`.
     pub const fn counter(name: &'static str, help: &'static str, unit: Unit) -> Self {
         Family { name, help, kind: Kind::Counter, unit, by: None, charts: &[] }
     }
@@ -168,7 +168,7 @@ impl Family {
         self
     }
 
-    /// How many values one row holds for this family.
+    /// Returns how many values one row holds for this family.
     pub const fn width(&self) -> usize {
         match &self.by {
             Some(dimension) => dimension.values.len(),
@@ -176,7 +176,7 @@ impl Family {
         }
     }
 
-    /// The key in JSON: the name without `pi_`, without the collector's name and without `_total`, since the
+    /// Returns the key in JSON: the name without `pi_`, without the collector's name and without `_total`, since the
     /// surrounding object says the former and nobody says the latter.
     pub fn key(&self, collector: &str) -> &'static str {
         let name = self.name.strip_prefix("pi_").unwrap_or(self.name);
