@@ -8,8 +8,10 @@ export const AQUA = '#40e0d0', BLUE = '#4aa3ff', WAIT = '#ffb000', VIOLET = '#c0
 
 export const now = (name) => link.fine.last(name);
 export const line = (key, label, color) => ({ key, label, color });
-/** The alarm level of a value: empty, warning or critical. */
-const level = (value, warning, critical) => (value >= critical ? 'critical' : value >= warning ? 'warning' : '');
+/** A rule's threshold. */
+const limit = (rule, key = 'above') => link.json.verdicts?.thresholds?.[rule]?.[key];
+/** The alarm level of a value: critical at its limit, warning from seven eighths of it on. */
+const level = (value, most) => (value >= most ? 'critical' : value >= most * 7 / 8 ? 'warning' : '');
 export const shown = (name, kind, lines, more) => ({ name, kind, data: () => link.shown, series: () => lines, ...more });
 
 const REASONS = { under_voltage: 'under-voltage', frequency_capped: 'clock capped', throttled: 'throttled', soft_temperature_limit: 'soft temperature limit' };
@@ -130,7 +132,7 @@ export function mountList(most) {
       ];
       const full = Math.max(one.percent || 0, one.nodes);
       say(item.children[1], notes.filter(Boolean).join(' · '));
-      mark(item, 'class', one.device_error ? 'critical' : level(full, 85, 95));
+      mark(item, 'class', one.device_error ? 'critical' : level(full, limit('disk_full')));
       item.lastChild.firstChild.style.transform = `scaleX(${(one.nodes >= 80 ? full : one.percent || 0) / 100})`;
     });
     if (!rest) return;
@@ -184,7 +186,7 @@ function tiles() {
         say(item.children[0], one.cpu.replace('cpu', 'c'));
         say(item.children[1], show('percent', Math.round(value)));
       }
-      mark(item, 'class', level(value, 80, 92));
+      mark(item, 'class', level(value, limit('cpu_busy')));
       (small ? item : item.lastChild).firstChild.style.transform = `scale${small ? 'Y' : 'X'}(${(value || 0) / 100})`;
     });
   };
@@ -213,7 +215,7 @@ export const CARDS = [
     absent: () => !link.fine.has('cpu_user') && !link.json.cpu && 'No CPU use: /proc/stat could not be read.',
     value() {
       const value = ['cpu_user', 'cpu_system', 'cpu_irq', 'cpu_steal'].reduce((sum, name) => sum + (now(name) || 0), 0 * now('cpu_user'));
-      return [show('percent', value), level(value, 80, 92)];
+      return [show('percent', value), level(value, limit('cpu_busy'))];
     },
     sub: () => join(cores() && `${cores()} core${cores() > 1 ? 's' : ''}`, known(now('frequency')) && format.hertz(now('frequency'))),
     extra: () => [legend(() => CPU_LINES, () => 'percent'), tiles()],
@@ -225,7 +227,7 @@ export const CARDS = [
     value() {
       const { total_bytes: total, zfs } = link.json.memory ?? {};
       const used = now('memory_used');
-      return [show('percent', used / total * 100), level((used - (zfs?.zfs_reclaimable_bytes ?? 0)) / total, 0.85, 0.92)];
+      return [show('percent', used / total * 100), level((used - (zfs?.zfs_reclaimable_bytes ?? 0)) / total * 100, 100 - limit('memory_low', 'below'))];
     },
     sub: () => `${show('bytes', now('memory_used'))} of ${show('bytes', link.json.memory?.total_bytes)}`,
     extra() {
@@ -275,7 +277,7 @@ export const CARDS = [
     absent: () => !link.fine.has('load') && !stalls() && !link.json.system && 'Neither pressure nor load could be read.',
     value() {
       const value = now('load');
-      return [show('load', value), level(value / cores(), 1.5, 2)];
+      return [show('load', value), level(value / cores(), limit('load_high'))];
     },
     sub: () => (cores() ? `${cores()} core${cores() > 1 ? 's' : ''}` : ''),
     extra() {
@@ -291,7 +293,7 @@ export const CARDS = [
     id: 'diskio', title: 'Disk I/O', often: ['diskio'],
     chart: shown('Disk transfer', 'rate', DISK_LINES),
     absent: () => !link.fine.has('disk_read') && !link.json.diskio?.disks?.length && 'The kernel reports no physical disk.',
-    value: () => [show('rate', now('disk_read') + now('disk_write')), level(now('disk_busy'), 70, 90)],
+    value: () => [show('rate', now('disk_read') + now('disk_write')), level(now('disk_busy'), limit('disk_slow', 'busy.above'))],
     sub: () => (known(now('disk_busy')) ? `${show('percent', now('disk_busy'))} busy` : ''),
     extra() {
       const note = el('p', 'note one');

@@ -20,16 +20,22 @@ export const RANGES = { '2m': 120, '10m': 600, '1h': 3600, '24h': 86400, '7d': 6
 
 export const link = {
   range: '10m',
-  fine: new History(), // the finest steps: what "now" means
-  shown: new History(), // what the charts show; the same object on short ranges
-  live: new History(150), // per core, device and interface, only since this page opened
+  // The finest steps: what "now" means.
+  fine: new History(),
+  // What the charts show; the same object on short ranges.
+  shown: new History(),
+  // Per core, device and interface, only since this page opened.
+  live: new History(150),
   /** @type {any} what /json said */
   json: {},
   processes: null,
   rates: {},
-  good: NaN, // when the agent last answered
-  lag: 0, // seconds that its newest sample is behind
-  since: 0, // when asking began, or began again
+  // When the agent last answered.
+  good: NaN,
+  // Seconds that its newest sample is behind.
+  lag: 0,
+  // When asking began, or began again.
+  since: 0,
   failure: null,
   tries: 0,
   turn: 0,
@@ -210,7 +216,8 @@ export async function round() {
     if (error.kind === 'dropped') wait = 0;
     else {
       link.failure = error;
-      link.turn = 0; // whoever answers next may be another agent
+      // The next answer may be another agent's.
+      link.turn = 0;
       // A browser that asks for a name and a password would do so at every try.
       wait = error.status === 401 ? Infinity : Math.min(BACKOFF, PACE * 2 ** link.tries++);
     }

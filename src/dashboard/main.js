@@ -156,7 +156,8 @@ function verdicts(state, text, remedy) {
   });
   for (const card of CARDS) {
     const own = items.filter((one) => one.card && cardOf(one.card) === card);
-    mark(card.node, 'data-alert', own.some((one) => one.severity === 'critical') ? 'critical' : own.some((one) => one.severity === 'warning') ? 'warning' : null);
+    // The worst comes first.
+    mark(card.node, 'data-alert', own[0]?.severity ?? null);
   }
   // Spoken only when the set of verdicts changes, never when a number does.
   const words = state === 'down' ? 'No answer from the agent' : link.loaded ? items.map((one) => one.title).join('. ') || 'All clear' : '';

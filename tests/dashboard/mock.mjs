@@ -1,14 +1,21 @@
 // A mock agent: speaks the agent's HTTP interface with synthetic data, for the states that a real agent cannot easily
-// show. By default it is a Raspberry Pi 3 Model A+ in trouble: CPU saturated, under-voltage, a slow SD card.
+// show. By default it is a Raspberry Pi 3 Model A+ in trouble: a busy CPU, under-voltage, a slow SD card.
 //
 // Alone:     node mock.mjs [PORT]        serves the page assembled from src/dashboard
 // In tests:  const mock = await Mock.start({...}); mock.state.… = …; await mock.stop()
 
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { assemble } from './page.mjs';
 
 const MiB = 1048576;
+
+/** The agent's thresholds, from the reference that is generated from its rules. */
+const THRESHOLDS = {};
+for (const [, rule, key, value] of readFileSync(new URL('../../docs/rules.md', import.meta.url), 'utf8').matchAll(/--rule\.(\w+)\.([\w.]+)=([\d.]+)/g)) {
+  (THRESHOLDS[rule] ??= {})[key] = Number(value);
+}
 
 /** A noise value from 0 to 1 that depends only on its arguments. */
 function noise(at, salt) {
@@ -236,13 +243,15 @@ export class Mock {
       json[key] = state.empty.has(key) ? {} : all[key];
     }
     const since = Math.round(now - this.incident);
+    // As the agent says it: a law compares titles, details, severities and cards with its rules.
+    const mount = this.names('mounts')[2];
     const items = [
-      { rule: 'throttled', severity: 'critical', title: 'Throttled: under-voltage', detail: 'clock cut to 1200 MHz', culprit: 'under_voltage', card: 'thermal', since_seconds: since - 60 },
-      { rule: 'cpu', severity: 'critical', title: 'CPU saturated', detail: `${Math.round(100 - modes(0).idle)} % · ffmpeg (2314)`, culprit: 'ffmpeg', card: 'cpu', since_seconds: since },
-      { rule: 'disk_full', severity: 'critical', title: this.names('mounts')[2] + ' is almost full', detail: '97.6% of 29 GiB', culprit: this.names('mounts')[2], card: 'filesystems', since_seconds: 86400 },
-      { rule: 'io', severity: 'warning', title: 'SD card slow', detail: 'mmcblk0 is 96 % busy, 182 ms per write', culprit: 'mmcblk0', card: 'diskio', since_seconds: since - 20 },
+      { rule: 'under_voltage', severity: 'critical', state: 'firing', title: 'Under-voltage', detail: 'Supply voltage is below 4.63 V right now.', culprit: 'power supply', card: 'thermal', since_seconds: since - 60 },
+      { rule: 'disk_full', severity: 'critical', state: 'firing', title: `${mount} is almost full`, detail: '97.6% of 29 GiB', culprit: mount, card: 'filesystems', since_seconds: 86400 },
+      { rule: 'cpu_busy', severity: 'warning', state: 'firing', title: 'CPU is fully used', detail: `${(100 - modes(0).idle).toFixed(1)}% in use; ffmpeg uses most`, culprit: 'ffmpeg', card: 'cpu', since_seconds: since },
+      { rule: 'disk_slow', severity: 'warning', state: 'firing', title: 'mmcblk0 is slow', detail: '182 ms per operation, busy 96.0% of the time; influxd reads and writes most', culprit: 'influxd', card: 'diskio', since_seconds: since - 20 },
     ];
-    json.verdicts = bad ? { items: this.verdicts ?? items } : { clear_seconds: 11520, items: this.verdicts ?? [] };
+    json.verdicts = { ...(bad ? {} : { clear_seconds: 11520 }), thresholds: THRESHOLDS, items: this.verdicts ?? (bad ? items : []) };
     return json;
   }
 

@@ -409,13 +409,13 @@ test('only the verdicts are spoken, and only when they change', () => mocked({ t
     window.spoken = [];
     new MutationObserver(() => window.spoken.push(document.querySelector('#spoken').textContent)).observe(document.querySelector('#spoken'), { childList: true, characterData: true, subtree: true });
   });
-  mock.verdicts = [{ rule: 'cpu', severity: 'critical', title: 'CPU saturated', detail: '97 %', card: 'cpu', since_seconds: 12 }];
-  await until(async () => (await text(page, '#verdicts')).includes('CPU saturated'), 'verdict', 15);
+  mock.verdicts = [{ rule: 'cpu_busy', severity: 'warning', state: 'firing', title: 'CPU is fully used', detail: '97.0% in use', card: 'cpu', since_seconds: 12 }];
+  await until(async () => (await text(page, '#verdicts')).includes('CPU is fully used'), 'verdict', 15);
   const box = await page.locator('#verdicts').boundingBox();
   check(box.height < 60, `the strip of verdicts grew to ${box.height}`);
-  mock.verdicts = [{ ...mock.verdicts[0], detail: '99 %', since_seconds: 18 }];
-  await until(async () => (await text(page, '#verdicts')).includes('99 %'), 'new number', 15);
-  equal(await page.evaluate(() => window.spoken), ['CPU saturated'], 'spoken');
+  mock.verdicts = [{ ...mock.verdicts[0], detail: '99.0% in use', since_seconds: 18 }];
+  await until(async () => (await text(page, '#verdicts')).includes('99.0%'), 'new number', 15);
+  equal(await page.evaluate(() => window.spoken), ['CPU is fully used'], 'spoken');
   await page.click('#verdicts button');
   await until(async () => (await opened(page)) === '#cpu', "the verdict's dialog");
 }));
@@ -424,7 +424,7 @@ test('verdicts that do not fit are behind a button, and the page stays where it 
   const page = await open(mock.url, { size: [390, 844], touch: true });
   const top = await page.evaluate(() => document.querySelector('#cards').getBoundingClientRect().top);
   equal(await text(page, '#verdicts .more'), '+3 more', 'button');
-  check((await text(page, '#verdicts')).includes('Throttled: under-voltage'), 'the worst verdict is first');
+  check((await text(page, '#verdicts')).includes('Under-voltage'), 'the worst verdict is first');
   await page.locator('#verdicts .more').tap();
   equal(await page.locator('#verdicts .chip').count(), 5, 'all verdicts and the button');
   await page.locator('#verdicts .more').tap();
@@ -647,7 +647,7 @@ test('what the agent measures and no card shows is one click away', () => mocked
   await page.click('#close');
   await until(async () => (await opened(page)) === '', 'closed');
   check(await page.evaluate(() => document.activeElement.id === 'open-novelty'), 'focus did not return');
-  mock.verdicts = [{ rule: 'new', severity: 'warning', title: 'Something new', detail: '', card: 'novelty', since_seconds: 3 }];
+  mock.verdicts = [{ rule: 'new', severity: 'warning', state: 'firing', title: 'Something new', detail: '', card: 'novelty', since_seconds: 3 }];
   await until(async () => (await text(page, '#verdicts')).includes('Something new'), 'the verdict', 15);
   await page.click('#verdicts button');
   await until(async () => (await opened(page)) === '#novelty', 'its dialog');

@@ -50,6 +50,7 @@ fn series() -> BTreeSet<&'static str> {
 /// Every key and every series, and the labels and values that become keys.
 fn names() -> BTreeSet<String> {
     let mut names: BTreeSet<String> = series().into_iter().map(str::to_owned).collect();
+    names.extend(pi_monitor::judge::rules::ALL.iter().map(|rule| rule.head.name.to_owned()));
     for registration in collect::ALL {
         names.insert(registration.name.to_owned());
         for head in registration.tables {
@@ -117,4 +118,52 @@ fn every_name_with_an_underscore_is_one_of_the_agents() {
     let names = names();
     let spelled = [r"(?:^|[^a-zA-Z0-9_])([a-z][a-z0-9]*(?:_[a-z0-9]+)+)"];
     assert_eq!(unknown(&spelled, |name| names.contains(name)), Vec::<String>::new());
+}
+
+/// The mock agent of the page's tests and pictures says what the agent's rules say: rule, severity, card, title and detail.
+#[test]
+fn the_mock_speaks_the_words_of_the_rules() {
+    let rules: String = files("src/judge/rules", "rs").into_iter().map(|(_, text)| text).collect();
+    // Every text that a rule can make, as a pattern: what is filled in may be anything.
+    let texts: Vec<Regex> = all(r#"format_args!\(\s*"([^"]+)""#, &rules)
+        .chain(all(r#"(?:=>|,|\() \(?"([A-Z][^"]+)""#, &rules))
+        .map(|text| {
+            let parts: Vec<_> = Regex::new(r"\{[^}]*\}").unwrap().split(text).map(regex_escape).collect();
+            Regex::new(&format!("^{}(; .+)?$", parts.join(".+"))).unwrap()
+        })
+        .collect();
+    let filled = |text: &str| Regex::new(r"\$\{[^}]*\}").unwrap().replace_all(text, "1").into_owned();
+    let item = Regex::new(
+        r"rule: '(\w+)', severity: '(\w+)', state: '\w+', title: ['`]([^'`]+)['`], detail: ['`]([^'`]+)['`],.* card: '(\w+)'",
+    )
+    .unwrap();
+    let mut found = 0;
+    for (_, text) in files("tests/dashboard", "mjs") {
+        for item in item.captures_iter(&text) {
+            let word = |group: usize| item.get(group).unwrap().as_str();
+            let rule = pi_monitor::judge::rules::ALL.iter().find(|rule| rule.head.name == word(1));
+            let head = &rule.unwrap_or_else(|| panic!("no rule {}", word(1))).head;
+            assert_eq!((head.severity.name(), head.card), (word(2), word(5)), "{}", head.name);
+            for said in [word(3), word(4)].map(filled) {
+                assert!(texts.iter().any(|text| text.is_match(&said)), "no rule says \"{said}\"");
+            }
+            found += 1;
+        }
+        assert!(
+            !Regex::new(r"rule: '\w+', severity: '\w+', title").unwrap().is_match(&text),
+            "a verdict without a state"
+        );
+    }
+    assert!(found >= 5);
+}
+
+/// The text with a backslash before each character that means something in a pattern.
+fn regex_escape(text: &str) -> String {
+    text.chars().fold(String::new(), |mut all, character| {
+        if !character.is_alphanumeric() && character != ' ' && character.is_ascii() {
+            all.push('\\');
+        }
+        all.push(character);
+        all
+    })
 }
