@@ -1,6 +1,6 @@
 //! The recent past of the charted series, in memory alone: rings of a fixed size that every tick feeds.
 //!
-//! Which series there are is said in the families' [`Chart`]s; nothing is listed here. Time is counted in ticks since boot, so
+//! Which series there are is said in the families' [`Chart`](crate::model::Chart)s; nothing is listed here. Time is counted in ticks since boot, so
 //! that a clock which steps (a Pi has none of its own) moves nothing, and where no tick was, there is a gap. A tick is one
 //! `--sample.interval`; each [`TIERS`] entry collects as many of them as its step holds.
 //!
