@@ -223,7 +223,10 @@ fn what_is_wrong_with_a_file_is_told() {
             "cert_file: empty\n  key_file: server.key",
             format!("{}: expected a certificate in PEM", path("empty").display()),
         ),
-        ("cert_file: server.crt\n  key_file: empty", format!("{}: expected a private key in PEM", path("empty").display())),
+        (
+            "cert_file: server.crt\n  key_file: empty",
+            format!("{}: expected a private key in PEM", path("empty").display()),
+        ),
         (
             "cert_file: server.crt\n  key_file: client.key",
             format!("{} and {} do not match", path("server.crt").display(), path("client.key").display()),
