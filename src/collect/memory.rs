@@ -8,6 +8,7 @@ use crate::kernel::text::{find, lines, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
+use std::time::Duration;
 
 /// Returns a gauge in bytes.
 const fn bytes(name: &'static str, help: &'static str) -> Family {
@@ -74,6 +75,7 @@ pub static COLLECTOR: Registration = Registration {
         Box::new(Memory {
             meminfo: setup.proc("meminfo").in_small_records(),
             arc: setup.proc("spl/kstat/zfs/arcstats").in_small_records(),
+            arc_next: Duration::ZERO,
             doubted: false,
         })
     },
@@ -83,13 +85,17 @@ struct Memory {
     meminfo: Source,
     /// The cache of ZFS, if that is loaded.
     arc: Source,
+    /// When a machine without ZFS is looked at again, in time since boot.
+    arc_next: Duration,
     /// Whether the last reading contradicted itself, which is logged once.
     doubted: bool,
 }
 
 impl Collect for Memory {
-    fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let Memory { meminfo, arc, doubted } = self;
+    fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        /// ZFS is a module, which may be loaded later.
+        const LOOK_AGAIN: Duration = Duration::from_secs(60);
+        let Memory { meminfo, arc, arc_next, doubted } = self;
         let text = meminfo.read()?;
         let (mut info, bad) = parse(text);
         let result = bad.map_or(Ok(()), |bad| Err(Fault::parse(meminfo.path(), bad)));
@@ -99,7 +105,15 @@ impl Collect for Memory {
             crate::debug!("{}: {name} is more than the whole that it is a part of", meminfo.path().display());
         }
         *doubted = odd.is_some();
-        let arc = arc.try_read().ok().and_then(parse_arc);
+        let now = context.moment.since_boot;
+        let arc = if now < *arc_next {
+            None
+        } else if let Ok(text) = arc.try_read() {
+            parse_arc(text)
+        } else {
+            *arc_next = now + LOOK_AGAIN;
+            None
+        };
         // It is a part of what is used.
         if let Some(bytes) = arc.filter(|&bytes| info.total.is_none_or(|total| bytes <= total)) {
             out.row(&ZFS, [], [bytes.into()]);
