@@ -141,7 +141,7 @@ impl Agent {
             slot.collector.tick(&mut context);
             if slot.charted {
                 sampled.select(index);
-                // A fault is told by the next scrape; what could be read is kept.
+                // The next scrape reports a fault; what could be read is kept.
                 let _ = slot.collector.collect(&mut context, sampled);
             }
         }

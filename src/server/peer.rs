@@ -10,7 +10,7 @@ impl From<IpAddr> for Peer {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Peer(u32::from(address).into()),
-            // Link-local addresses share one network and are told apart by their other half.
+            // Link-local addresses share one network and differ in their other half.
             IpAddr::V6(address) if address.is_unicast_link_local() || address.is_loopback() => Peer(address.into()),
             IpAddr::V6(address) => Peer(u128::from(address) >> 64 << 64),
         }

@@ -510,7 +510,7 @@ fn stacked_interfaces_and_a_lost_link() {
     let text = agent.metrics();
     assert_eq!(counted(&text), [0.0, 1.0, 0.0, 0.0, 0.0].map(Some));
     assert_eq!(value(&text, "pi_network_carrier{interface=\"eth0\"}"), Some(1.0));
-    // Whoever looks for a neighbor sends frames, which the wire and the bridge both count.
+    // A look for a neighbor sends frames, which the wire and the bridge both count.
     let received = |name: &str| {
         value(&agent.metrics(), &format!("pi_network_receive_bytes_total{{interface=\"{name}\"}}")).unwrap()
     };

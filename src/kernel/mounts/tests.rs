@@ -1,6 +1,6 @@
 use super::*;
 
-/// The mount points that are told, with whether they are asked here.
+/// The mount points that are reported, and whether they are asked here.
 fn told(text: &[u8]) -> Vec<(Vec<u8>, bool)> {
     let mut mounts = Mounts::default();
     mounts.parse(text, b"/root").unwrap();
