@@ -117,7 +117,7 @@ fn words(data: &[u8]) {
         for word in text::words(line) {
             assert!(!word.is_empty() && !word.contains(&b' '));
             // What the standard library takes for a number is one, and the same one.
-            let theirs = str::from_utf8(word).ok().filter(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+            let theirs = std::str::from_utf8(word).ok().filter(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
             if let Some(number) = theirs.and_then(|word| word.parse::<u64>().ok()) {
                 assert_eq!(text::uint(word), Some(number));
             }
@@ -150,7 +150,7 @@ fn names(data: &[u8]) {
 /// The first line is a regular expression, the others are names.
 fn patterns(data: &[u8]) {
     let mut lines = data.split(|&byte| byte == b'\n');
-    let Some(Ok(expression)) = lines.next().map(str::from_utf8) else { return };
+    let Some(Ok(expression)) = lines.next().map(std::str::from_utf8) else { return };
     if let Ok(pattern) = cli::pattern::Pattern::new(expression) {
         for line in lines.take(4) {
             let _ = pattern.matches(line);

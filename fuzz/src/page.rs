@@ -8,7 +8,7 @@ pub fn decode(text: &str) -> Vec<u8> {
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         let escaped = tail.strip_prefix(b"x").filter(|_| byte == b'\\').and_then(|hex| {
-            let digits = str::from_utf8(hex.get(..2)?).ok()?;
+            let digits = std::str::from_utf8(hex.get(..2)?).ok()?;
             // Not from_str_radix alone: that would take "+5".
             digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok())?
         });
@@ -21,7 +21,7 @@ pub fn decode(text: &str) -> Vec<u8> {
 /// Panics unless every line is a comment or a sample as Prometheus reads it, no series is there twice, and a family's samples stand
 /// together.
 pub fn check_metrics(page: &[u8]) {
-    let text = str::from_utf8(page).expect("UTF-8");
+    let text = std::str::from_utf8(page).expect("UTF-8");
     assert!(text.is_empty() || text.ends_with('\n'));
     let (mut series, mut families, mut family) = (HashSet::new(), HashSet::new(), "");
     for line in text.lines() {

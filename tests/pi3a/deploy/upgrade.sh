@@ -18,7 +18,7 @@ case_upgrade() {
         INSTALLED=$SECOND_VERSION
     fi
     case $line in
-        *'/usr/local/bin/pi-monitor --web.listen-address=:9100 '*) pass "${LABEL}flags" "in its command line" ;;
+        *'/usr/local/bin/pi-monitor '*'--web.listen-address=:9100 '*) pass "${LABEL}flags" "in its command line" ;;
         *) fail "${LABEL}flags" "its command line and files: $line" ;;
     esac
     case $line in
