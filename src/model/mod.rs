@@ -1,5 +1,6 @@
-//! The words that all other rooms use: values, families, tables, the snapshot, findings, rates. It imports no other room.
+//! The words that all other rooms use: values, families, tables, the snapshot, findings, events, rates. It imports no other room.
 
+mod event;
 mod family;
 mod finding;
 mod moment;
@@ -11,6 +12,7 @@ mod snapshot;
 mod table;
 mod value;
 
+pub use event::{Busy, Event, EventKind, Lane, Note, kinds};
 pub use family::{Chart, Combine, Dimension, Family, Kind, Unit};
 pub use finding::{Finding, Report, RuleHead, Severity, Threshold, Top};
 pub use moment::Moment;
