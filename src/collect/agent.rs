@@ -24,7 +24,8 @@ pub static VERDICT_INFO: Table<3, 1> = Table::new(
     Place::Elsewhere,
     &["rule", "severity", "culprit"],
     &[Family::gauge("pi_verdict_info", "1 for each rule that is firing, with the culprit if it is known.", Unit::Info)],
-);
+)
+.of_text();
 
 /// Filled by [`crate::agent::Agent`], which runs the collectors.
 pub static COLLECTORS: Table<1, 2> = Table::new(

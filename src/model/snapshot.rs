@@ -68,7 +68,10 @@ impl Section {
         self.text.truncate(text);
         for label in labels {
             self.names.extend_from_slice(label);
-            push_label(&mut self.text, label);
+            match std::str::from_utf8(label) {
+                Ok(text) if self.head.is_text => self.text.push_str(text),
+                _ => push_label(&mut self.text, label),
+            }
             self.ends.push((self.names.len(), self.text.len()));
         }
         true

@@ -27,6 +27,8 @@ pub struct Head {
     pub families: &'static [Family],
     /// Values in a row: the widths of all families together.
     pub width: usize,
+    /// Whether its labels are text already, not names of the kernel.
+    pub is_text: bool,
 }
 
 /// A [`Head`] that knows its shape as a type, so that a row with too few or too many labels or values does not compile.
@@ -44,7 +46,13 @@ impl<const LABELS: usize, const VALUES: usize> Table<LABELS, VALUES> {
             i += 1;
         }
         assert!(width == VALUES, "the families' widths do not add up to VALUES");
-        Table(Head { place, labels, families, width })
+        Table(Head { place, labels, families, width, is_text: false })
+    }
+
+    /// Its labels are text already, in which names of the kernel have been escaped.
+    pub const fn of_text(mut self) -> Self {
+        self.0.is_text = true;
+        self
     }
 
     /// Returns the family of this name, for those who read it from a snapshot. A name that the table does not have does not compile in

@@ -246,7 +246,7 @@ export class Mock {
     // As the agent says it: a law compares titles, details, severities and cards with its rules.
     const mount = this.names('mounts')[2];
     const items = [
-      { rule: 'under_voltage', severity: 'critical', state: 'firing', title: 'Under-voltage', detail: 'Supply voltage is below 4.63 V right now.', culprit: 'power supply', card: 'thermal', since_seconds: since - 60 },
+      { rule: 'under_voltage', severity: 'critical', state: 'firing', title: 'Under-voltage', detail: 'Supply voltage is below 4.63 V right now', culprit: 'power supply', card: 'thermal', since_seconds: since - 60 },
       { rule: 'disk_full', severity: 'critical', state: 'firing', title: `${mount} is almost full`, detail: '97.6% of 29 GiB', culprit: mount, card: 'filesystems', since_seconds: 86400 },
       { rule: 'cpu_busy', severity: 'warning', state: 'firing', title: 'CPU is fully used', detail: `${(100 - modes(0).idle).toFixed(1)}% in use; ffmpeg uses most`, culprit: 'ffmpeg', card: 'cpu', since_seconds: since },
       { rule: 'disk_slow', severity: 'warning', state: 'firing', title: 'mmcblk0 is slow', detail: '182 ms per operation, busy 96.0% of the time; influxd reads and writes most', culprit: 'influxd', card: 'diskio', since_seconds: since - 20 },

@@ -28,7 +28,7 @@ fn under_voltage(view: &mut View<'_>, found: &mut Finding) -> bool {
     let dips = view.under_voltages(growth);
     let title = format_args!("Under-voltage");
     if view.value(&THROTTLED_NOW, "under_voltage") == Some(1.0) {
-        found.name("power supply", title, format_args!("Supply voltage is below 4.63 V right now."))
+        found.name("power supply", title, format_args!("Supply voltage is below 4.63 V right now"))
     } else {
         dips as f64 >= view.limit()
             && found.name(
@@ -51,9 +51,9 @@ pub static THROTTLED: Rule = Rule::new(
 
 fn throttled(view: &mut View<'_>, found: &mut Finding) -> bool {
     const REASONS: [(&str, &str); 3] = [
-        ("throttled", "The firmware throttles the CPU right now."),
-        ("soft_temperature_limit", "The firmware lowers the clock at its soft temperature limit right now."),
-        ("frequency_capped", "The firmware caps the clock right now."),
+        ("throttled", "The firmware throttles the CPU right now"),
+        ("soft_temperature_limit", "The firmware lowers the clock at its soft temperature limit right now"),
+        ("frequency_capped", "The firmware caps the clock right now"),
     ];
     let on = |(reason, _): &&(&str, &str)| view.value(&THROTTLED_NOW, reason) == Some(1.0);
     let Some((reason, detail)) = REASONS.iter().find(on) else { return false };

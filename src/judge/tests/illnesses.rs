@@ -13,14 +13,14 @@ pub const ILLNESSES: &[Illness] = &[
         // The upper half tells what was since boot.
         |_, ill| if ill { "1\n" } else { "f0000\n" }.to_owned(),
         "power supply",
-        "Supply voltage is below 4.63 V right now.",
+        "Supply voltage is below 4.63 V right now",
     ),
     (
         "throttled",
         "sys/devices/platform/soc/soc:firmware/get_throttled",
         |_, ill| if ill { "e0008\n" } else { "e0000\n" }.to_owned(),
         "soft_temperature_limit",
-        "The firmware lowers the clock at its soft temperature limit right now.",
+        "The firmware lowers the clock at its soft temperature limit right now",
     ),
     (
         "hot",
