@@ -186,7 +186,7 @@ impl Agent {
     ///
     /// A condition that comes and goes must not cost a look each time.
     pub fn look(&mut self) -> Option<Duration> {
-        const PAUSE: Duration = Duration::from_secs(10);
+        const PAUSE: Duration = Duration::from_secs(5);
         let Agent { machine, verdicts, processes, looked, .. } = self;
         let processes = processes.as_mut()?;
         let now = (machine.since_boot)();

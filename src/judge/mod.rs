@@ -16,6 +16,9 @@ use crate::cli::Options;
 use crate::model::{Finding, Rates, Report, Snapshot, Threshold, Top};
 use rule::{LIMITS_MAX, Rule};
 
+/// How long before a rule fires the processes are looked at again, in seconds.
+const AHEAD: u64 = 3;
+
 /// Judges tick after tick.
 #[derive(Debug)]
 pub struct Judge {
@@ -53,6 +56,10 @@ struct State {
     /// When it last held.
     held_at: u64,
     on: bool,
+    /// Whether another look was asked for when the rule was about to fire; the process to blame is that of then.
+    confirms: bool,
+    /// Whether that look was made. From then on, the process to blame stays.
+    settled: bool,
 }
 
 impl Judge {
@@ -110,9 +117,10 @@ impl Judge {
         let Judge { rules, past, look, report, .. } = self;
         *look = false;
         (past.looked_at, past.blocked) = (Some(report.now), !top.blocked.is_empty());
-        for (Judged { rule, state, .. }, finding) in rules.iter().zip(&mut report.findings) {
-            if state.held {
+        for (Judged { rule, state, .. }, finding) in rules.iter_mut().zip(&mut report.findings) {
+            if state.held && state.is_open(finding) {
                 learn(rule, finding, Some(top));
+                state.settled = state.confirms;
             }
         }
     }
@@ -148,9 +156,12 @@ impl Judge {
                     if state.held_since.is_none() {
                         begins = true;
                         finding.process.clear();
+                        (state.confirms, state.settled) = (false, false);
                     }
                     still_held = true;
-                    learn(rule, finding, top);
+                    if state.is_open(finding) {
+                        learn(rule, finding, top);
+                    }
                     finding.blame();
                 }
             }
@@ -158,6 +169,12 @@ impl Judge {
             if *patient {
                 let was_on = state.on;
                 state.step(rule, now);
+                // Who used most when the condition began may be done by the time the rule fires.
+                let due = state.held_since.is_some_and(|since| now + AHEAD >= since + rule.on);
+                if state.held && due && !state.confirms {
+                    state.confirms = true;
+                    begins |= rule.blame.is_some();
+                }
                 begins |= state.on && !was_on && rule.blame.is_some() && finding.process.is_empty();
             } else {
                 *state = State::at_once(state.held, now);
@@ -195,7 +212,12 @@ fn learn(rule: &Rule, finding: &mut Finding, top: Option<&Top>) {
 impl State {
     /// The state of a rule without delays.
     fn at_once(held: bool, now: u64) -> Self {
-        State { held, held_since: held.then_some(now), held_at: now, on: held }
+        State { held, held_since: held.then_some(now), held_at: now, on: held, confirms: false, settled: false }
+    }
+
+    /// Whether a look may still change whom the rule blames.
+    fn is_open(&self, finding: &Finding) -> bool {
+        !self.settled || finding.process.is_empty()
     }
 
     fn step(&mut self, rule: &Rule, now: u64) {

@@ -1,4 +1,5 @@
 mod bench;
+mod culprit;
 mod illnesses;
 
 use super::rules::{ALL, RECENT};
@@ -8,6 +9,7 @@ use crate::commands;
 use crate::kernel::Machine;
 use crate::sys::FsStat;
 use bench::*;
+use culprit::busy;
 use illnesses::ILLNESSES;
 use std::time::Duration;
 
@@ -35,6 +37,9 @@ fn every_rule_switches_on_and_off_in_its_time_and_not_for_less() {
             if let Some(finding) = report.items().find(|finding| finding.rule.name == *name) {
                 assert_eq!((&*finding.culprit, &*finding.detail), (*culprit, *detail), "{name}");
                 assert_eq!((report.clear, names(&report)), (None, vec![*name]));
+                for text in [&finding.title, &finding.detail] {
+                    assert!(!text.ends_with('.'), "{text}");
+                }
                 let since = report.now - finding.since.unwrap();
                 assert!(since >= rule.on, "{name} after {since} s");
                 on_at = Some(since);
@@ -235,106 +240,6 @@ fn what_zfs_caches_is_available() {
     assert_eq!(judged(&mut bench, "proc/meminfo", meminfo), [("memory_low", "7.0% of 1.0 MiB available".to_owned())]);
 }
 
-fn stat(pid: u64, name: &str, state: char, ticks: u64, pages: u64) -> String {
-    format!("{pid} ({name}) {state} 1 1 1 0 -1 0 1 0 3 0 {ticks} 0 0 0 20 0 1 0 5 4194304 {pages} 1 0 0\n")
-}
-
-/// CPU that is busy all the time.
-fn busy(tick: u64) -> String {
-    format!("cpu  {} 0 0 1000 0 0 0 0\n", tick * 2000)
-}
-
-#[test]
-fn the_culprit_is_looked_for_when_a_condition_begins_to_hold_and_only_then() {
-    let mut bench = Bench::new("culprit");
-    for _ in 0..20 {
-        bench.tick();
-        assert_eq!(bench.agent.look(), None, "nothing is wrong, so nobody is looked for");
-    }
-    write(&bench.directory, "proc/71/stat", &stat(71, "cruncher", 'R', 100, 10));
-    write(&bench.directory, "proc/72/stat", &stat(72, "idler", 'S', 9000, 500));
-    write(&bench.directory, "proc/stat", &busy(1));
-    assert_eq!(names(&bench.tick()), [""; 0]);
-    assert!(bench.agent.look().is_some(), "the second look follows the first");
-    write(&bench.directory, "proc/71/stat", &stat(71, "cruncher", 'R', 150, 10));
-    CLOCK.set(CLOCK.get() + 1);
-    assert_eq!(bench.agent.look(), None);
-    for tick in 2..30 {
-        write(&bench.directory, "proc/stat", &busy(tick));
-        let report = bench.tick();
-        assert_eq!(bench.agent.look(), None, "tick {tick}");
-        if let Some(finding) = report.items().next() {
-            assert_eq!((&*finding.culprit, finding.rule.name), ("cruncher", "cpu_busy"));
-            assert!(finding.detail.ends_with("% in use; cruncher uses most"), "{}", finding.detail);
-        }
-    }
-    let metrics = bench.runtime.block_on(bench.agent.page(crate::format::Format::Prometheus, false, Duration::ZERO));
-    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
-    let line = "pi_verdict_info{rule=\"cpu_busy\",severity=\"warning\",culprit=\"cruncher\"} 1\n";
-    assert!(metrics.contains(line) && metrics.contains("pi_verdict{rule=\"cpu_busy\"} 1\n"));
-}
-
-#[test]
-fn no_process_is_named_without_evidence_or_permission() {
-    for (flags, used, expected) in
-        [(&[][..], 50, "cruncher"), (&[], 5, "cruncher"), (&[], 4, ""), (&["--no-collector.processes"], 50, "")]
-    {
-        let mut bench = Bench::with("evidence", flags);
-        write(&bench.directory, "proc/71/stat", &stat(71, "cruncher", 'R', 100, 10));
-        write(&bench.directory, "proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 900 kB\n");
-        for tick in 1..20 {
-            write(&bench.directory, "proc/stat", &busy(tick));
-            bench.tick();
-            if bench.agent.look().is_some() {
-                write(&bench.directory, "proc/71/stat", &stat(71, "cruncher", 'R', 100 + used, 10));
-                HALVES.set(500);
-                bench.agent.look();
-                HALVES.set(0);
-            }
-        }
-        let report = bench.tick();
-        assert_eq!(report.items().next().map(|it| &*it.culprit), Some(expected), "{flags:?} {used}");
-        let page = bench.runtime.block_on(bench.agent.page(crate::format::Format::Json, false, Duration::ZERO));
-        assert_eq!(String::from_utf8_lossy(&page).contains("cruncher"), !expected.is_empty());
-    }
-}
-
-#[test]
-fn io_pressure_needs_a_busy_disk_or_a_blocked_process() {
-    // Busy for this many milliseconds of 2000, and the state of a process.
-    for (busy, state, pages, expected) in [
-        (0, 'S', 10, None),
-        (190, 'S', 10, None),
-        (400, 'S', 10, Some("")),
-        (0, 'D', 10, Some("writer")),
-        (0, 'D', 0, None),
-        (1000, 'D', 10, Some("writer")),
-    ] {
-        let mut bench = Bench::new("io");
-        let mut looks = 0;
-        let mut seen = None;
-        for tick in 1..60 {
-            write(&bench.directory, "proc/77/stat", &stat(77, "writer", state, 1, pages));
-            let total = tick * 1_980_000;
-            write(&bench.directory, "proc/pressure/io", &format!("some avg10=99 avg60=99 avg300=99 total={total}\n"));
-            let disk = format!("   8       0 sda 0 0 0 0 0 0 0 0 0 {} 0\n", tick * busy);
-            write(&bench.directory, "proc/diskstats", &disk);
-            let report = bench.tick();
-            if let Some(finding) = report.items().next() {
-                assert_eq!(finding.rule.name, "io_pressure");
-                seen = Some(finding.culprit.clone());
-            }
-            if bench.agent.look().is_some() {
-                looks += 1;
-                CLOCK.set(CLOCK.get() + 1);
-                assert_eq!(bench.agent.look(), None);
-            }
-        }
-        assert_eq!(seen.as_deref(), expected, "busy {busy}, state {state}, {pages} pages");
-        assert!((1..=3).contains(&looks), "{looks} looks in two minutes");
-    }
-}
-
 #[test]
 fn memory_ran_out_only_where_it_was_low() {
     const OUT: &str = "Memory ran out; processes killed since boot: 4";
@@ -442,7 +347,28 @@ fn the_worst_comes_first() {
     }
     let report = bench.tick();
     let severities: Vec<_> = report.items().map(|it| it.rule.severity.name()).collect();
-    assert_eq!(severities, ["critical", "critical", "warning", "warning", "info"], "{:?}", names(&report));
+    let expected = ["critical", "critical", "warning", "warning", "info"];
+    assert_eq!(severities, expected, "{:?}", names(&report));
+    // Where each output has it.
+    let places = |text: &str, before: &str, after: &str| {
+        let mut parts: Vec<_> =
+            report.items().map(|it| text.find(&format!("{before}{}{after}", it.rule.name))).collect();
+        assert!(parts.iter().all(Option::is_some) && parts.is_sorted(), "{parts:?} {text}");
+        parts.dedup();
+        assert_eq!(parts.len(), expected.len());
+    };
+    let mut page = |format| {
+        let page = bench.runtime.block_on(bench.agent.page(format, false, Duration::ZERO));
+        String::from_utf8(page.to_vec()).unwrap()
+    };
+    places(&page(crate::format::Format::Json), "{\"rule\":\"", "\"");
+    places(&page(crate::format::Format::Prometheus), "pi_verdict_info{rule=\"", "\"");
+    let snapshot = bench.runtime.block_on(bench.agent.snapshot(Duration::ZERO));
+    let mut table = Vec::new();
+    crate::format::console::write(snapshot, &commands::print::HIGHLIGHTS, &mut table);
+    let table = String::from_utf8(table).unwrap();
+    let words = table.lines().skip(1).filter_map(|line| line.get(16..)?.split_once(": ").map(|(word, _)| word));
+    assert_eq!(words.take(5).collect::<Vec<_>>(), expected, "{table}");
 }
 
 #[test]

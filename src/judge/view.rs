@@ -14,6 +14,8 @@ pub struct Past {
     /// When the processes were last looked at, in seconds since boot, and whether one was in uninterruptible sleep.
     pub(super) looked_at: Option<u64>,
     pub(super) blocked: bool,
+    /// When a disk last worked.
+    worked_at: Option<u64>,
     /// The available share of memory, in percent.
     available: Option<f64>,
     /// When the voltage fell too low, the latest first.
@@ -153,6 +155,15 @@ impl<'a> View<'a> {
         let seconds = self.value(input, resource)?;
         let (growth, time) = self.growth(input, resource, seconds)?;
         (time > 0.0).then(|| growth / time * 100.0)
+    }
+
+    /// Whether a disk works, or did within a minute.
+    pub fn disk_worked(&mut self, works: bool) -> bool {
+        const LATELY: u64 = 60;
+        if works {
+            self.past.worked_at = Some(self.now);
+        }
+        self.past.worked_at.is_some_and(|at| self.now - at <= LATELY)
     }
 
     /// Whether a process was in uninterruptible sleep when the agent last looked; asks it to look if that is long ago.

@@ -97,7 +97,7 @@ fn flags() {
 #[test]
 fn rules_reference() {
     let mut text = format!(
-        "{GENERATED}# Rules\n\nWhat the agent itself judges about the machine.\nThe page, `verdicts` in `/json` and `pi_verdict` in `/metrics` show the rules that are firing.\nA rule fires when its condition has held for the first delay, and stops when it has not held for the second one.\nAn event fires at once, and outputs say how long ago it was.\nOf a rule that has a process to blame, the agent looks for that process when the condition begins to hold; `culprit` in `/json` and `pi_verdict_info` names it, unless `--no-collector.processes` is set.\nThe flag sets the threshold; `--no-rule.NAME` switches a rule off.\n\n| rule | severity | fires when | threshold | delays | reads | fix |\n|---|---|---|---|---|---|---|\n"
+        "{GENERATED}# Rules\n\nWhat the agent itself judges about the machine.\nThe page, `verdicts` in `/json` and `pi_verdict` in `/metrics` show the rules that are firing.\nA rule fires when its condition has held for the first delay, and stops when it has not held for the second one.\nAn event fires at once, and outputs say how long ago it was.\nOf a rule that has a process to blame, the agent looks for that process when the condition begins to hold, and again shortly before the rule fires; `culprit` in `/json` and `pi_verdict_info` names it, unless `--no-collector.processes` is set.\nThe flag sets the threshold; `--no-rule.NAME` switches a rule off.\n\n| rule | severity | fires when | threshold | delays | reads | fix |\n|---|---|---|---|---|---|---|\n"
     );
     for rule in rules::ALL {
         let head = &rule.head;
@@ -130,13 +130,14 @@ fn capital(text: &str) -> String {
 type Alert = (&'static str, usize, &'static str, fn(f64) -> f64);
 
 /// The alert that stands for a rule in Prometheus, and the form that the rule's threshold has there.
-const ALERTS: [Alert; 9] = [
+const ALERTS: [Alert; 10] = [
     ("hot", 0, "PiHot", |celsius| celsius),
     ("disk_full", 0, "PiFilesystemFull", |percent| percent / 100.0),
     ("inodes_full", 0, "PiInodesLow", |percent| (100.0 - percent) / 100.0),
     ("memory_low", 0, "PiMemoryLow", |percent| percent / 100.0),
     ("memory_pressure", 0, "PiMemoryPressure", |percent| percent / 100.0),
     ("io_pressure", 0, "PiIoStall", |percent| percent / 100.0),
+    ("io_pressure", 1, "PiIoStall", |percent| percent / 100.0),
     ("disk_slow", 0, "PiDiskSlow", |seconds| seconds),
     ("disk_slow", 1, "PiDiskSlow", |percent| percent / 100.0),
     ("load_high", 0, "PiLoadHigh", |load| load),

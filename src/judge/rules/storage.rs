@@ -166,7 +166,7 @@ pub static IO_PRESSURE: Rule = Rule::new(
     "rule.io_pressure.busy.above",
     "10",
     Unit::Percent,
-    "Share of time from which a disk is busy; without such a disk, only a process in uninterruptible sleep counts.",
+    "Share of time from which a disk is busy; otherwise a disk must have worked within a minute, and a process be blocked.",
 )
 .blames(by_io)
 .fix("Move what writes much to a faster disk, such as an SSD on USB 3, or let it write less");
@@ -177,16 +177,19 @@ fn io_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     // Idle waiters of io_uring count as stalled on I/O, while no disk works.
     let busy_enough = view.second_limit() / 100.0;
     let mut busiest = 0.0_f64;
+    let mut listed = false;
     if let Some(section) = view.section(&BUSY) {
         for row in section.rows() {
+            listed = true;
             let device = row.labels().next().unwrap_or("");
             let Some(busy) = view.of(row, &BUSY) else { continue };
             let Some((growth, seconds)) = view.growth(&BUSY, device, busy) else { continue };
             busiest = busiest.max(growth / seconds.max(1e-3));
         }
     }
+    let worked = view.disk_worked(busiest > 0.0);
     let Some(percent) = percent.filter(|percent| *percent >= limit) else { return false };
-    if busiest < busy_enough && !view.is_blocked() {
+    if busiest < busy_enough && (listed && !worked || !view.is_blocked()) {
         return false;
     }
     found.name(
