@@ -20,7 +20,10 @@
 #               tables of sizes in docs/building.md (about 20 minutes)
 #   --tls       with TLS (docs/security.md), as dist/pi-monitor-TARGET-tls; it has C code,
 #               which PyPI's ziglang compiles
-#   --map       prints where the bytes of the first TARGET are, by section and by crate
+#   --map       prints where the bytes of the first TARGET are: by section, by crate, and
+#               in the largest functions
+#   --where ADDRESS   names the function at an ADDRESS, such as +0x1a2b4, that a crash report
+#               of the first TARGET has; the checkout and Rust must be those of its release
 #   -h, --help  this text
 #
 # Environment: PI_RUST, PI_INSTALL, XDG_CACHE_HOME (see scripts/lib/toolchain.sh);
@@ -38,7 +41,7 @@ BUDGET=741000           # bytes, for aarch64
 ZIGLANG=${ZIGLANG:-ziglang==0.15.2}
 ALL_TARGETS="aarch64 armv7 armv6 riscv64 x86_64"
 
-WAY=auto STD=auto ACTION=build TLS=no TARGETS=()
+WAY=auto STD=auto ACTION=build TLS=no ADDRESS='' TARGETS=()
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help) usage; exit 0 ;;
@@ -52,6 +55,10 @@ while [ $# -gt 0 ]; do
         shift ;;
     --measure) ACTION=measure ;;
     --map) ACTION=map ;;
+    --where)
+        [[ ${2-} =~ ^\+?0x[0-9a-f]+$ ]] || die 2 "--where needs an address such as +0x1a2b4"
+        ACTION=where ADDRESS=${2#+}
+        shift ;;
     --tls) TLS=yes ;;
     -*) die 2 "unknown option $1 (see --help)" ;;
     all) for t in $ALL_TARGETS; do TARGETS+=("$t"); done ;;
@@ -252,7 +259,7 @@ choose_way() {
 # compile OUTPUT [CHANGE...]: builds for the target that choose_way prepared, copies the
 # binary to OUTPUT.  A CHANGE alters the recipe, for --measure and --map.
 compile() {
-    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no debug=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder
+    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no debug=no message=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder
     shift
     dir=${CARGO_TARGET_DIR:-$REPO/target}/static-$WAY_NOW-$std
     flags+=(-C "linker=$LINKER" -C linker-flavor=ld.lld -C link-self-contained=no
@@ -265,6 +272,7 @@ compile() {
         unwind=*) unwind=${change#*=} ;;
         location=*) location=${change#*=} ;;
         debug=*) debug=${change#*=} ;;
+        message=*) message=${change#*=} ;;
         erratum=*) erratum=${change#*=} ;;
         features=*) features=${change#*=} ;;
         std=*) std=${change#*=} ;;
@@ -303,6 +311,14 @@ compile() {
         [ "$location" = yes ] || flags+=(-Z location-detail=none)
         # No text for {:?}, which no message of the agent uses (a law holds that); errors of the TLS library do.
         [ "$debug $TLS" != "no no" ] || flags+=(-Z fmt-debug=none)
+        # No message: a panic is an instruction that stops the program, and src/sys/crash.rs reports where.
+        if [ "$message" = no ]; then
+            if version_at_least "$RUST_VERSION" 1.92; then
+                flags+=(-Z unstable-options -C panic=immediate-abort)
+            else
+                features=panic_immediate_abort${features:+,$features}
+            fi
+        fi
         args+=(-Z "build-std=std,panic_abort")
         # No backtraces: they would be bare addresses, the binary has no symbols.
         [ "$features" = default ] || args+=(-Z "build-std-features=$features")
@@ -387,7 +403,7 @@ build_all() {
 # Figures for docs/building.md
 # ---------------------------------------------------------------------------
 
-# print_map DIR: builds with symbols for the target that choose_way prepared.
+# print_map DIR [functions]: builds with symbols for the target that choose_way prepared.
 print_map() {
     compile "$1/mapped" "rust=-C symbol-mangling-version=v0" 'profile=strip="none"' "dir=$1/target" || return 1
     echo "Bytes by section of the file:"
@@ -395,21 +411,37 @@ print_map() {
     echo
     echo "Bytes by crate (a generic function counts for the crate that defines it):"
     perl scripts/lib/elf.pl --crates "$1/mapped"
+    if [ "${2-}" = functions ]; then
+        echo
+        echo "The largest functions:"
+        perl scripts/lib/elf.pl --functions "$1/mapped" | sed 60q | readable_names
+    fi
     rm -rf "$1/target" "$1/mapped"
+}
+
+# Names as in the source code, where binutils are installed.
+readable_names() { if have c++filt; then c++filt -i; else cat; fi; }
+
+# print_where ADDRESS DIR: the function at an address of the recipe's binary.
+print_where() {
+    compile "$2/mapped" 'profile=strip="none"' "dir=$2/target" || return 1
+    perl scripts/lib/elf.pl --functions "$2/mapped" "$1" | readable_names
+    rm -rf "$2/target" "$2/mapped"
 }
 
 # Rows of the table: title | changes.  The first block goes from what cargo does by
 # itself to this script's recipe, a step at a time; the second changes the recipe.
 # shellcheck disable=SC2016  # Markdown
 CUMULATIVE='
-standard library built with the release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no location=yes debug=yes
-standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no location=yes debug=yes
-no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no location=yes debug=yes
-identical functions folded (`--icf=all`)|pie=no relr=no location=yes debug=yes
-static-PIE|relr=no location=yes debug=yes
-relocations packed (`--pack-dyn-relocs=relr`)|location=yes debug=yes
-no file and line in panic messages (`-Z location-detail=none`)|debug=yes
-no `Debug` output (`-Z fmt-debug=none`): **the recipe**|
+standard library built with the release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no location=yes debug=yes message=yes
+standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no location=yes debug=yes message=yes
+no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no location=yes debug=yes message=yes
+identical functions folded (`--icf=all`)|pie=no relr=no location=yes debug=yes message=yes
+static-PIE|relr=no location=yes debug=yes message=yes
+relocations packed (`--pack-dyn-relocs=relr`)|location=yes debug=yes message=yes
+no file and line in panic messages (`-Z location-detail=none`)|debug=yes message=yes
+no `Debug` output (`-Z fmt-debug=none`)|message=yes
+no panic messages (`-C panic=immediate-abort`): **the recipe**|
 '
 # shellcheck disable=SC2016
 SINGLE='
@@ -418,7 +450,6 @@ SINGLE='
 `opt-level = 2`|opt=2
 `opt-level = 3`|opt=3
 no work-around for the Cortex-A53 (`--fix-cortex-a53-843419`)|erratum=no
-panics without any message (`-C panic=immediate-abort`)|rust=-Zunstable-options rust=-Cpanic=immediate-abort
 machine outliner (`-C llvm-args=--enable-machine-outliner=always`)|rust=-Cllvm-args=--enable-machine-outliner=always
 no RELRO (`-C relro-level=off`)|rust=-Crelro-level=off
 '
@@ -498,11 +529,11 @@ find_rust
 need_cc     # the libc crate's build script runs on this machine
 case $ACTION in
 build) build_all ;;
-map)
+map | where)
     tmp=$(mktemp -d)
     trap 'rm -rf "$tmp"' EXIT
     choose_way "${TARGETS[0]}" || die 3 "cannot build for ${TARGETS[0]}: $WAY_ERROR"
-    print_map "$tmp" || die 1 "the build failed"
+    if [ $ACTION = map ]; then print_map "$tmp" functions; else print_where "$ADDRESS" "$tmp"; fi || die 1 "the build failed"
     ;;
 measure) measure ;;
 esac

@@ -3,9 +3,11 @@
 use pi_monitor::cli::{Asked, Options, help};
 use pi_monitor::commands;
 use pi_monitor::runtime::log;
+use pi_monitor::sys;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    sys::report_crashes();
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     let (result, status) = match commands::parse(words) {
         Ok(options) => (run(&options), ExitCode::FAILURE),

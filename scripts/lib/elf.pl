@@ -6,6 +6,8 @@
 #   elf.pl --sections FILE  size of each section that is in memory or in the file
 #   elf.pl --crates FILE    bytes by Rust crate, from the symbol table of a file that
 #                           is not stripped and was built with v0 symbol names
+#   elf.pl --functions FILE [ADDRESS]   size and name of each function of such a file, the
+#                           largest first; with ADDRESS (0x1a2b4) only the one that is there
 #
 # Facts: class=32|64  machine=NUMBER (e_machine)  type=EXEC|DYN  interp=yes|no
 #   needed=NUMBER (shared libraries)  relro=yes|no  now=yes|no (BIND_NOW)
@@ -19,11 +21,11 @@ use strict;
 use warnings;
 
 my $mode = @ARGV && $ARGV[0] =~ /^--(\w+)$/ ? do { shift; $1 } : 'facts';
-if ($mode eq 'help' || @ARGV != 1 || $mode !~ /^(facts|sections|crates)$/) {
-    print STDERR "usage: elf.pl [--sections|--crates] FILE\n";
+if ($mode eq 'help' || @ARGV < 1 || @ARGV > 1 + ($mode eq 'functions') || $mode !~ /^(facts|sections|crates|functions)$/) {
+    print STDERR "usage: elf.pl [--sections|--crates|--functions] FILE [ADDRESS]\n";
     exit($mode eq 'help' ? 0 : 1);
 }
-my $file = $ARGV[0];
+my ($file, $address) = @ARGV;
 open(my $in, '<:raw', $file) or fail($!);
 my $elf = do { local $/; <$in> };
 close $in;
@@ -66,7 +68,7 @@ for my $i (0 .. ($shoff ? $shnum : 0) - 1) {
 sub string { my ($o, $start) = @_; return $o + $start < length $elf ? unpack('Z*', substr($elf, $o + $start, 4096)) : '' }
 $_->{name} = string($sections[$shstr]{offset}, $_->{name}) for @sections;
 
-if ($mode eq 'facts') { facts() } elsif ($mode eq 'sections') { sections() } else { crates() }
+{ facts => \&facts, sections => \&sections, crates => \&crates, functions => \&functions }->{$mode}->();
 
 sub facts {
     my ($interp, $relro, $nx, $wx, $needed, $now, $textrel) = (0) x 7;
@@ -140,24 +142,43 @@ sub sections {
         for sort { $b->{size} <=> $a->{size} } grep { $_->{size} } @sections;
 }
 
-# v0 names ("_R...") spell the crate as C, an optional disambiguator s..._, length, name.
-# A generic function counts for the crate that defines it, whoever uses it.
-sub crates {
+# symbols(): [name, type, address, size] of what has a size and is in the file.
+sub symbols {
     my ($table) = grep { $_->{type} == 2 } @sections or fail('has no symbol table (stripped)');
     my $names = $sections[$table->{link}];
     my $step = $wide ? 24 : 16;
-    my (%bytes, %seen);
+    my (@symbols, %seen);
     for (my $at = $table->{offset}; $at < $table->{offset} + $table->{size}; $at += $step) {
         my ($name, $info, $section, $value, $size);
         if ($wide) { ($name, $info, undef, $section, $value, $size) = take($at, 'V C C v Q< Q<', 24) }
         else { ($name, $value, $size, $info, undef, $section) = take($at, 'V V V C C v', 16) }
         next unless $size && ($info & 15) <= 2 && $section && $section < @sections;
         next if $sections[$section]{type} == 8 || $seen{"$section $value"}++;    # memory only; another name of the same
-        $name = string($names->{offset}, $name);
+        push @symbols, [string($names->{offset}, $name), $info & 15, $value, $size];
+    }
+    return @symbols;
+}
+
+# v0 names ("_R...") spell the crate as C, an optional disambiguator s..._, length, name.
+# A generic function counts for the crate that defines it, whoever uses it.
+sub crates {
+    my %bytes;
+    for (symbols()) {
+        my ($name, undef, undef, $size) = @$_;
         my $crate = 'C library and start files';
         if ($name =~ /^_R[^C]*?C(?:s[0-9a-zA-Z]*_)?(\d+)_?(.*)/s) { $crate = substr($2, 0, $1) }
         elsif ($name =~ /^(?:_R|\.L|anon\.|switch\.table|str\.|alloc_|vtable)/) { $crate = 'constants without a crate' }
         $bytes{$crate} += $size;
     }
     printf "%9d  %s\n", $bytes{$_}, $_ for sort { $bytes{$b} <=> $bytes{$a} || $a cmp $b } keys %bytes;
+}
+
+# An odd address of ARM is that of Thumb code one byte before it.
+sub functions {
+    my $wanted = defined $address ? hex($address) : undef;
+    my $even = $machine == 40 ? ~1 : ~0;
+    my @found = grep { $_->[1] == 2 } symbols();
+    @found = grep { ($_->[2] & $even) <= $wanted && $wanted < ($_->[2] & $even) + $_->[3] } @found if defined $wanted;
+    fail("no function is at $address") unless @found;
+    printf "%9d  %s\n", $_->[3], $_->[0] for sort { $b->[3] <=> $a->[3] || $a->[0] cmp $b->[0] } @found;
 }

@@ -4,6 +4,7 @@
 mod child;
 mod clock;
 mod confine;
+mod crash;
 mod files;
 mod firmware;
 mod stderr;
@@ -13,6 +14,7 @@ mod thread;
 pub use child::{Child, fork_helper, receive, send};
 pub use clock::{expirations, since_boot, timer, unix_time};
 pub use confine::{filter_system_calls, keep_capabilities, no_new_privs, read_only_below};
+pub use crash::report_crashes;
 pub use files::{Directory, FsStat, file_limit, has_news, is_made_by_kernel, is_procfs, machine, page_size, statvfs};
 pub use firmware::{VIDEOCORE_REQUEST, videocore};
 pub use stderr::{log_without_waiting, write_log};

@@ -1,5 +1,6 @@
 //! Threads, signals, and descriptors that the runtime watches.
 
+use super::crash::CRASHES;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -12,7 +13,7 @@ pub fn be_nice() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 5) };
 }
 
-/// Runs `work` in a thread of its own, which leaves all signals to the others and cannot be waited for.
+/// Runs `work` in a thread of its own, which leaves signals to the others and cannot be waited for.
 ///
 /// The standard library's threads have names and stack guards, which add 20 kB to the binary.
 ///
@@ -48,12 +49,15 @@ pub fn spawn(work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     Err(io::Error::from_raw_os_error(error))
 }
 
-/// Lets the calling thread leave all signals to the others.
-fn block_signals() {
+/// Lets the calling thread leave all signals to the others, except those of its own crash.
+pub(super) fn block_signals() {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset fills `all` before it is read, and the old mask is not asked for.
+    // SAFETY: sigfillset fills `all` before the others read it, and the old mask is not asked for.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
+        for signal in CRASHES {
+            libc::sigdelset(all.as_mut_ptr(), signal);
+        }
         libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), std::ptr::null_mut());
     }
 }

@@ -10,6 +10,7 @@ mod agent;
 #[allow(dead_code, reason = "shared with other tests")]
 mod board;
 mod command_line;
+mod crash;
 mod first_answer;
 mod http;
 mod listening;
