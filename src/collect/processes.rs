@@ -583,10 +583,14 @@ mod tests {
     fn this_machine() {
         let mut processes = Processes::new(&Roots::default(), false);
         processes.prepare(sys::since_boot);
-        let end = std::time::Instant::now() + Duration::from_millis(600);
-        let mut spun = 0_u64;
-        while std::time::Instant::now() < end {
-            spun = std::hint::black_box(spun + 1);
+        // On a busy machine this takes longer; user time is the 14th field.
+        let used = || -> u64 {
+            let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+            stat.rsplit(')').next().unwrap().split_whitespace().nth(11).unwrap().parse().unwrap()
+        };
+        let (end, before) = (std::time::Instant::now() + Duration::from_millis(600), used());
+        while std::time::Instant::now() < end || used() < before + 20 {
+            std::hint::black_box((0..100_000).sum::<u64>());
         }
         assert_eq!(processes.prepare(sys::since_boot), Progress::Ready);
         let own = processes.present.all.iter().find(|process| process.pid == u64::from(std::process::id())).unwrap();

@@ -137,12 +137,15 @@ mod tests {
         let begin = Instant::now();
         assert_eq!(asker.answer().unwrap().value, Ok(1));
         assert!(begin.elapsed() >= Asker::WAIT - Duration::from_millis(2));
-        let begin = Instant::now();
-        for _ in 0..100 {
+        // None of these waits; the fastest shows it on a busy machine, too.
+        let fastest = (0..20).map(|_| {
+            let begin = Instant::now();
             asker.ask();
             assert_eq!(asker.answer().unwrap().value, Ok(1));
-        }
-        assert!(begin.elapsed() < Asker::WAIT, "{:?}", begin.elapsed());
+            begin.elapsed()
+        });
+        let fastest = fastest.min().unwrap();
+        assert!(fastest < Asker::WAIT / 2, "{fastest:?}");
         asker.0.lock().open = Instant::now().checked_sub(Asker::STUCK + Duration::from_millis(1));
         assert_eq!(asker.answer().unwrap().value, Err(libc::ETIMEDOUT));
         answer.send(2).unwrap();

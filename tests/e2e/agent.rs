@@ -1,5 +1,6 @@
 //! Starts the built binary and talks to it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,6 +11,35 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_pi-monitor");
 
 /// The most memory that an agent may have had resident when it ends, whatever was done to it.
 const MOST_MEMORY: u64 = 16_000_000;
+
+/// How long a test waits for what must come. Long, since the machine may be busy: only a test that fails waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `holds` returns true; panics with `what` if it does not within [`PATIENCE`].
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Compares two readings of something that changes, again and again, and returns what differed each time.
+///
+/// A value may leap between two readings, or a filesystem come or go. What is wrong is wrong in all of them.
+pub fn wrong_each_time(mut compare: impl FnMut() -> BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut wrong = compare();
+    for _ in 0..20 {
+        if wrong.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        let again = compare();
+        wrong.retain(|what, _| again.contains_key(what));
+    }
+    wrong
+}
 
 /// A running agent; killed when dropped, after a look at how much memory it had at its worst.
 pub struct Agent {
@@ -45,7 +75,7 @@ impl Agent {
         agent
     }
 
-    /// The next log line that holds `part`, within 10 s.
+    /// The next log line that holds `part`, within [`PATIENCE`].
     #[track_caller]
     pub fn log_line(&self, part: &str) -> String {
         self.lines_until(part).0
@@ -55,7 +85,7 @@ impl Agent {
     #[track_caller]
     fn lines_until(&self, part: &str) -> (String, Vec<String>) {
         let mut seen = Vec::new();
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + PATIENCE;
         while let Ok(line) = self.log.recv_timeout(end.saturating_duration_since(Instant::now())) {
             if line.contains(part) {
                 return (line, seen);
@@ -163,7 +193,7 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[&str]) -> Res
 /// Sends bytes and reads the answer to its end.
 pub fn raw(address: &str, bytes: &[u8]) -> Response {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(bytes).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();

@@ -1,6 +1,6 @@
 //! Flags, exit statuses, signals.
 
-use crate::agent::{Agent, BINARY, request};
+use crate::agent::{Agent, BINARY, PATIENCE, request};
 use crate::needs::{has_program, needs};
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
@@ -83,7 +83,7 @@ fn signals_end_it_in_good_order() {
         let _idle = std::net::TcpStream::connect(&agent.address).unwrap();
         assert_eq!(agent.get("/health").status, 200);
         agent.signal(signal);
-        let status = agent.wait(Duration::from_secs(3)).expect("it ends within 3 s");
+        let status = agent.wait(PATIENCE).expect("an end");
         assert_eq!(status.code(), Some(0), "{signal}");
     }
 }

@@ -1,10 +1,10 @@
 //! The same machine at the same moment through Debian's prometheus-node-exporter: family by family where both have one.
 
-use crate::agent::{Agent, raw};
+use crate::agent::{Agent, raw, wait_until, wrong_each_time};
 use crate::{has_program, needs};
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How much two readings may differ.
 #[derive(Clone, Copy)]
@@ -152,35 +152,28 @@ fn both_see_the_same_machine() {
         }
     }
     let _peer = Killed(peer);
-    let end = Instant::now() + Duration::from_secs(10);
-    while std::net::TcpStream::connect(&address).is_err() {
-        assert!(Instant::now() < end, "{program} does not listen on {address}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("a listening node_exporter", || std::net::TcpStream::connect(&address).is_ok());
     let agent = Agent::start(&["--collector.disk.mount-points-exclude=^/(dev|proc|sys|run/user)($|/)"]);
-    // A value may leap between two readings, or a filesystem come or go. What is wrong is wrong each time.
-    let mut result = compare(&agent, &address);
-    for _ in 0..9 {
-        if result.1.is_empty() {
-            break;
-        }
-        result = compare(&agent, &address);
-    }
-    let (compared, wrong) = result;
+    let mut compared = 0;
+    let wrong = wrong_each_time(|| {
+        let (count, wrong) = compare(&agent, &address);
+        compared = count;
+        wrong
+    });
     assert!(wrong.is_empty(), "{wrong:#?}");
     println!("{compared} series of {} families agree", PAIRS.len());
     assert!(compared > 60);
 }
 
 /// Reads both, ours before and after; returns how many series were compared and what differs.
-fn compare(agent: &Agent, address: &str) -> (usize, Vec<String>) {
+fn compare(agent: &Agent, address: &str) -> (usize, BTreeMap<String, String>) {
     let before = agent.metrics();
     // Version 1.0 has no chunks, which the client of these tests does not read.
     let theirs = raw(address, b"GET /metrics HTTP/1.0\r\n\r\n").text();
     std::thread::sleep(Duration::from_millis(150));
     let after = agent.metrics();
 
-    let mut wrong = Vec::new();
+    let mut wrong = BTreeMap::new();
     let mut compared = 0;
     for (ours_name, theirs_name, renamed, slack) in PAIRS {
         let first = samples(&before, ours_name, renamed);
@@ -188,12 +181,12 @@ fn compare(agent: &Agent, address: &str) -> (usize, Vec<String>) {
         let peer = samples(&theirs, theirs_name, renamed);
         let ranges = first.values().chain(peer.values()).fold(0.0_f64, |most, value| most.max(value.abs()));
         if first.is_empty() || peer.is_empty() {
-            wrong.push(format!("{ours_name}: {} series here, {} there", first.len(), peer.len()));
+            wrong.insert((*ours_name).to_owned(), format!("{} series here, {} there", first.len(), peer.len()));
         }
         for (labels, ours) in &first {
             let Some(theirs) = peer.get(labels) else {
                 // A filesystem without inodes is 0 there and absent here, and both may know types that the other leaves out.
-                wrong.push(format!("{ours_name}{{{labels}}} is not in {theirs_name}"));
+                wrong.insert(format!("{ours_name}{{{labels}}}"), format!("not in {theirs_name}"));
                 continue;
             };
             compared += 1;
@@ -213,7 +206,7 @@ fn compare(agent: &Agent, address: &str) -> (usize, Vec<String>) {
                 }
             };
             if !good {
-                wrong.push(format!("{ours_name}{{{labels}}}: {ours} here, {theirs} there"));
+                wrong.insert(format!("{ours_name}{{{labels}}}"), format!("{ours} here, {theirs} there"));
             }
         }
     }

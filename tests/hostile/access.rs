@@ -1,7 +1,8 @@
 //! Who may ask, and what it costs to find out.
 
-use crate::agent::{Agent, BINARY};
+use crate::agent::{Agent, BINARY, wait_until};
 use crate::client::{Scraper, connect, exchange, read_answer, statuses};
+use crate::network::SCRAPE_TIMEOUT;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -104,7 +105,7 @@ fn users_of_a_web_configuration_are_let_in() {
 fn refusal(flag: &str) -> (Option<i32>, String) {
     // Bounded, should it start after all.
     let output =
-        Command::new("timeout").args(["5", BINARY, "--web.listen-address=127.0.0.1:0", flag]).output().unwrap();
+        Command::new("timeout").args(["60", BINARY, "--web.listen-address=127.0.0.1:0", flag]).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -198,8 +199,9 @@ fn a_password_is_checked_once() {
     let agent = Agent::start(&[&file.flag("web.config.file")]);
     let mut scraper = Scraper::new(&agent.address, &format!("{ALICE}\r\n"));
     let (_, first) = scraper.scrape();
-    let others: Duration = (0..12).map(|_| scraper.scrape().1).sum();
-    assert!(others < first * 4, "{first:?}, then {others:?}");
+    // The fastest of some: with a check of the password, none would be faster than that.
+    let fastest = (0..12).map(|_| scraper.scrape().1).min().unwrap();
+    assert!(fastest < first / 2, "{first:?}, then {fastest:?}");
 }
 
 #[test]
@@ -207,6 +209,8 @@ fn who_guesses_does_not_starve_a_scraper() {
     let file = File::new("brute.yml", &format!("basic_auth_users:\n  alice: {HASH}\n"));
     let agent = Agent::start(&[&file.flag("web.config.file")]);
     let before = threads(&agent);
+    // What a scrape takes with a check of the password, when nobody guesses.
+    let (_, alone) = Scraper::new(&agent.address, &format!("{ALICE}\r\n")).scrape();
     let (end, guesses) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     // One from the scraper's own address, and as many as there can be from each of four others.
     let hosts = [("127.0.0.9", 1), ("127.0.2.1", 16), ("127.0.2.2", 16), ("127.0.2.3", 16), ("127.0.2.4", 16)];
@@ -230,27 +234,31 @@ fn who_guesses_does_not_starve_a_scraper() {
         })
         .collect();
     // Checks are made beside the thread that serves, one at a time.
-    let begin = Instant::now();
     let mut most = 0;
-    while begin.elapsed() < Duration::from_secs(2) {
+    let mut looks = 0;
+    wait_until("a check of a password", || {
         most = most.max(threads(&agent));
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    // One that has given its answer may still be ending when the next begins.
-    assert!((before + 1..=before + 2).contains(&most), "{most}");
+        looks += 1;
+        most > before && looks > 100
+    });
+    // Those that have given their answers may still be ending when the next begins.
+    assert!(most <= before + 6, "{most}");
     let mut scraper = Scraper::new(&agent.address, &format!("{ALICE}\r\n"));
     let (_, first) = scraper.scrape();
-    // The timeout of Prometheus. For each guesser at its own address, every other address has one check before it.
-    assert!(first < Duration::from_secs(10), "{first:?}");
-    let begin = Instant::now();
-    let mut worst = Duration::ZERO;
-    while begin.elapsed() < Duration::from_secs(5) {
-        worst = worst.max(scraper.scrape().1);
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    // Less than the fastest of two checks, one of which another has begun.
-    println!("first answer after {first:?}, others within {worst:?}; {} guesses", guesses.load(Ordering::Relaxed));
-    assert!(worst < Duration::from_millis(800), "{worst:?}");
+    // For each guesser at its own address, every other address has one check before it: 10 of 65, and what a busy machine needs.
+    assert!(first < SCRAPE_TIMEOUT.max(alone * 30), "{first:?}; {alone:?} alone");
+    let mut others: Vec<_> = (0..15)
+        .map(|_| {
+            std::thread::sleep(Duration::from_millis(300));
+            scraper.scrape().1
+        })
+        .collect();
+    others.sort();
+    let (median, worst) = (others[others.len() / 2], others[others.len() - 1]);
+    let guesses = guesses.load(Ordering::Relaxed);
+    println!("{alone:?} alone, {first:?} first, then {median:?}, at most {worst:?}; {guesses} guesses");
+    // They wait for no check of a password.
+    assert!(worst < SCRAPE_TIMEOUT && median < alone / 2, "{median:?}, at most {worst:?}; {alone:?} alone");
     end.store(true, Ordering::Relaxed);
     drop(agent);
     for guesser in guessers {

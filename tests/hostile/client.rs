@@ -1,6 +1,6 @@
 //! Clients that do not behave, and one that does.
 
-use crate::agent::{Response, value};
+use crate::agent::{PATIENCE, Response, value};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ pub fn connect(from: &str, to: &str) -> TcpStream {
     socket.bind(&from.into()).unwrap();
     socket.connect(&to.parse::<SocketAddr>().unwrap().into()).unwrap();
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
@@ -32,19 +32,19 @@ pub fn is_closed(stream: &TcpStream) -> bool {
     closed
 }
 
-/// How long it takes until the other end closes; what it says before is skipped.
-pub fn time_to_close(mut stream: &TcpStream, limit: Duration) -> Option<Duration> {
+/// Waits until the other end closes, and skips what it says before. False if it does not close within `limit`.
+pub fn closes_within(limit: Duration, mut stream: &TcpStream) -> bool {
     let begin = Instant::now();
     stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let mut skipped = [0; 65_536];
     while begin.elapsed() < limit {
         match stream.read(&mut skipped) {
-            Ok(0) => return Some(begin.elapsed()),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Some(begin.elapsed()),
+            Ok(0) => return true,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return true,
             _ => {}
         }
     }
-    None
+    false
 }
 
 /// Sends bytes in one go, says that there will be no more, and reads all answers.
@@ -116,6 +116,14 @@ impl Scraper {
             assert!(!new, "a new connection was closed without an answer after {:?}", begin.elapsed());
         }
         panic!("no answer on two connections");
+    }
+
+    /// How many connections the agent has had besides this one: those that it has, and those that it has refused.
+    pub fn others_ever(&mut self) -> f64 {
+        let others = self.others();
+        let text = self.scrape().0;
+        let refused = text.lines().filter_map(|line| line.strip_prefix("pi_monitor_refused_total{")?.rsplit_once(' '));
+        others + refused.map(|(_, count)| count.parse::<f64>().unwrap()).sum::<f64>()
     }
 
     /// How often the agent has refused something for this reason.

@@ -1,6 +1,6 @@
 //! What is left to somebody who has taken the agent over.
 
-use crate::agent::{Agent, BINARY, value};
+use crate::agent::{Agent, BINARY, PATIENCE, value};
 use crate::namespaces::own_network;
 use crate::needs::needs;
 use pi_monitor::commands;
@@ -189,7 +189,7 @@ fn a_missing_layer_ends_who_requires_it() {
         return;
     }
     let mut child = without_filters(&["--require-sandbox"]).stderr(Stdio::piped()).spawn().unwrap();
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let end = std::time::Instant::now() + PATIENCE;
     let status = loop {
         match child.try_wait().unwrap() {
             None if std::time::Instant::now() < end => std::thread::sleep(std::time::Duration::from_millis(5)),

@@ -47,14 +47,14 @@ impl Fuse {
         Some(Fuse { device, state, mountpoint })
     }
 
-    /// From now on it answers, or keeps everybody waiting: for 40 s, so that an agent that does hang, and cannot even be killed,
+    /// From now on it answers, or keeps everybody waiting: for 5 minutes, so that an agent that does hang, and cannot even be killed,
     /// fails its test and does not hold it up for good.
     pub fn answers(&self, answers: bool) {
         change(&self.device, &self.state, answers);
         if !answers {
             let (device, state) = (self.device.try_clone().unwrap(), self.state.clone());
             std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_secs(40));
+                std::thread::sleep(Duration::from_secs(300));
                 change(&device, &state, true);
             });
         }

@@ -1,7 +1,7 @@
 //! What a client, or many, may do without harm to others.
 
-use crate::agent::{Agent, BINARY, request};
-use crate::client::{Scraper, connect, exchange, is_closed, many, read_answer, statuses, time_to_close};
+use crate::agent::{Agent, BINARY, request, wait_until};
+use crate::client::{Scraper, closes_within, connect, exchange, is_closed, many, read_answer, statuses};
 use crate::namespaces::{own_network, run};
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,9 +9,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const SECOND: Duration = Duration::from_secs(1);
-/// A machine that runs other tests, too, may be late by this.
-const LATE: Duration = Duration::from_millis(2500);
+/// The timeout of Prometheus: what takes longer is no answer.
+pub const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn sleep(seconds: f64) {
     std::thread::sleep(Duration::from_secs_f64(seconds));
@@ -42,10 +41,7 @@ fn an_address_may_come_later_than_the_agent() {
         let agent = Agent::spawn(Command::new(BINARY).arg(format!("--web.listen-address={address}")));
         assert_eq!(agent.address, address);
         run(command);
-        let begin = Instant::now();
-        while std::net::TcpStream::connect(address).is_err() && begin.elapsed() < 3 * SECOND {
-            sleep(0.05);
-        }
+        wait_until("a connection", || TcpStream::connect(address).is_ok());
         assert_eq!(request(address, "GET", "/health", &[]).status, 200);
     }
 }
@@ -97,21 +93,20 @@ fn five_hundred_slow_clients_do_not_keep_a_scraper_out() {
     let mut scraper = Scraper::new(&agent.address, "");
     scraper.scrape();
     let mut slow = many(500, &agent.address);
-    let begin = Instant::now();
-    while begin.elapsed() < 4 * SECOND {
+    for _ in 0..8 {
         for stream in &mut slow {
             let _ = stream.write_all(b"X");
         }
         let (_, time) = scraper.scrape();
-        assert!(time < SECOND, "{time:?}");
+        assert!(time < SCRAPE_TIMEOUT, "{time:?}");
         assert!(scraper.others() <= 127.0);
         sleep(0.5);
     }
     assert_eq!(scraper.connections, 1, "the scraper's connection stays");
-    assert!(scraper.refused("full") >= 372.0);
-    // Their time is over.
-    sleep(3.5);
-    assert_eq!(scraper.others(), 0.0);
+    // Those that no slot was left for, and, on a machine that is slow, those whose time was over before.
+    let refused = scraper.refused("full") + scraper.refused("slow_request");
+    assert!(refused >= 372.0, "{refused}");
+    wait_until("an end of their time", || scraper.others() == 0.0);
 }
 
 #[test]
@@ -126,10 +121,11 @@ fn clients_that_asked_once_and_idle_do_not_keep_others_out() {
         assert!(read_answer(&mut stream).is_some(), "{number}");
         idle.push(stream);
     }
-    assert_eq!(idle.iter().filter(|stream| !is_closed(stream)).count(), 127);
+    let open = || idle.iter().filter(|stream| !is_closed(stream)).count();
+    wait_until("an end of those that lost their slots", || open() <= 127);
     // The scraper's connection has been idle longest, but others have more of them.
     scraper.scrape();
-    assert_eq!(scraper.connections, 1);
+    assert_eq!((scraper.connections, open()), (1, 127));
     Scraper::new(&agent.address, "").scrape();
 }
 
@@ -140,6 +136,7 @@ fn a_head_has_five_seconds() {
     // Nothing at all; a head that never ends; the same behind an answer; and one whose beginning came before that answer, and
     // nothing more.
     let beginnings = [&b""[..], b"GET / HTTP/1.1\r\n", &[&good[..], b""].concat(), &[&good[..], b"GET "].concat()];
+    let begin = Instant::now();
     let clients = beginnings.map(|beginning| {
         let mut stream = connect("127.0.0.1", &agent.address);
         stream.write_all(beginning).unwrap();
@@ -155,22 +152,20 @@ fn a_head_has_five_seconds() {
         std::thread::spawn(move || {
             let mut other = stream.try_clone().unwrap();
             let slow = std::thread::spawn(move || {
-                for _ in 0..if silent { 0 } else { 50 } {
-                    if other.write_all(b"X").is_err() {
-                        break;
-                    }
+                while !silent && other.write_all(b"X").is_ok() {
                     sleep(0.2);
                 }
             });
-            let time = time_to_close(&stream, 9 * SECOND);
-            drop(stream);
+            // Five seconds and as much as a busy machine needs; what is wrong would end much later, or never.
+            let closes = closes_within(Duration::from_secs(30), &stream);
+            let time = begin.elapsed();
+            let _ = stream.shutdown(std::net::Shutdown::Both);
             slow.join().unwrap();
-            time.unwrap()
+            assert!(closes && time > Duration::from_millis(4900), "{number}: {closes} after {time:?}");
         })
     });
     for thread in threads {
-        let time = thread.join().unwrap();
-        assert!(time > 4 * SECOND && time < 5 * SECOND + LATE, "{time:?}");
+        thread.join().unwrap();
     }
 }
 
@@ -196,7 +191,9 @@ fn idle_connections_keep_no_buffers() {
     };
     let mut first = many(56, &agent.address);
     ask(&mut first);
-    sleep(7.0);
+    // Each has its time from its answer on. Who is answered later is answered behind what that time's end brings about.
+    sleep(6.0);
+    ask(&mut many(2, &agent.address));
     // What the first ones have given back is enough for the others.
     let before = resident();
     let mut others: Vec<_> =
@@ -262,10 +259,7 @@ fn a_body_is_not_read_and_no_request_is_smuggled_in_it() {
     let mut stream = connect("127.0.0.1", &agent.address);
     stream.write_all(b"POST / HTTP/1.1\r\nHost: pi\r\nContent-Length: 99999999999\r\n\r\n").unwrap();
     assert_eq!(read_answer(&mut stream).unwrap().status, 405);
-    let begin = Instant::now();
-    while stream.write_all(&[b'x'; 4096]).is_ok() {
-        assert!(begin.elapsed() < SECOND + LATE);
-    }
+    wait_until("an end of the connection", || stream.write_all(&[b'x'; 1 << 16]).is_err());
 }
 
 #[test]
@@ -393,34 +387,48 @@ fn asks_and_does_not_read(from: &str, to: &str) -> std::net::TcpStream {
 fn who_does_not_read_is_dropped() {
     let agent = Agent::start(&[]);
     let mut scraper = Scraper::new(&agent.address, "");
+    let begin = Instant::now();
     // One whose answers are still with the agent, one whose answer is with the kernel.
     let _long = asks_and_does_not_read("127.0.0.2", &agent.address);
     let mut short = connect("127.0.0.3", &agent.address);
     socket2::SockRef::from(&short).set_recv_buffer_size(4096).unwrap();
     short.write_all(b"GET / HTTP/1.1\r\nHost: pi\r\n\r\n").unwrap();
-    sleep(8.0);
-    assert_eq!(scraper.others(), 2.0);
-    sleep(4.5);
-    assert_eq!(scraper.others(), 0.0);
+    wait_until("both connections", || scraper.others() == 2.0);
+    wait_until("an end of one", || scraper.others() < 2.0);
+    assert!(begin.elapsed() > Duration::from_secs(8), "{:?}", begin.elapsed());
+    wait_until("an end of both", || scraper.others() == 0.0);
     assert_eq!(scraper.refused("slow_reader"), 1.0);
 }
 
 #[test]
 fn pages_that_nobody_reads_do_not_fill_the_memory() {
-    let agent = Agent::start(&[]);
-    let mut scraper = Scraper::new(&agent.address, "");
-    scraper.scrape();
-    let all: Vec<_> = (0..112)
-        .map(|number| asks_and_does_not_read(&format!("127.0.1.{}", 1 + number / 16), &agent.address))
-        .collect();
-    sleep(2.0);
-    let (text, time) = scraper.scrape();
-    // The timeout of Prometheus: how long it takes is the machine's business.
-    assert!(time < 10 * SECOND && !text.is_empty(), "{time:?}");
-    // Each of them has a copy of a page of 50 to 64 kB on its way; the oldest had to leave.
-    let others = scraper.others();
-    assert!((30.0..=90.0).contains(&others), "{others}");
-    drop(all);
+    for _ in 0..10 {
+        let agent = Agent::start(&[]);
+        let mut scraper = Scraper::new(&agent.address, "");
+        scraper.scrape();
+        let begin = Instant::now();
+        let all: Vec<_> = (0..112)
+            .map(|number| asks_and_does_not_read(&format!("127.0.1.{}", 1 + number / 16), &agent.address))
+            .collect();
+        wait_until("all connections", || scraper.others_ever() >= 112.0);
+        // It has done all that it can do.
+        let mut before = 0;
+        wait_until("an idle agent", || {
+            sleep(0.3);
+            std::mem::replace(&mut before, cpu_ticks(&agent)) + 3 >= cpu_ticks(&agent)
+        });
+        let (text, time) = scraper.scrape();
+        let others = scraper.others();
+        drop(all);
+        // Who reads nothing has ten seconds. A machine that took so long shows nothing.
+        if begin.elapsed() < Duration::from_secs(9) {
+            assert!(time < SCRAPE_TIMEOUT && !text.is_empty(), "{time:?}");
+            // Each of them has a copy of a page of 50 to 64 kB on its way; the oldest had to leave.
+            assert!((30.0..=90.0).contains(&others), "{others}");
+            return;
+        }
+    }
+    panic!("this machine was too slow ten times");
 }
 
 #[test]
@@ -429,8 +437,15 @@ fn file_descriptors_are_kept_free() {
     let script = "ulimit -n 64; exec \"$0\" --web.listen-address=127.0.0.1:0";
     let agent = Agent::spawn(command.args(["-c", script, BINARY]));
     let mut scraper = Scraper::new(&agent.address, "");
-    let all = many(100, &agent.address);
-    sleep(0.5);
+    // Idle, and each of another address, so that none of them has to go for any other reason.
+    let all: Vec<_> = (1..=100)
+        .map(|number| {
+            let mut stream = connect(&format!("127.0.1.{number}"), &agent.address);
+            stream.write_all(b"GET /health HTTP/1.1\r\nHost: pi\r\n\r\n").unwrap();
+            assert!(read_answer(&mut stream).is_some(), "{number}");
+            stream
+        })
+        .collect();
     let open = std::fs::read_dir(format!("/proc/{}/fd", agent.child.id())).unwrap().count();
     // One more while a connection takes the place of another.
     assert!((45..=53).contains(&open), "{open}");
@@ -465,11 +480,12 @@ fn without_any_file_descriptor_it_waits_and_goes_on() {
     };
     set_limit(3);
     let waiting = connect("127.0.0.1", &agent.address);
-    let before = cpu_ticks(&agent);
+    let (begin, before) = (Instant::now(), cpu_ticks(&agent));
     sleep(2.0);
-    assert!(cpu_ticks(&agent) - before < 40, "{} ticks", cpu_ticks(&agent) - before);
+    let (ticks, time) = (cpu_ticks(&agent) - before, begin.elapsed());
+    // A fifth of the time; one that tried without a pause would take all of it.
+    assert!(u128::from(ticks) * 50 < time.as_millis(), "{ticks} ticks in {time:?}");
     set_limit(1024);
-    sleep(0.5);
     assert_eq!(agent.get("/health").status, 200);
     drop(waiting);
 }

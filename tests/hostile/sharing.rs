@@ -1,6 +1,6 @@
 //! Many clients behind one address: NAT, a proxy, the bridge of a container. None of them may meet an error.
 
-use crate::agent::{Agent, Response};
+use crate::agent::{Agent, Response, wait_until};
 use crate::client::{Scraper, connect, is_closed, read_answer};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -61,14 +61,29 @@ fn one_address_has_half_of_the_connections() {
     // Of the same address, and idle: it was served before.
     let mut served = connect(ADDRESS, &agent.address);
     ask(&mut served, "/metrics");
-    let all: Vec<_> = (0..90).map(|_| connect(ADDRESS, &agent.address)).collect();
     let mut scraper = Scraper::new(&agent.address, "");
-    let begin = Instant::now();
-    while scraper.others() != 64.0 {
-        assert!(begin.elapsed() < Duration::from_secs(4), "{}", scraper.others());
+    let mut timely = false;
+    for _ in 0..10 {
+        let ever = scraper.others_ever();
+        let late = scraper.refused("slow_request");
+        let all: Vec<_> = (0..90).map(|_| connect(ADDRESS, &agent.address)).collect();
+        wait_until("all connections", || scraper.others_ever() >= ever + 90.0);
+        let others = scraper.others();
+        let open: Vec<_> = all.iter().map(|stream| !is_closed(stream)).collect();
+        // Each has five seconds to ask something. A machine that takes so long shows nothing.
+        timely = scraper.refused("slow_request") == late;
+        if timely {
+            assert_eq!(others, 64.0);
+            assert!(
+                open[27..].iter().all(|open| *open) && !open[..27].contains(&true),
+                "the oldest go first: {open:?}"
+            );
+            break;
+        }
+        drop(all);
+        wait_until("an end of them", || scraper.others() == 1.0);
     }
-    let open: Vec<_> = all.iter().map(|stream| !is_closed(stream)).collect();
-    assert!(open[27..].iter().all(|open| *open) && !open[..27].contains(&true), "the oldest go first: {open:?}");
+    assert!(timely, "this machine was too slow ten times");
     // What was served before stays, and who comes new from the same address is served, too.
     assert_eq!(ask(&mut served, "/metrics").status, 200);
     assert_eq!(ask(&mut connect(ADDRESS, &agent.address), "/health").status, 200);
@@ -84,7 +99,9 @@ fn an_idle_connection_that_goes_for_others_ends_in_order() {
             stream
         })
         .collect();
-    for (number, gone) in idle.iter_mut().take(4).enumerate() {
+    // Of the address with most connections, the oldest.
+    for number in 0..24 {
+        let gone = &mut idle[number % 8 * 16 + number / 8];
         let before = Instant::now();
         let mut other = connect(&format!("127.0.4.{}", 1 + number), &agent.address);
         assert_eq!(ask(&mut other, "/health").status, 200);
@@ -98,5 +115,5 @@ fn an_idle_connection_that_goes_for_others_ends_in_order() {
             return;
         }
     }
-    panic!("this machine was too slow four times");
+    panic!("this machine was too slow 24 times");
 }

@@ -1,8 +1,8 @@
 //! HTTPS, with the feature `tls`: real certificates, curl, openssl and Prometheus at the other end.
 
 use crate::access::CHEAP;
-use crate::agent::{Agent, BINARY, value};
-use crate::client::{connect, time_to_close};
+use crate::agent::{Agent, BINARY, value, wait_until};
+use crate::client::{closes_within, connect};
 use crate::needs::{has_program, needs};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -166,23 +166,24 @@ fn who_speaks_no_tls_is_refused() {
 fn hands_are_shaken_in_five_seconds() {
     let Some(certificates) = Certificates::new("slow") else { return };
     let agent = Agent::start(&[&certificates.configuration("")]);
+    let begin = Instant::now();
     // As much of a hello as a client may send and then wait; or nothing at all.
     let mut hello = connect("127.0.0.1", &agent.address);
     hello.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]).unwrap();
     let silent = connect("127.0.0.1", &agent.address);
-    let begin = Instant::now();
     assert_eq!(certificates.page(&agent, "/health", &[]), "ok\n");
     for stream in [&hello, &silent] {
-        assert!(time_to_close(stream, Duration::from_secs(9)).is_some());
+        // Five seconds and as much as a busy machine needs.
+        assert!(closes_within(Duration::from_secs(30), stream));
+        assert!(begin.elapsed() > Duration::from_millis(4900), "{:?}", begin.elapsed());
     }
-    let time = begin.elapsed();
-    assert!((Duration::from_millis(4500)..Duration::from_millis(7500)).contains(&time), "{time:?}");
 }
 
 #[test]
 fn who_does_not_read_is_dropped() {
     let Some(certificates) = Certificates::new("reader") else { return };
     let agent = Agent::start(&[&certificates.configuration("")]);
+    let begin = Instant::now();
     let mut client = Command::new("openssl")
         .args(["s_client", "-quiet", "-connect", &agent.address])
         .stdin(Stdio::piped())
@@ -195,17 +196,13 @@ fn who_does_not_read_is_dropped() {
     let mut requests = client.stdin.take().unwrap();
     std::thread::spawn(move || {
         let _ = requests.write_all(request.as_bytes());
-        std::thread::sleep(Duration::from_secs(30));
+        std::thread::sleep(Duration::from_secs(90));
     });
-    let begin = Instant::now();
-    let dropped = loop {
+    wait_until("an end of the connection", || {
         let metrics = certificates.page(&agent, "/metrics", &[]);
-        if value(&metrics, "pi_monitor_refused_total{reason=\"slow_reader\"}") == Some(1.0) {
-            break begin.elapsed();
-        }
-        assert!(begin.elapsed() < Duration::from_secs(20), "{metrics}");
-        std::thread::sleep(Duration::from_millis(200));
-    };
+        value(&metrics, "pi_monitor_refused_total{reason=\"slow_reader\"}") == Some(1.0)
+    });
+    let dropped = begin.elapsed();
     let _ = client.kill();
     let _ = client.wait();
     assert!(dropped > Duration::from_secs(8), "{dropped:?}");
@@ -237,7 +234,7 @@ fn what_is_wrong_with_a_file_is_told() {
         std::fs::write(path("web.yml"), format!("tls_server_config:\n  {files}\n")).unwrap();
         let flag = format!("--web.config.file={}", path("web.yml").display());
         let output =
-            Command::new("timeout").args(["5", BINARY, "--web.listen-address=127.0.0.1:0", &flag]).output().unwrap();
+            Command::new("timeout").args(["60", BINARY, "--web.listen-address=127.0.0.1:0", &flag]).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(1) && said.starts_with(&format!("error: {expected}")), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
@@ -254,7 +251,7 @@ fn prometheus_scrapes_over_https() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let target = &agent.address;
     let configuration = format!(
-        "scrape_configs:\n- job_name: pi\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  scheme: https\n  tls_config:\n    ca_file: ca.crt\n  \
+        "scrape_configs:\n- job_name: pi\n  scrape_interval: 5s\n  scrape_timeout: 5s\n  scheme: https\n  tls_config:\n    ca_file: ca.crt\n  \
          basic_auth:\n    username: alice\n    password: right password\n  static_configs:\n  - targets: ['{target}']\n"
     );
     std::fs::write(certificates.0.join("prometheus.yml"), configuration).unwrap();
@@ -273,7 +270,7 @@ fn prometheus_scrapes_over_https() {
         let query = format!("http://127.0.0.1:{port}/api/v1/query?query=up%7Bjob%3D%22pi%22%7D");
         let output = Command::new("curl").args(["-sS", "--max-time", "5", &query]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        if said.contains(",\"1\"]") || begin.elapsed() > Duration::from_secs(40) {
+        if said.contains(",\"1\"]") || begin.elapsed() > Duration::from_secs(90) {
             break said;
         }
         std::thread::sleep(Duration::from_millis(200));
