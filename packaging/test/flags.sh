@@ -49,12 +49,13 @@ flags_errors() { # CASE
 group_flags() {
     local shell awk
     mkdir -p "$RUN/flags"
-    # Counts its starts, and refuses --refused as the agent does.
+    # Counts its starts, and refuses --refused, or a file that is bad, as the agent does.
     cat >"$RUN/flags/agent" <<'AGENT'
 #!/bin/sh
 case " $* " in
     *' --refused '*) echo refused >>"${0%/*}/starts"; exit 2 ;;
-    *' --help '*) exit 0 ;;
+    *' --help '*) printf '  --check\n        Check.\n'; exit 0 ;;
+    *' --check '*) for word; do case $word in --file=*) if grep -qs bad "${word#*=}"; then echo bad >>"${0%/*}/starts"; echo "the file is bad"; exit 1; fi ;; esac; done; exit 0 ;;
 esac
 printf "[%s]" "$@"
 AGENT
@@ -75,32 +76,41 @@ AGENT
     done
 }
 
-# For inits that would start it over and over: one try for each change of the file.
+# For inits that would start it over and over: one try for each change of the file,
+# or of one that it names.
 flags_refused() { # SHELL
     local pid found
     rm -f "$RUN/flags/starts"
+    echo bad >"$RUN/flags/secret"
     printf 'PI_MONITOR_FLAGS="--refused"\n' >"$RUN/flags/conf"
     # shellcheck disable=SC2086  # a shell with its applet
     PI_MONITOR_CONF=$RUN/flags/conf $1 "$RUN/flags/service" await >"$RUN/flags/words" 2>&1 &
     pid=$!
     sleep 5
     printf 'PI_MONITOR_FLAGS="--refused  --b"\n' >"$RUN/flags/conf"
-    for _ in $(seq 100); do
-        [ "$(wc -l 2>/dev/null <"$RUN/flags/starts")" != 2 ] || break
-        sleep 0.1
-    done
-    printf 'PI_MONITOR_FLAGS="--good"\n' >"$RUN/flags/conf"
-    for _ in $(seq 100); do
+    flags_starts 2
+    printf 'PI_MONITOR_FLAGS="--file=%s"\n' "$RUN/flags/secret" >"$RUN/flags/conf"
+    flags_starts 3
+    sleep 5
+    echo good >"$RUN/flags/secret"
+    for _ in $(seq 300); do
         kill -0 $pid 2>/dev/null || break
         sleep 0.1
     done
     kill $pid 2>/dev/null || true
     found="$(wc -l 2>/dev/null <"$RUN/flags/starts") tries, $(sort -u "$RUN/flags/words" | tr '\n' '|')"
-    if [ "$found" = "2 tries, [--good]|pi-monitor does not accept its flags; waiting for a change of $RUN/flags/conf|" ]; then
+    if [ "$found" = "3 tries, [--file=$RUN/flags/secret]|pi-monitor does not accept its flags; waiting for a change of $RUN/flags/conf or of a file that they name|the file is bad|" ]; then
         pass "flags: $1: refused ones" "one try for each change"
     else
         fail "flags: $1: refused ones" "$found"
     fi
+}
+
+flags_starts() { # COUNT: waits until the agent was tried so often
+    for _ in $(seq 300); do
+        [ "$(wc -l 2>/dev/null <"$RUN/flags/starts")" != "$1" ] || break
+        sleep 0.1
+    done
 }
 
 # Refused flags under a real init: the process that waits stays the same, and a

@@ -25,7 +25,7 @@ secrets_checks() { # LABEL RESTART-COMMAND-LINE
     else
         fail "$1: passwords that root alone can read" "/health, without and with a token: $code, process $pid, $copies readable copies, $(inside_sh 'journalctl -q -u pi-monitor -n 3 -o cat 2>/dev/null || cat /var/log/syslog 2>/dev/null | tail -n 3' | tr '\n' '|')"
     fi
-    # A bad file ends it with a message that names the file as its owner knows it.
+    bad_secret_check "$1" "$2"
     inside_sh 'rm -f /etc/pi-monitor/tokens /etc/pi-monitor/web.yml'
     printf '%s' "${before%.}" | inside_sh 'cat >/etc/default/pi-monitor'
     inside_sh "$2" >/dev/null 2>&1 || true
@@ -35,6 +35,30 @@ secrets_checks() { # LABEL RESTART-COMMAND-LINE
     else
         fail "$1: passwords that are removed" "a copy is left in /run"
     fi
+}
+
+# A file that the agent refuses needs a person: no restart after restart, each with
+# its lines in the log.
+bad_secret_check() { # LABEL RESTART-COMMAND-LINE
+    local first second
+    inside_sh 'echo "bearer short" >/etc/pi-monitor/tokens'
+    inside_sh "$2" >/dev/null 2>&1 || true
+    sleep 4
+    first=$(bad_secret_state)
+    # Inits try again every 1 or 2 s.
+    sleep 8
+    second=$(bad_secret_state)
+    if [ "$first" = "$second" ] && [ -z "$(agent_pids)" ]; then
+        pass "$1: a bad file of passwords" "${first:-nothing runs}"
+    else
+        fail "$1: a bad file of passwords" "$first, 8 s later $second"
+    fi
+}
+
+# What changes with each start: under systemd, how often; else, the process that waits.
+bad_secret_state() {
+    inside_sh 'systemctl show -p NRestarts -p ActiveState pi-monitor 2>/dev/null' | tr '\n' ' '
+    waiting_pids
 }
 
 secrets_codes() {

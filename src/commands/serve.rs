@@ -2,7 +2,7 @@
 
 use super::{confine, runtime};
 use crate::agent::{Agent, heartbeat::Heartbeat};
-use crate::cli::{Command, Options};
+use crate::cli::{Bare, Command, Entry, Options};
 use crate::kernel::{Machine, Roots};
 use crate::server::{self, Protection, listen::Door};
 use crate::sys;
@@ -15,16 +15,22 @@ pub static COMMAND: Command = Command {
     name: "serve",
     argument: "",
     help: "serve the dashboard, metrics and JSON until SIGTERM or SIGINT",
-    flags: &[],
+    flags: &[Entry::Bare(&CHECK)],
     run,
 };
+
+pub static CHECK: Bare = Bare { name: "check", help: "Check the flags and the files that they name, and exit." };
 
 fn run(options: &Options) -> Result<ExitCode, String> {
     sys::log_without_waiting();
     // Their files, and who has a port, are out of reach afterwards.
     let protection = Protection::read(options)?;
-    let doors = server::listen::open(options, &Roots::new(options).proc)?;
+    let check = options.has(&CHECK);
+    let doors = if check { Vec::new() } else { server::listen::open(options, &Roots::new(options).proc)? };
     confine(options, &[server::NEEDS])?;
+    if check {
+        return Ok(ExitCode::SUCCESS);
+    }
     let runtime = runtime()?;
     let agent = {
         // Helper processes register with the runtime.

@@ -33,7 +33,7 @@ pub static CONNECTIONS_PER_ADDRESS: Flag = Flag {
 };
 pub static WAIT_FOR_ADDRESS: Bare = Bare {
     name: "web.wait-for-address",
-    help: "If another program has a port, try again every 10 s instead of ending; the log has one line at first, and one when it is served.",
+    help: "If another program has a port, or a host name is not known yet, try again every 10 s instead of ending; the log has one line at first, and one when it is served.",
 };
 pub static AUTH_FILE: Flag = Flag {
     name: "web.auth-file",

@@ -38,12 +38,29 @@ pub struct Door {
     socket: Option<Socket>,
 }
 
-/// Takes all addresses of the command line. The processes of this machine are below `proc`.
+/// Takes all addresses of the command line, or waits for those that cannot be had, if a flag says so: a name that is not known
+/// yet, for instance. The processes of this machine are below `proc`.
 ///
 /// # Errors
 /// One line that names the address that cannot be served on, and the flag that chooses another.
 pub fn open(options: &Options, proc: &Path) -> Result<Vec<Door>, String> {
-    options.values(&LISTEN).map(|address| Door::open(address, options.has(&WAIT_FOR_ADDRESS), proc)).collect()
+    let wait = options.has(&WAIT_FOR_ADDRESS);
+    let open = |address| {
+        let mut silent = false;
+        loop {
+            match Door::open(address, wait, proc) {
+                Err(error) if wait => {
+                    if !silent {
+                        crate::warn!("{error}; trying again every {} s", RETRY.as_secs());
+                    }
+                    silent = true;
+                    std::thread::sleep(RETRY);
+                }
+                door => return door,
+            }
+        }
+    };
+    options.values(&LISTEN).map(open).collect()
 }
 
 impl Door {

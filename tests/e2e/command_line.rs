@@ -76,6 +76,24 @@ fn addresses_add_up() {
 }
 
 #[test]
+fn a_check_reads_the_files_and_serves_nothing() {
+    let file = std::env::temp_dir().join(format!("pi-monitor-check-{}", std::process::id()));
+    let flag = format!("--web.auth-file={}", file.display());
+    std::fs::write(&file, "bearer short\n").unwrap();
+    let (code, out, err) = run(&[&flag, "--check"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains(&format!("error: {}:1: expected a token", file.display())), "{err}");
+    std::fs::write(&file, "bearer 0123456789abcdef\n").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    // A port that another program has is no fault of the flags.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("--web.listen-address={}", other.local_addr().unwrap());
+    assert_eq!(run(&[&flag, &address, "--check"]), (Some(0), String::new(), String::new()));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(run(&[&flag, "--check"]).0, Some(2));
+}
+
+#[test]
 fn signals_end_it_in_good_order() {
     for signal in ["TERM", "INT"] {
         let mut agent = Agent::start(&[]);

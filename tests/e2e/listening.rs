@@ -1,6 +1,8 @@
 //! Addresses to serve on: taken ones, and those that become free.
 
 use crate::agent::{Agent, BINARY, request, wait_until};
+use crate::needs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -71,4 +73,37 @@ fn an_agent_can_wait_for_a_port() {
     wait_until("a connection", || std::net::TcpStream::connect(&taken).is_ok());
     assert_eq!(request(&taken, "GET", "/health", &[]).status, 200);
     assert_eq!(agent.log_line("listening"), format!("info: listening on http://{taken}/"));
+}
+
+/// A host name that is not known at first, as at a boot before the network is up.
+#[test]
+fn an_agent_can_wait_for_a_name() {
+    let allowed = Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success());
+    if !needs("the right to mount (root)", allowed) {
+        return;
+    }
+    let hosts = std::env::temp_dir().join(format!("pi-monitor-hosts-{}", std::process::id()));
+    std::fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
+    let here = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = here.local_addr().unwrap().to_string();
+    drop(here);
+    let name = format!("later.invalid:{}", address.rsplit(':').next().unwrap());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-ec"]);
+    command.args([
+        "mount --bind \"$1\" /etc/hosts; exec \"$0\" --web.listen-address=\"$2\" --web.wait-for-address",
+        BINARY,
+    ]);
+    let mut child = command.arg(&hosts).arg(&name).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    std::fs::write(&hosts, "127.0.0.1 localhost later.invalid\n").unwrap();
+    wait_until("a connection", || std::net::TcpStream::connect(&address).is_ok());
+    let second = lines.next().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_file(hosts).unwrap();
+    assert!(first.starts_with(&format!("warn: cannot listen on {name}: ")), "{first}");
+    assert!(first.ends_with("; trying again every 10 s"), "{first}");
+    assert_eq!(second, format!("info: listening on http://{address}/"));
 }
