@@ -6,8 +6,9 @@
 use pi_monitor::agent::Agent;
 use pi_monitor::commands;
 use pi_monitor::format::Format;
-use pi_monitor::history::{RANGES, Request};
+use pi_monitor::history::{RANGES, Request, events::Wanted};
 use pi_monitor::kernel::Machine;
+use pi_monitor::model::{Note, Severity, kinds};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -74,6 +75,42 @@ fn allocations(flags: &[String]) -> u64 {
     })
 }
 
+/// Allocations of ticks while a verdict begins, and of events that come until the oldest have to go.
+fn allocations_of_events(flags: &[String]) -> u64 {
+    static CLOCK: AtomicU64 = AtomicU64::new(100_000);
+    let machine = Machine { since_boot: || Duration::from_secs(CLOCK.load(Ordering::Relaxed)), ..Machine::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _entered = runtime.enter();
+    let options = commands::parse(flags.iter().cloned()).unwrap();
+    let mut agent = Agent::new(&options, machine);
+    let text = |agent: &mut Agent, limit| {
+        let wanted = Wanted { id: None, since: i64::MIN, limit, text: true };
+        String::from_utf8(agent.events(&wanted, false).unwrap().to_vec()).unwrap()
+    };
+    let is_low = |text: String| text.contains("Memory is almost used up");
+    let mut before = 0;
+    for round in 0..2000 {
+        CLOCK.fetch_add(2, Ordering::Relaxed);
+        // The condition holds from the first tick on, and the rule is on after the fifth.
+        if round == 3 {
+            assert!(!is_low(text(&mut agent, 1000)));
+            before = ALLOCATIONS.load(Ordering::Relaxed);
+        }
+        agent.tick();
+        agent.note(Note {
+            kind: &kinds::DEVICE,
+            severity: Severity::Info,
+            title: format_args!("device {round} was attached"),
+            detail: format_args!(""),
+            culprit: "sda",
+        });
+    }
+    let counted = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    assert!(text(&mut agent, 1).contains("device 1999"));
+    assert!(is_low(text(&mut agent, 1000)));
+    counted
+}
+
 // One test, since the counter counts every thread's allocations.
 #[test]
 fn nothing_is_allocated_after_warm_up() {
@@ -83,8 +120,15 @@ fn nothing_is_allocated_after_warm_up() {
     println!("board: {counted} allocations in {ROUNDS} rounds");
     assert_eq!(counted, 0, "on the board");
 
+    let flags = tree.flags().into_iter().chain(["--rule.memory_low.below=100".to_owned()]).collect::<Vec<_>>();
+    assert_eq!(allocations_of_events(&flags), 0, "of events");
+
     // This machine may have mounts that a helper process is asked about, which takes messages.
-    let counted = allocations(&["--no-collector.disk".to_owned()]);
+    // A verdict that begins adds a row to the outputs, and a busy machine has some.
+    let rules =
+        ["cpu_busy", "load_high", "memory_low", "memory_pressure", "io_pressure", "disk_slow", "network_errors"];
+    let off = rules.iter().map(|rule| format!("--no-rule.{rule}"));
+    let counted = allocations(&off.chain(["--no-collector.disk".to_owned()]).collect::<Vec<_>>());
     println!("this machine: {counted} allocations in {ROUNDS} rounds");
     // Here numbers grow, and with them texts: a buffer may be outgrown now and then (0 to 7 times in 1000 rounds were seen), but
     // never as often as a collection is made.

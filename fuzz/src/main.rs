@@ -25,9 +25,10 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 /// What is fuzzed beside the collectors.
-const OTHERS: [(&str, fn(&[u8])); 9] = [
+const OTHERS: [(&str, fn(&[u8])); 10] = [
     ("mailbox", mailbox::fuzz),
     ("processes", collect::processes::fuzz),
+    ("events", pi_monitor::history::events::fuzz),
     ("text", words),
     ("names", names),
     ("pattern", patterns),

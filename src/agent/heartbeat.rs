@@ -12,7 +12,14 @@ use tokio::sync::Mutex;
 #[derive(Debug)]
 pub struct Heartbeat(AsyncFd<OwnedFd>);
 
-/// Looks at processes once more, beside the ticks.
+/// Looks at processes if somebody waits for that, and once more beside the ticks if it takes two looks. Call it within a
+/// [`tokio::task::LocalSet`].
+pub fn look(agent: &Rc<Mutex<Agent>>, busy: &mut Agent) {
+    if let Some(pause) = busy.look() {
+        tokio::task::spawn_local(second_look(agent.clone(), pause));
+    }
+}
+
 async fn second_look(agent: Rc<Mutex<Agent>>, pause: std::time::Duration) {
     tokio::time::sleep(pause).await;
     agent.lock().await.look();
@@ -36,9 +43,7 @@ impl Heartbeat {
             if ready.try_io(|timer| sys::expirations(timer.get_ref())).is_ok() {
                 let mut busy = agent.lock().await;
                 busy.tick();
-                if let Some(pause) = busy.look() {
-                    tokio::task::spawn_local(second_look(agent.clone(), pause));
-                }
+                look(&agent, &mut busy);
             }
         }
     }

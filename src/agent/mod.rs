@@ -11,14 +11,17 @@ use crate::cli::Options;
 use crate::collect::processes::{self, COMMAND_LINES, PROCESSES, Processes, Progress};
 use crate::collect::{
     self, Context, Setup,
-    agent::{COLLECTORS, VERDICT_INFO, VERDICTS},
+    agent::{COLLECTORS, EVENTS, VERDICT_INFO, VERDICTS},
 };
 use crate::format::history::Times;
 use crate::format::{self, Format, Gzip, Renderer};
-use crate::history::{History, Request};
-use crate::judge::Judge;
+use crate::history::{
+    History, Request,
+    events::{Events, Wanted},
+};
+use crate::judge::{Judge, recorder::Recorder};
 use crate::kernel::{self, Machine, RemoteStat, Roots, read_once};
-use crate::model::{Moment, Report, Selection, Snapshot, Value};
+use crate::model::{Moment, Note, Report, Selection, Severity, Snapshot, Value, kinds};
 use crate::runtime::sandbox::Needs;
 use pages::Rendered;
 use slot::Slot;
@@ -26,6 +29,9 @@ use std::time::Duration;
 
 /// How often filesystems are sampled for verdicts while nobody scrapes.
 const LOOK_AT_FILESYSTEMS: Duration = Duration::from_secs(30);
+
+/// Within this time after a boot, the agent's start is part of it.
+const REBOOT: Duration = Duration::from_secs(300);
 
 /// The collectors and their last samples.
 pub struct Agent {
@@ -44,6 +50,10 @@ pub struct Agent {
     verdicts: Judge,
     /// When the filesystems were last judged, and the id of the collection that was judged.
     judged: (Duration, u64),
+    events: Events,
+    /// None for a single look, of which there is nothing to record.
+    recorder: Option<Recorder>,
+    events_page: Rendered,
     history_page: Rendered,
     /// None if it is switched off.
     processes: Option<Processes>,
@@ -73,7 +83,20 @@ pub fn needs(options: &Options) -> Vec<Needs> {
 impl Agent {
     /// Builds the collectors that `options` enable, and takes the first reading of those that need two.
     pub fn new(options: &Options, machine: Machine) -> Self {
-        Agent::build(options, machine, |judge| judge)
+        let mut agent = Agent::build(options, machine, |judge| judge);
+        agent.recorder = Some(Recorder::new(&agent.verdicts, &agent.sampled));
+        let (unix, now) = ((machine.unix_time)(), (machine.since_boot)());
+        agent.events = Events::new(agent.processes.is_some());
+        agent.events.start(u32::from_str_radix(&agent.boot_id, 16).unwrap_or(0), now, unix);
+        let is_reboot = now < REBOOT;
+        agent.note(Note {
+            kind: if is_reboot { &kinds::REBOOT } else { &kinds::AGENT },
+            severity: Severity::Info,
+            title: format_args!("{}", if is_reboot { "The machine restarted" } else { "Pi-Monitor started" }),
+            detail: format_args!("Pi-Monitor {} started {} s after boot", crate::VERSION, now.as_secs()),
+            culprit: "",
+        });
+        agent
     }
 
     /// Builds an agent for a single look: rules report what holds now, without waiting for their delays.
@@ -113,6 +136,9 @@ impl Agent {
             history,
             verdicts,
             judged: (Duration::ZERO, 0),
+            events: Events::new(false),
+            recorder: None,
+            events_page: Rendered::default(),
             history_page: Rendered::default(),
             processes,
             processes_page: Rendered::default(),
@@ -147,6 +173,29 @@ impl Agent {
         }
         history.sample(sampled);
         self.judge();
+        let Agent { sampled, verdicts, events, recorder, .. } = self;
+        if let Some(recorder) = recorder {
+            events.clock(moment.since_boot, moment.unix);
+            recorder.record(verdicts, sampled, events);
+        }
+    }
+
+    /// Records what was noticed just now. A caller that has a runtime calls [`heartbeat::look`] next: trouble comes with the
+    /// processes of its moment.
+    pub fn note(&mut self, note: Note<'_>) {
+        let Agent { machine, events, recorder, .. } = self;
+        let now = (machine.since_boot)();
+        events.clock(now, (machine.unix_time)());
+        events.note(note, now);
+        if let Some(recorder) = recorder {
+            recorder.noted(note.kind, now);
+        }
+    }
+
+    /// Learns that the wall clock is right: times that were recorded so far stay as they are.
+    pub fn clock_is_right(&mut self) {
+        self.events.clock((self.machine.since_boot)(), (self.machine.unix_time)());
+        self.events.clock_is_right();
     }
 
     /// Lets the rules judge the sample of a tick.
@@ -182,25 +231,46 @@ impl Agent {
         self.verdicts.report()
     }
 
-    /// Looks at processes if a rule asks who is to blame; returns how long to wait before the second look.
+    /// Looks at processes if a rule asks who is to blame, or an event who was busy; returns how long to wait before the second look.
     ///
     /// A condition that comes and goes must not cost a look each time.
     pub fn look(&mut self) -> Option<Duration> {
         const PAUSE: Duration = Duration::from_secs(5);
-        let Agent { machine, verdicts, processes, looked, .. } = self;
+        /// Events are of a moment.
+        const FRESH: Duration = Duration::from_secs(2);
+        let Agent { machine, verdicts, events, processes, looked, .. } = self;
         let processes = processes.as_mut()?;
         let now = (machine.since_boot)();
-        if !verdicts.wants_look() || looked.is_some_and(|at| now.saturating_sub(at) < PAUSE) {
-            return None;
+        let awaits = events.awaits_processes();
+        let is_recent = looked.is_some_and(|at| now.saturating_sub(at) < if awaits { FRESH } else { PAUSE });
+        if !is_recent && (awaits || verdicts.wants_look()) {
+            if let Progress::Wait(time) = processes.prepare(machine.since_boot) {
+                return Some(time);
+            }
+            *looked = Some(now);
+            if let Some(top) = processes.top(now) {
+                verdicts.looked(top);
+            }
         }
-        if let Progress::Wait(time) = processes.prepare(machine.since_boot) {
-            return Some(time);
-        }
-        *looked = Some(now);
-        if let Some(top) = processes.top(now) {
-            verdicts.looked(top);
+        if awaits {
+            events.add_processes(|show| processes.busiest(show));
         }
         None
+    }
+
+    /// Returns the events that are asked for; `None` if the one that is asked for is not kept.
+    pub fn events(&mut self, wanted: &Wanted, gzip: bool) -> Option<Page> {
+        let Agent { machine, events, events_page, gzip: compressor, moments, .. } = self;
+        if wanted.id.is_some_and(|id| events.record(id).is_none()) {
+            return None;
+        }
+        // No two answers are the same.
+        *moments += 1;
+        let unix = (machine.unix_time)();
+        Some(events_page.get((*moments, 0), gzip.then(|| compressor.level(Gzip::SMALL)), |out| {
+            out.clear();
+            format::events::write(events, wanted, unix, out);
+        }))
     }
 
     /// Returns the top processes as JSON, or how long to wait for them; `None` if they are switched off.
@@ -299,7 +369,7 @@ impl Agent {
     fn fill(&mut self, selection: Selection) {
         // What took long to answer must not make everything else look old.
         let moment = self.next_moment();
-        let Agent { machine, slots, remote, snapshot, verdicts, .. } = self;
+        let Agent { machine, slots, remote, snapshot, verdicts, events, recorder, .. } = self;
         snapshot.clear(moment);
         let mut context = Context { moment, remote };
         let mut before = (machine.since_boot)();
@@ -320,12 +390,16 @@ impl Agent {
                 let labels = [finding.rule.name, finding.rule.severity.name(), &finding.culprit];
                 snapshot.row(&VERDICT_INFO, labels.map(str::as_bytes), [true.into()]);
             }
+            if recorder.is_some() {
+                snapshot.row(&EVENTS, [], events.counts().map(Value::from));
+            }
             for (_, slot) in slots.iter().enumerate().filter(|(index, _)| selection.contains(*index)) {
                 let values = [slot.fault.is_empty().into(), Value::seconds(slot.duration)];
                 snapshot.row(&COLLECTORS, [slot.registration.name.as_bytes()], values);
             }
         }
         snapshot.verdicts.copy(verdicts.report());
+        snapshot.events = (events.last(), events.changes());
         self.filled = selection;
     }
 }

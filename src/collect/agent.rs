@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Shared, Source, size};
-use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Family, Place, Snapshot, Table, Unit, Value, kinds};
 use crate::runtime::sandbox::{self, Needs};
 use crate::runtime::traffic::{self, REASONS};
 use crate::sys::{self, Directory};
@@ -26,6 +26,14 @@ pub static VERDICT_INFO: Table<3, 1> = Table::new(
     &[Family::gauge("pi_verdict_info", "1 for each rule that is firing, with the culprit if it is known.", Unit::Info)],
 )
 .of_text();
+
+/// What happened. Filled by [`crate::agent::Agent`]; JSON has `/events`.
+pub static EVENTS: Table<0, { kinds::NAMES.len() }> = Table::new(
+    Place::Elsewhere,
+    &[],
+    &[Family::counter("pi_events_total", "Events recorded since the agent started.", Unit::Count)
+        .by("kind", kinds::NAMES)],
+);
 
 /// Filled by [`crate::agent::Agent`], which runs the collectors.
 pub static COLLECTORS: Table<1, 2> = Table::new(
@@ -97,6 +105,7 @@ pub static COLLECTOR: Registration = Registration {
     tables: &[
         VERDICTS.head(),
         VERDICT_INFO.head(),
+        EVENTS.head(),
         COLLECTORS.head(),
         BUILD.head(),
         CONNECTIONS.head(),

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// Bits 0 to 3 of the firmware's word, and 16 to 19 for what was.
 const REASONS: usize = 4;
-static REASON_NAMES: [&str; REASONS] = ["under_voltage", "frequency_capped", "throttled", "soft_temperature_limit"];
+pub static REASON_NAMES: [&str; REASONS] = ["under_voltage", "frequency_capped", "throttled", "soft_temperature_limit"];
 const UNDER_VOLTAGE: u32 = 1;
 const ALL: u32 = (1 << REASONS) - 1;
 const HISTORY: u32 = 16;

@@ -12,7 +12,7 @@ use crate::cli::Switch;
 use crate::collect::GROUP;
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Roots, read_into};
-use crate::model::{ProcessRow, ProcessScan, Top, Value, push_label};
+use crate::model::{BUSY_LISTS, BUSY_MAX, Busy, ProcessRow, ProcessScan, Top, Value, push_label};
 use crate::runtime::sandbox::{CAP_SYS_PTRACE, Needs};
 use crate::sys::{self, Directory};
 use std::fmt::Write as _;
@@ -70,6 +70,8 @@ pub struct Processes {
     top: Top,
     /// Places in `present`, of those to tell.
     shown: Vec<usize>,
+    /// Places in `present`, of those that use most of each.
+    busiest: [[Option<usize>; MOST]; BUSY_LISTS.len()],
     buffer: Vec<u8>,
     name: String,
     command: String,
@@ -126,6 +128,7 @@ impl Processes {
             cost: Duration::ZERO,
             top: Top::default(),
             shown: Vec::new(),
+            busiest: Default::default(),
             buffer: Vec::new(),
             name: String::new(),
             command: String::new(),
@@ -165,7 +168,7 @@ impl Processes {
 
     fn scan(&mut self, now: Duration, clock: fn() -> Duration) {
         std::mem::swap(&mut self.before, &mut self.present);
-        let Processes { path, directory, page_size: _, before, present, interval, cost, top, shown, buffer, .. } = self;
+        let Processes { path, directory, before, present, interval, cost, top, shown, busiest, buffer, .. } = self;
         let Scan { at, all, names } = present;
         all.clear();
         names.clear();
@@ -203,13 +206,17 @@ impl Processes {
         });
         *interval = before.at.map(|before| now.saturating_sub(before));
         shown.clear();
-        for (key, name) in [
+        for ((key, name), busiest) in [
             (Process::cpu_key as fn(&Process) -> u64, &mut top.cpu),
             (Process::memory_key, &mut top.memory),
             (Process::io_key, &mut top.io),
-        ] {
+        ]
+        .into_iter()
+        .zip(&mut *busiest)
+        {
             name.clear();
-            if let Some(first) = largest(all, key, shown) {
+            *busiest = largest(all, key, shown);
+            if let Some(first) = busiest[0] {
                 push_label(name, &names[all[first].name.clone()]);
             }
         }
@@ -221,6 +228,7 @@ impl Processes {
         // Who may not see what others read and write knows only its own.
         if all.iter().filter(|process| process.io.is_none()).count() * 2 > all.len() {
             top.io.clear();
+            busiest[2] = Default::default();
         }
         top.blocked.clear();
         if let Some(process) = all.iter().find(|process| process.blocked) {
@@ -253,6 +261,24 @@ impl Processes {
     /// Returns the time that rates span, never 0.
     fn milliseconds(&self) -> u64 {
         self.interval.map_or(1, |interval| u64::try_from(interval.as_millis()).unwrap_or(1).max(1))
+    }
+
+    /// Hands the few processes of the last scan that use most of each to `show`, list by list in the order of [`BUSY_LISTS`].
+    pub fn busiest(&mut self, show: &mut dyn FnMut(usize, &Busy<'_>)) {
+        let milliseconds = self.milliseconds();
+        let Processes { page_size, present, busiest, name, .. } = self;
+        for (list, places) in busiest.iter().enumerate() {
+            for process in places.iter().take(BUSY_MAX).flatten().map(|&place| &present.all[place]) {
+                name.clear();
+                push_label(name, &present.names[process.name.clone()]);
+                let amount = match list {
+                    0 => process.cpu_used.saturating_mul(10_000) / milliseconds,
+                    1 => process.resident_pages.saturating_mul(*page_size),
+                    _ => process.io_key().saturating_mul(1000) / milliseconds,
+                };
+                show(list, &Busy { pid: process.pid as u32, name, amount });
+            }
+        }
     }
 
     /// Hands the processes of the last scan that use most to `show`, the busiest first.
@@ -319,9 +345,9 @@ impl Process {
     }
 }
 
-/// Adds the places of those with the largest keys to `shown`, each place once; the first of them is the result. A key of 0
+/// Returns the places of those with the largest keys, the largest first, and adds them to `shown`, each place once. A key of 0
 /// is none.
-fn largest(all: &[Process], key: fn(&Process) -> u64, shown: &mut Vec<usize>) -> Option<usize> {
+fn largest(all: &[Process], key: fn(&Process) -> u64, shown: &mut Vec<usize>) -> [Option<usize>; MOST] {
     let mut best = [None::<usize>; MOST];
     for (place, process) in all.iter().enumerate().filter(|(_, process)| key(process) > 0) {
         let rank = best.partition_point(|other| other.is_some_and(|other| key(&all[other]) >= key(process)));
@@ -335,7 +361,7 @@ fn largest(all: &[Process], key: fn(&Process) -> u64, shown: &mut Vec<usize>) ->
             shown.push(place);
         }
     }
-    best[0]
+    best
 }
 
 /// Reads a process's file; `None` if the process is gone or the agent may not.
@@ -570,7 +596,7 @@ mod tests {
             expected.sort_by_key(|key| std::cmp::Reverse(*key));
             expected.truncate(MOST);
             assert_eq!(shown.iter().map(|&place| all[place].cpu_used).collect::<Vec<_>>(), expected);
-            assert_eq!(first, shown.first().copied());
+            assert_eq!(first[0], shown.first().copied());
             largest(&all, Process::memory_key, &mut shown);
             let mut once = shown.clone();
             once.sort_unstable();

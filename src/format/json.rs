@@ -10,6 +10,12 @@ pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
     if !snapshot.verdicts.findings.is_empty() {
         write_verdicts(&snapshot.verdicts, object.key("verdicts"));
     }
+    if snapshot.events.1 > 0 {
+        let mut events = Object::open(object.key("events"));
+        Value::from(snapshot.events.0).write(events.key("last"));
+        Value::from(snapshot.events.1).write(events.key("changes"));
+        events.close();
+    }
     let parts = snapshot.parts().iter().filter(|part| part.shown);
     for part in parts.filter(|part| part.sections.iter().any(|section| !section.is_empty())) {
         let mut collector = Object::open(object.key(part.collector));

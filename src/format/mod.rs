@@ -1,6 +1,7 @@
 //! Pure functions from a snapshot to bytes.
 
 pub mod console;
+pub mod events;
 mod gzip;
 pub mod history;
 pub mod json;

@@ -9,6 +9,7 @@
 //! therefore off by at most half a grain or 1/4096, whichever is more, and an extreme by 1/32 of its distance from the average
 //! and 1/2048 of the average more. No sample goes to disk and nothing is allocated after the start.
 
+pub mod events;
 mod ring;
 mod series;
 

@@ -5,6 +5,7 @@
 //!
 //! Rules read rows and nothing else: of the collectors they know the tables that they read.
 
+pub mod recorder;
 pub mod rule;
 pub mod rules;
 mod view;

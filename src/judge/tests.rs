@@ -1,5 +1,6 @@
 mod bench;
 mod culprit;
+mod events;
 mod illnesses;
 
 use super::rules::{ALL, RECENT};

@@ -1,7 +1,8 @@
 //! What happened on the machine: its kinds, and an event as the recorder keeps it and every output shows it.
 
-use super::{Severity, Value};
+use super::{Severity, Unit, Value};
 use std::fmt;
+use std::time::Duration;
 
 /// A row of the dashboard's timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ macro_rules! kinds {
         )*
         /// All kinds.
         pub static ALL: &[&EventKind] = &[$(&$constant),*];
+        /// Their names, in the same order.
+        pub const NAMES: &[&str] = &[$($name),*];
     };
 }
 
@@ -101,9 +104,14 @@ pub struct Note<'a> {
 pub struct Busy<'a> {
     pub pid: u32,
     pub name: &'a str,
-    /// Percent of one CPU, resident bytes, or bytes per second, as its list says.
+    /// Tenths of a percent of one CPU, resident bytes, or bytes per second, as its list says.
     pub amount: u64,
 }
+
+/// The lists of busy processes, in the order of all records and outputs.
+pub const BUSY_LISTS: [&str; 3] = ["cpu", "memory", "io"];
+/// The most processes in each of them.
+pub const BUSY_MAX: usize = 5;
 
 /// An event as it is kept.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +119,11 @@ pub struct Event<'a> {
     /// Grows from event to event, over restarts too where there is a journal.
     pub id: u64,
     pub kind: &'static EventKind,
+    /// Its row on the timeline: the kind's, unless a verdict is about power or heat.
+    pub lane: Lane,
     pub severity: Severity,
+    /// How often it happened within a short time, if that is one event.
+    pub times: u64,
     /// The rule's name, for verdicts; empty otherwise.
     pub rule: &'a str,
     /// Milliseconds of the Unix epoch, by the best knowledge of the clock that there is now.
@@ -125,4 +137,29 @@ pub struct Event<'a> {
     pub culprit: &'a str,
     /// The worst value of a verdict while it lasted; absent if it has none.
     pub worst: Value,
+    pub unit: Unit,
+}
+
+/// Something that lasts, as the judge hands it over to be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Episode<'a> {
+    pub note: Note<'a>,
+    pub lane: Lane,
+    /// The rule's name, for verdicts; empty otherwise.
+    pub rule: &'a str,
+    /// Time since boot at which it began.
+    pub begin: Duration,
+    /// The unit of its worst value.
+    pub unit: Unit,
+    /// Whether it goes on.
+    pub lasts: bool,
+}
+
+/// What keeps events.
+pub trait Keep {
+    /// Keeps an event and returns its id; the id of an earlier one if it is the same again a short time later.
+    fn begin(&mut self, episode: &Episode<'_>) -> u64;
+
+    /// Changes an event that is still kept: when it ended, in time since boot, and its worst value in thousandths.
+    fn update(&mut self, id: u64, end: Option<Duration>, worst: Option<i64>);
 }

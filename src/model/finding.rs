@@ -54,6 +54,8 @@ pub struct Finding {
     pub until: Option<u64>,
     /// For events: seconds since boot at which it happened, if not when the condition held.
     pub happened: Option<u64>,
+    /// The number that the rule compared with its threshold when the condition last held, if it has one.
+    pub measured: Option<f64>,
     /// The process to blame and what it does, as long as the condition holds; empty if unknown.
     pub process: String,
     pub does: &'static str,
@@ -71,6 +73,7 @@ impl Finding {
             since: None,
             until: None,
             happened: None,
+            measured: None,
             process: text(),
             does: "",
             title: text(),

@@ -12,7 +12,7 @@ mod snapshot;
 mod table;
 mod value;
 
-pub use event::{Busy, Event, EventKind, Lane, Note, kinds};
+pub use event::{BUSY_LISTS, BUSY_MAX, Busy, Episode, Event, EventKind, Keep, Lane, Note, kinds};
 pub use family::{Chart, Combine, Dimension, Family, Kind, Unit};
 pub use finding::{Finding, Report, RuleHead, Severity, Threshold, Top};
 pub use moment::Moment;

@@ -159,6 +159,9 @@ pub struct Snapshot {
     pub moment: Moment,
     /// What the agent makes of it all.
     pub verdicts: Report,
+    /// Whether there is something new in `/events`: the newest event's id, and a number that grows with every change. Zeros if
+    /// nobody records.
+    pub events: (u64, u64),
     parts: Vec<Part>,
     current: usize,
 }

@@ -1,6 +1,6 @@
 //! What a request asks for in its headers and its query: the form, the encoding, the collectors, the part of the past.
 
-use crate::history::{RANGES, Request as Past};
+use crate::history::{RANGES, Request as Past, events::Wanted};
 use crate::model::Value;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use std::borrow::Cow;
@@ -55,6 +55,32 @@ pub fn parse_history(query: &str) -> Result<Past, &'static str> {
         }
     }
     Ok(past)
+}
+
+/// The most events in one answer, unless more are asked for.
+const EVENTS: u64 = 200;
+
+/// `since=1764131123.5`, Unix seconds; `id=7`; `limit=200` (the default); `format=json` (the default) or `format=text`.
+pub fn parse_events(query: &str) -> Result<Wanted, &'static str> {
+    let mut wanted = Wanted { id: None, since: i64::MIN, limit: EVENTS, text: false };
+    for (name, value) in parameters(query) {
+        let number = Value::parse(value.as_bytes()).and_then(Value::to_f64).filter(|&number| number < 1e12);
+        let whole = number.filter(|number| number.fract() == 0.0).map(|number| number as u64);
+        match &*name {
+            "since" => {
+                let seconds = number.ok_or("since: expected a Unix time in seconds\n")?;
+                wanted.since = (seconds * 1000.0).round() as i64;
+            }
+            "id" => wanted.id = Some(whole.ok_or("id: expected the id of an event\n")?),
+            "limit" => wanted.limit = whole.ok_or("limit: expected a number of events\n")?,
+            "format" => match &*value {
+                "json" | "text" => wanted.text = value == "text",
+                _ => return Err("format: expected json or text\n"),
+            },
+            _ => {}
+        }
+    }
+    Ok(wanted)
 }
 
 /// The elements of a comma-separated header, each with its quality from 0 to 1000 (RFC 9110, section 12.4.2).
@@ -158,6 +184,23 @@ mod tests {
         }
         for query in ["range=", "range=3h", "since=", "since=-1", "since=nan", "since=9999999999999", "range"] {
             assert!(parse_history(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn queries_for_events() {
+        let all = Wanted { id: None, since: i64::MIN, limit: 200, text: false };
+        for (query, expected) in [
+            ("", all),
+            ("x=1&format=json", all),
+            ("since=1764131123.5", Wanted { since: 1_764_131_123_500, ..all }),
+            ("id=7&limit=1", Wanted { id: Some(7), limit: 1, ..all }),
+            ("format=text&since=0", Wanted { text: true, since: 0, ..all }),
+        ] {
+            assert_eq!(parse_events(query), Ok(expected), "{query}");
+        }
+        for query in ["since=", "since=-1", "since=yesterday", "id=1.5", "id=", "limit=x", "limit=-1", "format=xml"] {
+            assert!(parse_events(query).is_err(), "{query}");
         }
     }
 

@@ -4,7 +4,7 @@ use super::answer::{GUARDS, data, empty, plain, set};
 use super::body::Bytes;
 use super::host;
 use super::link::Link;
-use super::negotiate::{accepts_gzip, collectors, lists, parse_history, prefers_openmetrics};
+use super::negotiate::{accepts_gzip, collectors, lists, parse_events, parse_history, prefers_openmetrics};
 use super::state::State;
 use crate::dashboard::{self, Asset};
 use crate::format::Format;
@@ -29,19 +29,21 @@ enum Route {
     Metrics,
     Json,
     History,
+    Events,
     Processes,
 }
 
-static ROUTES: [(&str, Route); 7] = [
+static ROUTES: [(&str, Route); 8] = [
     ("/", Route::Page),
     ("/more.js", Route::Script),
     ("/metrics", Route::Metrics),
     ("/json", Route::Json),
     ("/history", Route::History),
+    ("/events", Route::Events),
     ("/processes", Route::Processes),
     ("/health", Route::Health),
 ];
-const NOT_FOUND: &str = "not found; there are /, /metrics, /json, /history, /processes and /health\n";
+const NOT_FOUND: &str = "not found; there are /, /metrics, /json, /history, /events, /processes and /health\n";
 
 /// Answers one request.
 pub async fn respond(request: &Request<Incoming>, state: &Rc<State>, link: &Link) -> Response<Bytes> {
@@ -133,6 +135,20 @@ async fn get(route: Route, request: &Request<Incoming>, state: &Rc<State>) -> Re
             }
             Err(wrong) => plain(StatusCode::BAD_REQUEST, wrong),
         },
+        Route::Events => {
+            let gzip = accepts_gzip(headers);
+            let wanted = match parse_events(query) {
+                Ok(wanted) => wanted,
+                Err(wrong) => return plain(StatusCode::BAD_REQUEST, wrong),
+            };
+            match state.agent.lock().await.events(&wanted, gzip) {
+                Some(page) => {
+                    let kind = if wanted.text { "text/plain; charset=utf-8" } else { Format::Json.content_type() };
+                    data(page, kind, gzip)
+                }
+                None => plain(StatusCode::NOT_FOUND, "no event with this id; the oldest ones make room for new ones\n"),
+            }
+        }
         Route::Processes => {
             let gzip = accepts_gzip(headers);
             loop {

@@ -48,7 +48,7 @@ fn other_methods_and_paths_are_refused() {
 #[test]
 fn options_are_answered_for_load_balancers() {
     let agent = Agent::start(&[]);
-    for path in ["/", "/metrics", "/json", "/history", "/processes", "/health", "*"] {
+    for path in ["/", "/metrics", "/json", "/history", "/events", "/processes", "/health", "*"] {
         let response = agent.request("OPTIONS", path, &["Origin: http://elsewhere"]);
         assert_eq!((response.status, response.header("allow")), (204, Some("GET, HEAD, OPTIONS")), "{path}");
         assert_eq!((response.header("content-length"), response.body.len()), (None, 0), "{path}");
@@ -62,7 +62,7 @@ fn options_are_answered_for_load_balancers() {
 #[test]
 fn unknown_parameters_are_ignored_and_bad_values_get_a_list() {
     let agent = Agent::start(&["--collector.disable-defaults", "--collector.cpu", "--collector.memory"]);
-    for path in ["/", "/metrics", "/json", "/history", "/processes", "/health"] {
+    for path in ["/", "/metrics", "/json", "/history", "/events", "/processes", "/health"] {
         for query in ["?", "?utm_source=x", "?x", "?&&=&x=%zz"] {
             let status = agent.get(&format!("{path}{query}")).status;
             let expected = if path == "/processes" { 404 } else { 200 };
@@ -74,6 +74,10 @@ fn unknown_parameters_are_ignored_and_bad_values_get_a_list() {
         ("/json?collect%5B%5D=", "collect[]: expected one of cpu, memory\n"),
         ("/history?range=3h", "range: expected one of 2m, 10m, 1h, 24h, 7d\n"),
         ("/history?x=y&since=yesterday", "since: expected a number of seconds since boot\n"),
+        ("/events?since=yesterday", "since: expected a Unix time in seconds\n"),
+        ("/events?id=first", "id: expected the id of an event\n"),
+        ("/events?x&limit=-1", "limit: expected a number of events\n"),
+        ("/events?format=xml", "format: expected json or text\n"),
     ] {
         let response = agent.get(path);
         assert_eq!((response.status, response.text().as_str()), (400, list), "{path}");

@@ -11,6 +11,7 @@ mod agent;
 mod board;
 mod command_line;
 mod crash;
+mod events;
 mod first_answer;
 mod http;
 mod listening;

@@ -46,9 +46,18 @@ fn only_credentials_let_in_but_everybody_may_ask_for_health() {
     let token = "Authorization: Bearer 0123456789abcdef";
     // bob:bob's: secret
     let bob = "Authorization: Basic Ym9iOmJvYidzOiBzZWNyZXQ=";
-    for path in
-        ["/", "/metrics", "/json", "/history", "/processes", "/nothing", "/health/", "//health", "/health/../json"]
-    {
+    for path in [
+        "/",
+        "/metrics",
+        "/json",
+        "/history",
+        "/events",
+        "/processes",
+        "/nothing",
+        "/health/",
+        "//health",
+        "/health/../json",
+    ] {
         for method in ["GET", "HEAD", "POST"] {
             assert_eq!(agent.request(method, path, &[]).status, 401, "{method} {path}");
         }

@@ -84,7 +84,7 @@ def soak(agent, port, scrapes):
             get(path, headers, connection)
             connection.close()
         if count % 100 == 0:
-            for other in ("/metrics", "/json", "/history", "/processes", "/"):
+            for other in ("/metrics", "/json", "/history", "/events", "/processes", "/"):
                 get(other, headers, kept)
             get("/nowhere", headers, kept, 404)
             with socket.create_connection(("127.0.0.1", port)) as broken:

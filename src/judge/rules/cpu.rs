@@ -28,6 +28,7 @@ fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
     if percent < view.limit() {
         return false;
     }
+    found.measured = Some(percent);
     found.name("", format_args!("CPU is fully used"), format_args!("{}% in use", Tenths(percent)))
 }
 
@@ -48,5 +49,6 @@ fn load_high(view: &mut View<'_>, found: &mut Finding) -> bool {
     if cpus == 0 || load < view.limit() * cpus as f64 || niced.is_some_and(|(.., percent)| percent >= MOSTLY_NICED) {
         return false;
     }
+    found.measured = Some(load);
     found.name("", format_args!("Load is high"), format_args!("{} over 15 minutes on {} CPUs", Tenths(load), cpus))
 }

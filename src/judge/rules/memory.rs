@@ -86,6 +86,7 @@ fn memory_low(view: &mut View<'_>, found: &mut Finding) -> bool {
     if total <= 0.0 || percent >= view.limit() {
         return false;
     }
+    found.measured = Some(percent);
     found.name(
         "",
         format_args!("Memory is almost used up"),
@@ -113,6 +114,7 @@ pub static MEMORY_PRESSURE: Rule = Rule::new(
 fn memory_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     let limit = view.limit();
     let Some(percent) = view.pressure(&STALLED, "memory").filter(|percent| *percent >= limit) else { return false };
+    found.measured = Some(percent);
     found.name(
         "",
         format_args!("Memory is short"),

@@ -75,6 +75,7 @@ fn network_errors(view: &mut View<'_>, found: &mut Finding) -> bool {
         }
     }
     let Some((name, errors)) = worst else { return false };
+    found.measured = Some(most);
     found.name(
         name,
         format_args!("{name} has errors"),
@@ -154,6 +155,7 @@ fn link_flapping(view: &mut View<'_>, found: &mut Finding) -> bool {
         }
     }
     let Some((name, count, minutes)) = worst else { return false };
+    found.measured = Some(count as f64);
     found.name(
         name,
         format_args!("The link of {name} comes and goes"),

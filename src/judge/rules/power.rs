@@ -26,6 +26,7 @@ fn under_voltage(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(events) = view.value(&EVENTS, "under_voltage") else { return false };
     let growth = view.growth(&EVENTS, "under_voltage", events).map_or(0.0, |(growth, _)| growth);
     let dips = view.under_voltages(growth);
+    found.measured = Some(dips as f64);
     let title = format_args!("Under-voltage");
     if view.value(&THROTTLED_NOW, "under_voltage") == Some(1.0) {
         found.name("power supply", title, format_args!("Supply voltage is below 4.63 V right now"))
@@ -84,6 +85,7 @@ fn hot(view: &mut View<'_>, found: &mut Finding) -> bool {
         }
     }
     let Some((_, sensor, celsius, critical)) = worst else { return false };
+    found.measured = Some(celsius);
     match critical {
         Some(critical) => {
             let (celsius, critical) = (Tenths(celsius), Tenths(critical));

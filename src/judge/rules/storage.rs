@@ -57,6 +57,7 @@ fn disk_full(view: &mut View<'_>, found: &mut Finding) -> bool {
     };
     let name = mountpoint(row);
     let total = view.of(row, &TOTAL).unwrap_or_default();
+    found.measured = Some(percent);
     found.name(name, format_args!("{name} is almost full"), format_args!("{}% of {}", Tenths(percent), Size(total)))
 }
 
@@ -81,6 +82,7 @@ fn inodes_full(view: &mut View<'_>, found: &mut Finding) -> bool {
         return false;
     };
     let (name, all) = (mountpoint(row), view.of(row, &INODES).unwrap_or_default() as u64);
+    found.measured = Some(percent);
     found.name(
         name,
         format_args!("{name} is almost out of inodes"),
@@ -192,6 +194,7 @@ fn io_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     if busiest < busy_enough && (listed && !worked || !view.is_blocked()) {
         return false;
     }
+    found.measured = Some(percent);
     found.name(
         "",
         format_args!("Processes are stalled on disk I/O"),
@@ -236,6 +239,7 @@ fn disk_slow(view: &mut View<'_>, found: &mut Finding) -> bool {
         }
     }
     let Some((device, busy)) = worst else { return false };
+    found.measured = Some(most / 1000.0);
     found.name(
         device,
         format_args!("{device} is slow"),

@@ -71,7 +71,7 @@ impl Bench {
         let machine = Machine {
             statfs: |_| Ok(DISK.get()),
             since_boot: || Duration::from_millis(CLOCK.get() * 1000 + HALVES.get()),
-            unix_time: || Duration::from_secs(1_800_000_000),
+            unix_time: || Duration::from_secs(1_800_000_000 + CLOCK.get()),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let agent = {

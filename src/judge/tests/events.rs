@@ -1,0 +1,150 @@
+//! What the recorder makes of trouble that comes and goes.
+
+use super::bench::{Bench, CLOCK, write};
+use crate::history::events::Wanted;
+use crate::model::{Note, Severity, kinds};
+
+const ALL: Wanted = Wanted { id: None, since: i64::MIN, limit: 1000, text: false };
+/// Unix time at which benches boot.
+const NOW: u64 = 1_800_000_000;
+
+/// The events of a kind.
+fn events(bench: &mut Bench, kind: &str) -> Vec<serde_json::Value> {
+    let page = bench.agent.events(&ALL, false).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&page).unwrap();
+    json["events"].as_array().unwrap().iter().filter(|event| event["kind"] == kind).cloned().collect()
+}
+
+#[test]
+fn a_verdict_is_one_event_with_its_begin_its_end_and_its_worst_value() {
+    let mut bench = Bench::new("event-hot");
+    let zone = "sys/class/thermal/thermal_zone0/temp";
+    let changes = |bench: &mut Bench| {
+        let page = bench.agent.events(&ALL, false).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&page).unwrap()["changes"].as_u64().unwrap()
+    };
+    // Shorter than the rule waits: no event.
+    write(&bench.directory, zone, "95000\n");
+    bench.tick();
+    write(&bench.directory, zone, "45000\n");
+    (0..30).for_each(|_| drop(bench.tick()));
+    assert_eq!(events(&mut bench, "verdict"), [] as [serde_json::Value; 0]);
+    let before = changes(&mut bench);
+    let began = CLOCK.get() + 2;
+    for temperature in [83_000, 81_000, 82_000, 81_000, 81_000, 81_500] {
+        write(&bench.directory, zone, &format!("{temperature}\n"));
+        bench.tick();
+    }
+    let found = events(&mut bench, "verdict");
+    assert_eq!(found.len(), 1);
+    let event = &found[0];
+    assert_eq!(event["begin"].as_f64().unwrap() as u64, NOW + began);
+    assert!(event.get("end").is_none() && event["worst"] == 83.0 && event["unit"] == "celsius", "{event}");
+    assert_eq!(
+        (&event["rule"], &event["lane"], &event["severity"]),
+        (&"hot".into(), &"power".into(), &"critical".into())
+    );
+    assert_eq!((&event["title"], &event["culprit"]), (&"cpu-thermal is hot".into(), &"cpu-thermal".into()));
+    assert_eq!(event["detail"], "81.5 °C");
+    let begun = changes(&mut bench);
+    assert!(begun > before);
+    // The same event goes on; what it says is frozen, but for the worst value.
+    for temperature in [90_000, 85_000] {
+        write(&bench.directory, zone, &format!("{temperature}\n"));
+        bench.tick();
+    }
+    let last = CLOCK.get();
+    let event = &events(&mut bench, "verdict")[0];
+    assert!(event["worst"] == 90.0 && event["detail"] == "81.5 °C", "{event}");
+    assert_eq!(changes(&mut bench), begun);
+    // It ends where the condition last held, as soon as it no longer holds, and not a second time.
+    write(&bench.directory, zone, "45000\n");
+    bench.tick();
+    let ended = changes(&mut bench);
+    assert!(ended > begun);
+    (0..30).for_each(|_| drop(bench.tick()));
+    let event = &events(&mut bench, "verdict")[0];
+    assert_eq!(event["end"].as_f64().unwrap() as u64, NOW + last);
+    assert!(event["worst"] == 90.0, "{event}");
+    // The next time is another event, which begins with its own worst value.
+    write(&bench.directory, zone, "80500\n");
+    (0..8).for_each(|_| drop(bench.tick()));
+    let found = events(&mut bench, "verdict");
+    assert_eq!((found.len(), &found[1]["worst"]), (2, &80.5.into()));
+}
+
+#[test]
+fn a_value_that_is_trouble_below_its_threshold_is_worst_where_it_is_least() {
+    let mut bench = Bench::new("event-memory");
+    for available in [70, 60, 20, 30, 70, 70, 70] {
+        write(&bench.directory, "proc/meminfo", &format!("MemTotal: 1000 kB\nMemAvailable: {available} kB\n"));
+        bench.tick();
+    }
+    let found = events(&mut bench, "verdict");
+    assert_eq!((found.len(), &found[0]["rule"], &found[0]["worst"]), (1, &"memory_low".into(), &2.into()));
+    // Within its off-delay it goes on.
+    let ends = |bench: &mut Bench| events(bench, "verdict")[0].get("end").is_some();
+    write(&bench.directory, "proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 900 kB\n");
+    bench.tick();
+    assert!(ends(&mut bench));
+    write(&bench.directory, "proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 70 kB\n");
+    bench.tick();
+    assert!(!ends(&mut bench));
+    assert_eq!(events(&mut bench, "verdict").len(), 1);
+}
+
+#[test]
+fn every_kill_is_an_event_once() {
+    let mut bench = Bench::new("event-kills");
+    let kills = |bench: &mut Bench, count: u64| {
+        let text = format!("nr_free_pages 1\npgfault 9\npgmajfault 2\npswpin 0\npswpout 0\noom_kill {count}\n");
+        write(&bench.directory, "proc/vmstat", &text);
+        bench.tick();
+        let found = events(bench, "oom_kill");
+        found.iter().map(|event| event["times"].as_u64().unwrap_or(1)).sum::<u64>()
+    };
+    assert_eq!([3, 4, 4, 6].map(|count| kills(&mut bench, count)), [0, 1, 1, 2]);
+    (0..40).for_each(|_| drop(bench.tick()));
+    assert_eq!([kills(&mut bench, 7), kills(&mut bench, 7)], [3, 3]);
+    assert_eq!(events(&mut bench, "oom_kill")[1]["severity"], "critical");
+    assert_eq!(events(&mut bench, "verdict"), [] as [serde_json::Value; 0]);
+    // The kernel's log was faster, and knows whom.
+    let victim = Note {
+        kind: &kinds::OOM_KILL,
+        severity: Severity::Critical,
+        title: format_args!("The kernel killed {}", "mysqld"),
+        detail: format_args!(""),
+        culprit: "mysqld",
+    };
+    (0..40).for_each(|_| drop(bench.tick()));
+    bench.agent.note(victim);
+    assert_eq!([kills(&mut bench, 8), kills(&mut bench, 8)], [4, 4]);
+    assert_eq!(events(&mut bench, "oom_kill")[2]["culprit"], "mysqld");
+}
+
+#[test]
+fn power_has_its_seconds() {
+    let mut bench = Bench::new("event-power");
+    let mut firmware = |words: &[&str]| {
+        for word in words {
+            write(&bench.directory, "sys/devices/platform/soc/soc:firmware/get_throttled", word);
+            bench.tick();
+        }
+        let pick = |event: &serde_json::Value| {
+            let times = event["times"].as_u64().unwrap_or(1);
+            (event["title"].as_str().unwrap().to_owned(), event.get("end").is_some(), event["worst"].clone(), times)
+        };
+        events(&mut bench, "power").iter().map(pick).collect::<Vec<_>>()
+    };
+    let none = serde_json::Value::Null;
+    let dip = |ended, seconds: serde_json::Value, times| ("Under-voltage".to_owned(), ended, seconds, times);
+    assert_eq!(firmware(&["0\n"]), []);
+    assert_eq!(firmware(&["10001\n"]), [dip(false, none.clone(), 1)]);
+    assert_eq!(firmware(&["10001\n", "10000\n"]), [dip(true, 4.into(), 1)]);
+    // Again a short time later: the same episode.
+    assert_eq!(firmware(&["10000\n", "10001\n"]), [dip(false, 4.into(), 2)]);
+    assert_eq!(firmware(&["10000\n"]), [dip(true, 6.into(), 2)]);
+    (0..35).for_each(|_| drop(firmware(&["0\n"])));
+    // Too short to be seen.
+    assert_eq!(firmware(&["10000\n", "0\n"]), [dip(true, 6.into(), 2), dip(true, none, 1)]);
+}
