@@ -16,7 +16,7 @@ mod routes;
 
 use libfuzzer_sys::fuzz_target;
 use pi_monitor::collect;
-use pi_monitor::kernel::{mailbox, text};
+use pi_monitor::kernel::{mailbox, text, watch};
 use pi_monitor::server::config;
 use pi_monitor::{cli, commands, format, model};
 use std::cell::RefCell;
@@ -25,10 +25,11 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 /// What is fuzzed beside the collectors.
-const OTHERS: [(&str, fn(&[u8])); 10] = [
+const OTHERS: [(&str, fn(&[u8])); 11] = [
     ("mailbox", mailbox::fuzz),
     ("processes", collect::processes::fuzz),
     ("events", pi_monitor::history::events::fuzz),
+    ("watch", watch::fuzz),
     ("text", words),
     ("names", names),
     ("pattern", patterns),

@@ -10,8 +10,8 @@
 //! the table is read again after half a minute.
 
 use super::{Collect, Context, Registration, Setup};
-use crate::cli::Flag;
 use crate::cli::pattern::{Pattern, check_pattern};
+use crate::cli::{Flag, Options};
 use crate::kernel::block;
 use crate::kernel::mounts::Mounts;
 use crate::kernel::text::{trim, uint};
@@ -83,6 +83,14 @@ pub static COLLECTOR: Registration = Registration {
     flags: &[&MOUNT_POINTS_EXCLUDE, &FS_TYPES_EXCLUDE],
     new: |setup| Box::new(Disk::new(setup)),
 };
+
+/// Returns what tells whether a mount point with a filesystem type is reported.
+pub fn wanted(options: &Options) -> impl Fn(&[u8], &[u8]) -> bool + use<> {
+    let pattern = |flag| Pattern::new(options.value(flag)).unwrap_or_default();
+    let (points, types) = (pattern(&MOUNT_POINTS_EXCLUDE), pattern(&FS_TYPES_EXCLUDE));
+    move |point, fstype| !types.matches(fstype) && !points.matches(point)
+}
+
 struct Disk {
     mountinfo: Source,
     statfs: fn(&CStr) -> io::Result<FsStat>,
@@ -130,7 +138,7 @@ impl Disk {
         *read_at = fault.is_none().then_some(now);
         mounts.find_hidden();
         let wanted = |mountpoint: &[u8], fstype: &[u8]| !types.matches(fstype) && !mount_points.matches(mountpoint);
-        mounts.select(wanted, |path| is_file(Path::new(OsStr::from_bytes(path.to_bytes()))));
+        mounts.select(&wanted, &|path| is_file(Path::new(OsStr::from_bytes(path.to_bytes()))));
         mounts.for_each_selected(|device, fstype, number, by_error| {
             *by_error |= fstype.starts_with(b"ext") && errors.have_grown(number, device);
         });

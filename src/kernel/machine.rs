@@ -14,10 +14,17 @@ pub struct Machine {
     pub since_boot: fn() -> Duration,
     /// Wall-clock time.
     pub unix_time: fn() -> Duration,
+    /// Whether the wall clock is synchronized with others; `None` if that is unknown.
+    pub is_synchronized: fn() -> Option<bool>,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Machine { statfs: sys::statvfs, since_boot: sys::since_boot, unix_time: sys::unix_time }
+        Machine {
+            statfs: sys::statvfs,
+            since_boot: sys::since_boot,
+            unix_time: sys::unix_time,
+            is_synchronized: sys::is_synchronized,
+        }
     }
 }

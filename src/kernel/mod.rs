@@ -1,5 +1,5 @@
-//! Reading the machine: files that are kept open, devices, mounts, the firmware's mailbox, and what may hang. This is the only
-//! room that opens kernel files.
+//! Reading the machine: files that are kept open, devices, mounts, the firmware's mailbox, what may hang, and what wakes the agent
+//! when something happens. This is the only room that opens kernel files.
 
 mod asker;
 pub mod block;
@@ -9,10 +9,12 @@ mod links;
 mod machine;
 pub mod mailbox;
 pub mod mounts;
+pub mod netlink;
 mod remote;
 pub mod roots;
 mod source;
 pub mod text;
+pub mod watch;
 
 pub use asker::{Answer, Asker};
 pub use devices::{Device, Devices};

@@ -76,7 +76,7 @@ pub struct Mount {
     id: u64,
     parent: u64,
     /// The device's number, major in the upper half. Each filesystem has its own, also those without a device.
-    number: u64,
+    pub(super) number: u64,
     /// The directory of the filesystem that is mounted here.
     directory: Range<usize>,
     pub device: Range<usize>,
@@ -344,7 +344,7 @@ impl Mounts {
     /// of one filesystem (binds, subvolumes) one, so that its bytes count once: the machine's root, or else the one that shows most
     /// of it under the shortest path. `is_file` says whether a path, which cannot hang, is a file: container engines
     /// mount single ones, such as `/etc/hosts`.
-    pub fn select(&mut self, wanted: impl Fn(&[u8], &[u8]) -> bool, is_file: impl Fn(&CStr) -> bool) {
+    pub fn select(&mut self, wanted: &dyn Fn(&[u8], &[u8]) -> bool, is_file: &dyn Fn(&CStr) -> bool) {
         let Mounts { all, names, root, inside, order } = self;
         let machines = |mount: &Mount| machines_mountpoint(names, *root, *inside, mount);
         for mount in all.iter_mut() {
@@ -442,7 +442,7 @@ pub fn fuzz(text: &[u8]) {
     let mut mounts = Mounts::default();
     let _ = mounts.parse(text, b"/root");
     mounts.find_hidden();
-    mounts.select(|mountpoint, _| mountpoint.len() != 3, |path| path.is_empty());
+    mounts.select(&|mountpoint, _| mountpoint.len() != 3, &|path| path.is_empty());
     for mount in mounts.selected() {
         let _ = (mounts.path(mount), mounts.mountpoint(mount));
     }

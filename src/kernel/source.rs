@@ -169,7 +169,7 @@ impl Source {
 /// `seq_read` in `fs/seq_file.c` returns whole records: as many as fit into its own buffer of a page, or one that is larger.
 /// So a short read is not the end, unless no record would have been too large for what the last read left of a page:
 /// `small_records`.
-fn read_to_end(
+pub(super) fn read_to_end(
     buffer: &mut Vec<u8>,
     length: &mut usize,
     small_records: bool,

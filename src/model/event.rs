@@ -81,6 +81,8 @@ pub mod kinds {
         KERNEL "kernel" Changes "another kernel runs than before",
         PACKAGES "packages" Changes "packages were installed, upgraded, or removed",
         DEVICE "device" Changes "a device was attached or detached",
+        /// The kernel's own words about a bug in it, or a CPU that hangs.
+        KERNEL_ERROR "kernel_error" Trouble "the kernel reported a bug or a hang",
         /// Events that were lost, by the kernel or here.
         LOST "lost" Changes "events that could not be kept or read",
     }

@@ -65,6 +65,56 @@ pub fn expirations(timer: &OwnedFd) -> io::Result<u64> {
     if read < 0 { Err(io::Error::last_os_error()) } else { Ok(count) }
 }
 
+/// Creates a timer that becomes readable when the wall clock is set; [`await_setting`] starts it.
+///
+/// # Errors
+/// What `timerfd_create(2)` says.
+pub fn setting_timer() -> io::Result<OwnedFd> {
+    // SAFETY: timerfd_create returns a new descriptor or -1.
+    unsafe {
+        match libc::timerfd_create(libc::CLOCK_REALTIME, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) {
+            -1 => Err(io::Error::last_os_error()),
+            timer => Ok(OwnedFd::from_raw_fd(timer)),
+        }
+    }
+}
+
+/// Lets a [`setting_timer`] wait for the next time that the wall clock is set, when [`expirations`] says `ECANCELED`.
+///
+/// The kernel cancels only timers of CLOCK_REALTIME with an absolute time (`timerfd_setup_cancel` in `fs/timerfd.c`).
+///
+/// # Errors
+/// What `timerfd_settime(2)` says.
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between targets")]
+pub fn await_setting(timer: &OwnedFd) -> io::Result<()> {
+    // Never: the last second of 32 bits, or one that the kernel takes for the end of its time.
+    let never = if size_of::<libc::time_t>() == 4 { i64::from(i32::MAX) } else { 1 << 40 };
+    // SAFETY: all-zero is a valid itimerspec, and timerfd_settime only reads it.
+    let armed = unsafe {
+        let mut once: libc::itimerspec = std::mem::zeroed();
+        once.it_value.tv_sec = never as _;
+        let how = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
+        libc::timerfd_settime(timer.as_raw_fd(), how, &once, std::ptr::null_mut())
+    };
+    if armed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Returns whether the kernel's clock is synchronized with others; `None` if the kernel does not say.
+///
+/// The call of the C library has another structure on 32-bit processors than the kernel's call of this number; what counts
+/// here is what it returns.
+pub fn is_synchronized() -> Option<bool> {
+    /// `TIME_ERROR` of `include/uapi/linux/timex.h`.
+    const UNSYNCHRONIZED: libc::c_long = 5;
+    // As large as `struct timex` and larger. `modes` is 0: nothing is set.
+    let mut state = [0 as libc::c_long; 64];
+    // SAFETY: the kernel writes no more than its structure.
+    match unsafe { libc::syscall(libc::SYS_adjtimex, state.as_mut_ptr()) } {
+        -1 => None,
+        state => Some(state != UNSYNCHRONIZED),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +125,16 @@ mod tests {
         std::thread::sleep(Duration::from_millis(50));
         assert!(since_boot() > boot && unix_time() > unix);
         assert!(unix.as_secs() > 1_600_000_000);
+    }
+
+    #[test]
+    fn a_timer_for_settings_waits() {
+        let timer = setting_timer().unwrap();
+        for _ in 0..2 {
+            await_setting(&timer).unwrap();
+            assert_eq!(expirations(&timer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+        assert!(is_synchronized().is_some());
     }
 
     #[test]

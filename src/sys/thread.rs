@@ -96,6 +96,15 @@ pub fn ignore_signal(signal: libc::c_int) {
 /// # Errors
 /// What `epoll_ctl(2)` says.
 pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    watch_for(descriptor, false)
+}
+
+/// The same, or for the exceptional conditions with which files of procfs signal a change; these make it readable too.
+///
+/// # Errors
+/// What `epoll_ctl(2)` says, `EPERM` for a file that cannot be waited for.
+pub fn watch_for(descriptor: OwnedFd, exceptional: bool) -> io::Result<AsyncFd<OwnedFd>> {
+    let interest = if exceptional { Interest::PRIORITY } else { Interest::READABLE };
     // SAFETY: the descriptor is open, and as the result owns it, it stays open as long as it is registered.
-    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }.map_err(io::Error::from)
+    unsafe { AsyncFd::register_with_interest(descriptor, interest) }.map_err(io::Error::from)
 }

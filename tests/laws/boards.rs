@@ -27,8 +27,12 @@ pub fn agent(tree: &Tree, flags: &[&str]) -> Agent {
 fn start(new: fn(&Options, Machine) -> Agent, tree: &Tree, flags: &[&str]) -> Agent {
     let words = tree.flags().into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
     let options = commands::parse(words).unwrap();
-    let machine =
-        Machine { statfs, since_boot: || Duration::from_secs(1000), unix_time: || Duration::from_secs(1_800_000_000) };
+    let machine = Machine {
+        statfs,
+        since_boot: || Duration::from_secs(1000),
+        unix_time: || Duration::from_secs(1_800_000_000),
+        is_synchronized: || None,
+    };
     new(&options, machine)
 }
 

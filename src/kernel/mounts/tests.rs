@@ -5,7 +5,7 @@ fn told(text: &[u8]) -> Vec<(Vec<u8>, bool)> {
     let mut mounts = Mounts::default();
     mounts.parse(text, b"/root").unwrap();
     mounts.find_hidden();
-    mounts.select(|_, _| true, |_| false);
+    mounts.select(&|_, _| true, &|_| false);
     mounts.selected().map(|mount| (mounts.mountpoint(mount).unwrap().to_vec(), mount.local)).collect()
 }
 
@@ -54,7 +54,7 @@ fn what_is_hidden_is_not_told() {
     let mut mounts = Mounts::default();
     mounts.parse(below, b"").unwrap();
     mounts.find_hidden();
-    mounts.select(|_, _| true, |_| false);
+    mounts.select(&|_, _| true, &|_| false);
     let ids: Vec<_> = mounts.selected().map(|mount| mount.id).collect();
     assert_eq!(ids, [1, 4, 5, 6]);
     // The root was mounted over the first one; what the initial ramdisk had mounted was moved into it.
@@ -77,7 +77,7 @@ fn a_filesystem_is_told_once() {
         let mut mounts = Mounts::default();
         mounts.parse(text, b"").unwrap();
         mounts.find_hidden();
-        mounts.select(|mountpoint, _| wanted(mountpoint), is_file);
+        mounts.select(&|mountpoint, _| wanted(mountpoint), &is_file);
         mounts.selected().map(|mount| mount.id).collect::<Vec<_>>()
     };
     // All of the filesystem, or else a part of it.
@@ -110,7 +110,7 @@ fn containers_mounts_are_not_reported_beside_the_disk_that_holds_them() {
     let mut mounts = Mounts::default();
     mounts.parse(text, b"").unwrap();
     mounts.find_hidden();
-    mounts.select(|_, _| true, |_| false);
+    mounts.select(&|_, _| true, &|_| false);
     mounts.ask(size);
     assert_eq!(mounts.selected().map(|mount| mount.id).collect::<Vec<_>>(), [1, 2, 4, 7]);
 }

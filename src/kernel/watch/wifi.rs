@@ -1,0 +1,220 @@
+//! nl80211: Wi-Fi that connects, disconnects or roams to another access point.
+//! `include/uapi/linux/nl80211.h`, <https://docs.kernel.org/networking/netlink_spec/nl80211.html>
+
+use super::links::Names;
+use super::{AT_ONCE, Next, Out, Source};
+use crate::kernel::netlink;
+use crate::kernel::netlink::{Message, Netlink, attribute, take_attribute, take_message, text, u16_at, u32_at};
+use crate::model::{Severity, kinds};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+const CONNECT: u8 = 46;
+const ROAM: u8 = 47;
+const DISCONNECT: u8 = 48;
+
+/// The length of a generic message's head: command, version, two bytes of nothing.
+const HEAD: usize = 4;
+
+struct Wifi {
+    socket: Netlink,
+    family: u16,
+    names: Names,
+}
+
+/// Looks up the family's number and that of its group for connections, and joins that. Fails where there is no Wi-Fi.
+pub fn open(names: Names, buffer: &mut [u8]) -> io::Result<Box<dyn Source>> {
+    /// `GENL_ID_CTRL`, and its command to look up a family.
+    const CONTROL: u16 = 16;
+    const GET_FAMILY: &[u8] = &[3, 1, 0, 0];
+    /// The attribute `CTRL_ATTR_FAMILY_NAME` with its head and padding.
+    const NAME: &[u8] = &[12, 0, 2, 0];
+    const NAME_OF_BIG_ENDIAN: &[u8] = &[0, 12, 0, 2];
+    let socket = Netlink::open(libc::NETLINK_GENERIC, 0)?;
+    let name = if cfg!(target_endian = "big") { NAME_OF_BIG_ENDIAN } else { NAME };
+    let mut question = [0; 16];
+    for (place, byte) in question.iter_mut().zip(GET_FAMILY.iter().chain(name).chain(b"nl80211\0")) {
+        *place = *byte;
+    }
+    socket.ask(CONTROL, 0, &question)?;
+    // The kernel answers before it returns.
+    let mut answer = socket.receive(buffer)?;
+    let Some(message) = take_message(&mut answer) else { return Err(io::ErrorKind::InvalidData.into()) };
+    let Some((family, group)) = parse_family(message) else { return Err(io::ErrorKind::NotFound.into()) };
+    socket.join(group)?;
+    Ok(Box::new(Wifi { socket, family, names }))
+}
+
+/// Returns the number of a family and of its group `mlme`.
+fn parse_family(message: Message<'_>) -> Option<(u16, u32)> {
+    const FAMILY: u16 = 1;
+    const GROUPS: u16 = 7;
+    const GROUP_NAME: u16 = 1;
+    const GROUP_NUMBER: u16 = 2;
+    let attributes = message.body.get(HEAD..).filter(|_| message.kind != netlink::ERROR)?;
+    let mut groups = attribute(attributes, GROUPS);
+    while let Some((_, group)) = take_attribute(&mut groups) {
+        if text(attribute(group, GROUP_NAME)) == b"mlme" {
+            return Some((u16_at(attribute(attributes, FAMILY), 0)?, u32_at(attribute(group, GROUP_NUMBER), 0)?));
+        }
+    }
+    None
+}
+
+impl Source for Wifi {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    fn read(&mut self, buffer: &mut [u8], out: &mut Out<'_>) -> Next {
+        for _ in 0..AT_ONCE {
+            match self.socket.receive(buffer) {
+                Ok(mut datagram) => {
+                    while let Some(message) = take_message(&mut datagram) {
+                        if message.kind == self.family {
+                            take(message.body, &self.names, out);
+                        }
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Wait,
+                Err(_) => {}
+            }
+        }
+        Next::Rest
+    }
+}
+
+/// Takes note of a message about a connection.
+fn take(message: &[u8], names: &Names, out: &mut Out<'_>) -> Option<()> {
+    const INTERFACE: u16 = 3;
+    const ADDRESS: u16 = 6;
+    const REASON: u16 = 54;
+    const BY_ACCESS_POINT: u16 = 71;
+    const STATUS: u16 = 72;
+    let (head, attributes) = message.split_at_checked(HEAD)?;
+    let number = u32_at(attribute(attributes, INTERFACE), 0)?;
+    let names = names.borrow();
+    let name = names.iter().find(|link| link.index == number).map_or("Wi-Fi", |link| link.name());
+    let code = |attribute_number| u16_at(attribute(attributes, attribute_number), 0).unwrap_or(0);
+    let point = AccessPoint(attribute(attributes, ADDRESS));
+    let mut attributes = attributes;
+    let mut by_access_point = false;
+    while let Some((number, _)) = take_attribute(&mut attributes) {
+        by_access_point |= number == BY_ACCESS_POINT;
+    }
+    let mut say = |severity, what: fmt::Arguments<'_>, detail: fmt::Arguments<'_>| {
+        out.note(&kinds::WIFI, severity, format_args!("{name} {what}"), detail, name);
+    };
+    match (head[0], code(STATUS)) {
+        (CONNECT, 0) => say(Severity::Info, format_args!("connected to Wi-Fi"), format_args!("access point {point}")),
+        (CONNECT, status) => {
+            say(Severity::Warning, format_args!("could not connect to Wi-Fi"), format_args!("status {status}"));
+        }
+        (ROAM, _) => say(Severity::Info, format_args!("roamed to another access point"), format_args!("{point}")),
+        (DISCONNECT, _) => {
+            let who = if by_access_point { "by the access point" } else { "by this machine" };
+            let reason = code(REASON);
+            say(Severity::Warning, format_args!("disconnected from Wi-Fi"), format_args!("{who}, reason {reason}"));
+        }
+        _ => {}
+    }
+    None
+}
+
+/// An access point's address.
+struct AccessPoint<'a>(&'a [u8]);
+
+impl fmt::Display for AccessPoint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, byte) in self.0.iter().enumerate() {
+            write!(f, "{}{byte:02x}", if place == 0 { "" } else { ":" })?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs the parsers of this file, for its fuzz target.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let mut flow = super::Flow::default();
+    let now = std::time::Duration::ZERO;
+    let names = Names::default();
+    parse_family(Message { kind: 16, flags: 0, body: text });
+    take(text, &names, &mut Out { flow: &mut flow, now, processes: true, clock_is_right: false, to: &mut |_| {} });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Flow;
+    use super::super::flow::testing::notes;
+    use super::super::links::testing::names;
+    use super::netlink::testing::attribute;
+    use super::*;
+
+    const POINT: [u8; 6] = [0x8c, 0x3b, 0xad, 0, 1, 0xff];
+
+    fn seen(command: u8, attributes: &[Vec<u8>]) -> Vec<String> {
+        let body = [&[command, 1, 0, 0][..], &attributes.concat()].concat();
+        notes(&mut Flow::default(), 0, |out| {
+            take(&body, &names(3, "wlan0"), out);
+        })
+    }
+
+    #[test]
+    fn connections_are_reported_with_their_reasons() {
+        let wlan = attribute(3, &3_u32.to_ne_bytes());
+        let point = attribute(6, &POINT);
+        let number = |attribute_number, value: u16| attribute(attribute_number, &value.to_ne_bytes());
+        assert_eq!(
+            seen(CONNECT, &[wlan.clone(), point.clone(), number(72, 0)]),
+            ["wifi info: wlan0 connected to Wi-Fi | access point 8c:3b:ad:00:01:ff | wlan0"]
+        );
+        assert_eq!(
+            seen(CONNECT, &[wlan.clone(), number(72, 17)]),
+            ["wifi warning: wlan0 could not connect to Wi-Fi | status 17 | wlan0"]
+        );
+        assert_eq!(
+            seen(ROAM, &[wlan.clone(), point.clone()]),
+            ["wifi info: wlan0 roamed to another access point | 8c:3b:ad:00:01:ff | wlan0"]
+        );
+        assert_eq!(
+            seen(DISCONNECT, &[wlan.clone(), number(54, 4), attribute(71, &[])]),
+            ["wifi warning: wlan0 disconnected from Wi-Fi | by the access point, reason 4 | wlan0"]
+        );
+        assert_eq!(
+            seen(DISCONNECT, &[wlan.clone(), number(54, 3)]),
+            ["wifi warning: wlan0 disconnected from Wi-Fi | by this machine, reason 3 | wlan0"]
+        );
+        assert_eq!(seen(CONNECT, &[]), [""; 0]);
+        assert_eq!(seen(33, &[wlan]), [""; 0]);
+    }
+
+    #[test]
+    fn the_group_is_found_in_the_familys_description() {
+        let group = |place: u16, name: &[u8], number: u32| {
+            attribute(place, &[attribute(1, name), attribute(2, &number.to_ne_bytes())].concat())
+        };
+        let groups = [group(1, b"config\0", 9), group(2, b"scan\0", 10), group(3, b"mlme\0", 12)].concat();
+        let body = [
+            vec![1, 2, 0, 0],
+            attribute(2, b"nl80211\0"),
+            attribute(1, &33_u16.to_ne_bytes()),
+            attribute(7 | 0x8000, &groups),
+        ]
+        .concat();
+        assert_eq!(parse_family(Message { kind: 16, flags: 0, body: &body }), Some((33, 12)));
+        assert_eq!(parse_family(Message { kind: netlink::ERROR, flags: 0, body: &body }), None);
+        for end in 0..body.len() {
+            assert_ne!(parse_family(Message { kind: 16, flags: 0, body: &body[..end] }), Some((33, 12)));
+        }
+    }
+
+    /// The kernel's own answer, on a machine with Wi-Fi or without.
+    #[test]
+    fn the_kernel_knows_the_family_or_says_that_it_does_not() {
+        if let Err(error) = open(Names::default(), &mut [0; 8192]) {
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        }
+    }
+}
