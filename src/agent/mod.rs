@@ -20,7 +20,7 @@ use crate::history::{
     events::{Events, Wanted},
 };
 use crate::judge::{Judge, recorder::Recorder};
-use crate::kernel::{self, Machine, RemoteStat, Roots, read_once};
+use crate::kernel::{Machine, RemoteStat, Roots, read_once};
 use crate::model::{Moment, Note, Report, Selection, Severity, Snapshot, Value, kinds};
 use crate::runtime::sandbox::Needs;
 use pages::Rendered;
@@ -126,7 +126,7 @@ impl Agent {
         let mut agent = Agent {
             machine,
             slots,
-            remote: RemoteStat::new(kernel::answer),
+            remote: RemoteStat::new(machine.answer),
             snapshot,
             filled: Selection::NONE,
             moments: 0,
@@ -200,10 +200,11 @@ impl Agent {
 
     /// Lets the rules judge the sample of a tick.
     ///
-    /// Filesystems are judged by the last scrape; without a recent one, this samples those that cannot hang.
+    /// Filesystems are judged by the last scrape; without a recent one, this samples those that cannot hang, and for the others
+    /// the last answer stands.
     fn judge(&mut self) {
+        let disk = self.disk();
         let Agent { slots, remote, snapshot, sampled, verdicts, judged, filled, processes, .. } = self;
-        let disk = slots.iter().position(|slot| slot.registration.name == collect::disk::COLLECTOR.name);
         let moment = sampled.moment;
         let (at, id) = *judged;
         let pause = if verdicts.watches_filesystems() { Duration::ZERO } else { LOOK_AT_FILESYSTEMS };
@@ -349,20 +350,31 @@ impl Agent {
 
     /// Collects from the collectors of `selection`.
     async fn collect(&mut self, selection: Selection) {
-        self.prepare(selection);
-        self.remote.settle().await;
+        if self.prepare(selection) {
+            self.remote.settle().await;
+        }
         self.fill(selection);
     }
 
-    /// Asks for what may block. Not inlined, like [`Agent::fill`], so that the code exists only once.
+    /// Asks for what may block; returns whether a collector asked, or could have. Not inlined, like [`Agent::fill`], so that the code exists only once.
     #[inline(never)]
-    fn prepare(&mut self, selection: Selection) {
+    fn prepare(&mut self, selection: Selection) -> bool {
         self.filled = Selection::NONE;
-        self.remote.begin();
+        // Without the filesystems, their last answers stay.
+        let asks = self.disk().is_some_and(|disk| selection.contains(disk));
+        if asks {
+            self.remote.begin();
+        }
         let mut context = Context { moment: self.next_moment(), remote: &mut self.remote };
         for (_, slot) in self.slots.iter_mut().enumerate().filter(|(index, _)| selection.contains(*index)) {
             slot.collector.prepare(&mut context);
         }
+        asks
+    }
+
+    /// Returns the place of the collector that asks filesystems, if it runs.
+    fn disk(&self) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.registration.name == collect::disk::COLLECTOR.name)
     }
 
     #[inline(never)]

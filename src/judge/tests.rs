@@ -155,6 +155,7 @@ fn a_boot_is_news_for_ten_minutes_and_the_start_of_the_agent_is_none() {
         since_boot: || Duration::from_secs(CLOCK.get()),
         unix_time: || Duration::ZERO,
         is_synchronized: || None,
+        ..Machine::default()
     };
     for (start, expected) in [(20, &["machine_restarted"][..]), (599, &["machine_restarted"]), (600, &[])] {
         CLOCK.set(start);

@@ -1,5 +1,6 @@
 //! What the machine is asked for besides files.
 
+use super::remote::answer;
 use crate::sys::{self, FsStat};
 use std::ffi::CStr;
 use std::io;
@@ -10,6 +11,8 @@ use std::time::Duration;
 pub struct Machine {
     /// Asks a filesystem that cannot hang for its size.
     pub statfs: fn(&CStr) -> io::Result<FsStat>,
+    /// Answers in a helper for a filesystem that may hang.
+    pub answer: fn(&CStr) -> [u8; 56],
     /// Time since boot, for ages and durations.
     pub since_boot: fn() -> Duration,
     /// Wall-clock time.
@@ -22,6 +25,7 @@ impl Default for Machine {
     fn default() -> Self {
         Machine {
             statfs: sys::statvfs,
+            answer,
             since_boot: sys::since_boot,
             unix_time: sys::unix_time,
             is_synchronized: sys::is_synchronized,

@@ -21,6 +21,6 @@ pub use devices::{Device, Devices};
 pub use fault::{Bad, Fault, First, Members};
 pub use links::{LinkState, Links};
 pub use machine::Machine;
-pub use remote::{RemoteStat, answer};
+pub use remote::{RemoteStat, answer, encode};
 pub use roots::Roots;
 pub use source::{Sensed, Shared, Source, inode, is_file, read_all, read_into, read_once, size};

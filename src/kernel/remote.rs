@@ -33,6 +33,8 @@ pub struct RemoteStat {
 struct Mount {
     path: CString,
     wanted: bool,
+    /// Whether the answer is one of this round.
+    fresh: bool,
     answer: Option<FsStat>,
 }
 
@@ -44,9 +46,14 @@ struct Helper {
     asked: Option<(CString, Instant)>,
 }
 
-/// Answers for the helper: `statvfs`, with the error's number in front of the answer.
+/// Answers for the helper.
 pub fn answer(path: &CStr) -> [u8; 56] {
-    let (error, stat) = match sys::statvfs(path) {
+    encode(sys::statvfs(path))
+}
+
+/// Encodes what `statvfs` returned, with the error's number in front of the answer.
+pub fn encode(result: io::Result<FsStat>) -> [u8; 56] {
+    let (error, stat) = match result {
         Ok(stat) => (0, stat),
         Err(error) => (error.raw_os_error().unwrap_or(libc::EIO), FsStat::default()),
     };
@@ -67,7 +74,6 @@ impl RemoteStat {
     pub fn begin(&mut self) {
         for mount in &mut self.mounts {
             mount.wanted = false;
-            mount.answer = None;
         }
     }
 
@@ -75,11 +81,11 @@ impl RemoteStat {
     pub fn want(&mut self, path: &CStr) {
         match self.mounts.iter_mut().find(|mount| *mount.path == *path) {
             Some(mount) => mount.wanted = true,
-            None => self.mounts.push(Mount { path: path.to_owned(), wanted: true, answer: None }),
+            None => self.mounts.push(Mount { path: path.to_owned(), wanted: true, fresh: false, answer: None }),
         }
     }
 
-    /// Returns the answer of the filesystem at `path` in this round; `None` if it hangs or reported an error.
+    /// Returns the answer of the filesystem at `path` in the last round that came to its end; `None` if it hangs or reported an error.
     pub fn answer(&self, path: &CStr) -> Option<FsStat> {
         self.mounts.iter().find(|mount| *mount.path == *path)?.answer
     }
@@ -89,6 +95,9 @@ impl RemoteStat {
     /// May be dropped at any point; the next round goes on from there.
     pub async fn settle(&mut self) {
         self.mounts.retain(|mount| mount.wanted);
+        for mount in &mut self.mounts {
+            mount.fresh = false;
+        }
         self.reap();
         if self.mounts.is_empty() {
             if let Some(helper) = self.helper.take() {
@@ -102,7 +111,7 @@ impl RemoteStat {
         for place in 0..self.mounts.len() {
             let path = &self.mounts[place].path;
             let hangs = self.stuck.iter().any(|helper| helper.asked.as_ref().is_some_and(|(asked, _)| asked == path));
-            if hangs || self.mounts[place].answer.is_some() || Instant::now() >= end {
+            if hangs || self.mounts[place].fresh || Instant::now() >= end {
                 continue;
             }
             if self.helper.is_none() && self.stuck.len() < MOST_STUCK {
@@ -120,6 +129,9 @@ impl RemoteStat {
             helper.asked = Some((path.clone(), Instant::now()));
             self.wait_for_answer(end).await;
         }
+        for mount in self.mounts.iter_mut().filter(|mount| !mount.fresh) {
+            mount.answer = None;
+        }
     }
 
     /// Waits for the open question's answer, and leaves the helper behind when its time is over.
@@ -131,7 +143,7 @@ impl RemoteStat {
         match reply {
             Ok(Ok(stat)) => {
                 if let Some(mount) = self.mounts.iter_mut().find(|mount| mount.path == *path) {
-                    mount.answer = stat;
+                    (mount.fresh, mount.answer) = (true, stat);
                 }
                 helper.asked = None;
             }

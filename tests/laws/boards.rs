@@ -4,9 +4,10 @@ use pi_monitor::agent::Agent;
 use pi_monitor::cli::Options;
 use pi_monitor::commands::{self, print::HIGHLIGHTS};
 use pi_monitor::format::{Format, console};
-use pi_monitor::kernel::Machine;
+use pi_monitor::kernel::{self, Machine};
 use pi_monitor::kernel::text::{uint, unescape_octal};
 use pi_monitor::sys::FsStat;
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -24,16 +25,25 @@ pub fn agent(tree: &Tree, flags: &[&str]) -> Agent {
     start(Agent::new, tree, flags)
 }
 
+/// The same with a clock that the test moves: [`CLOCK`].
+pub fn agent_with_clock(tree: &Tree, flags: &[&str]) -> Agent {
+    CLOCK.set(100_000);
+    start(Agent::new, tree, flags)
+}
+
+thread_local! {
+    /// Seconds since boot.
+    pub static CLOCK: Cell<u64> = const { Cell::new(1000) };
+}
+
 fn start(new: fn(&Options, Machine) -> Agent, tree: &Tree, flags: &[&str]) -> Agent {
     let words = tree.flags().into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
     let options = commands::parse(words).unwrap();
-    let machine = Machine {
-        statfs,
-        since_boot: || Duration::from_secs(1000),
-        unix_time: || Duration::from_secs(1_800_000_000),
-        is_synchronized: || None,
-    };
-    new(&options, machine)
+    let since_boot = || Duration::from_secs(CLOCK.get());
+    // Filesystems that may hang are asked in a helper.
+    let answer = |path: &CStr| kernel::encode(statfs(path));
+    let unix_time = || Duration::from_secs(1_800_000_000);
+    new(&options, Machine { statfs, answer, since_boot, unix_time, is_synchronized: || None })
 }
 
 /// What the tree's `statfs.txt` says about a path below the tree's root; a path that it lacks does not exist.

@@ -73,6 +73,7 @@ impl Bench {
             since_boot: || Duration::from_millis(CLOCK.get() * 1000 + HALVES.get()),
             unix_time: || Duration::from_secs(1_800_000_000 + CLOCK.get()),
             is_synchronized: || None,
+            ..Machine::default()
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let agent = {
