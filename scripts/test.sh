@@ -41,14 +41,14 @@ clippy      |fast |  900|clippy                                               |n
 doc         |fast |  600|                                                     |the documentation has no broken link
 unit        |fast | 1500|?promtool=promtool,prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl ?free:procps ?ip:iproute2|cargo test: units, laws, goldens, the built binary
 collector   |fast |  600|git:git                                              |what CONTRIBUTING.md says about the first collector is true
-tls         |fast |  900|openssl:openssl curl:curl ?prometheus=prometheus      |HTTPS, in a binary with the feature tls, with curl, openssl and Prometheus
+tls         |fast | 1500|openssl:openssl curl:curl ?prometheus=prometheus      |HTTPS, in a binary with the feature tls, with curl, openssl and Prometheus
 dependencies|full | 1500|                                                     |licences, sources and versions of what the binaries are made of (cargo-deny)
 fuzz        |full |  900|?c++:g++                                             |two seconds of fuzzing for every parser, the whole agent and the HTTP routes
 shellcheck  |fast |  300|git:git shellcheck:shellcheck                        |no finding in any script
 vagrantfile |fast |   60|ruby:ruby                                            |the syntax of Vagrantfile
 cost        |full |  900|valgrind:valgrind strace:strace                     |a scrape takes no more instructions, allocations and system calls than recorded
-dashboard   |full | 1200|chromium:chromium node:nodejs npm:npm                |the page in a real Chromium, with a real agent and a mock one
-monitoring  |full |  900|python3:python3 curl:curl ?openssl:openssl ?node:nodejs ?npm:npm       |configuration, rules and dashboards with the real Prometheus
+dashboard   |full | 2400|chromium:chromium node:nodejs npm:npm                |the page in a real Chromium, with a real agent and a mock one
+monitoring  |full | 2400|python3:python3 curl:curl ?openssl:openssl ?node:nodejs ?npm:npm       |configuration, rules and dashboards with the real Prometheus
 build       |full | 2400|                                                     |static binaries for all targets, verified, within the budget
 smoke       |full |  600|curl:curl qemu-aarch64-static:qemu-user-static ?promtool=promtool,prometheus|each of them serves on an emulated CPU of its kind
 pi3a        |full | 1500|qemu-system-aarch64:qemu-system-arm curl:curl jq:jq cpio:cpio depmod:kmod dtc:device-tree-compiler sfdisk:fdisk mke2fs:e2fsprogs ssh:openssh-client ?sshpass:sshpass openssl:openssl|the binary and scripts/deploy.sh on an emulated Pi 3A+

@@ -198,8 +198,8 @@ answering() {
         sed -n 's/^pi_monitor_build_info{.*version="\([^"]*\)".*/\1/p' || true
 }
 
-wait_answering() { # VERSION SECONDS
-    local deadline=$((SECONDS + $2))
+wait_answering() { # VERSION SECONDS: a minute at least, since this machine may be busy
+    local deadline=$((SECONDS + ($2 > 60 ? $2 : 60)))
     while [ "$(answering)" != "$1" ]; do
         [ $SECONDS -lt $deadline ] || return 1
         sleep 0.2

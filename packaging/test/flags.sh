@@ -200,7 +200,7 @@ flags_by_agent() { # NAME FORMAT WORD...
     old=$(agent_pids)
     if [ -e "$RUN/flags-conf" ]; then inside_sh 'cat >/etc/default/pi-monitor' <"$RUN/flags-conf"; else inside rm -f /etc/default/pi-monitor; fi
     inside_sh "$FLAGS_RESTART" >/dev/null 2>&1 || true
-    for _ in $(seq 60); do
+    for _ in $(seq 600); do
         pid=$(agent_pids)
         if [ -n "$pid" ] && [ "$pid" != "$old" ]; then
             found=$(inside_sh "tr '\\000' '\\n' </proc/$pid/cmdline" 2>/dev/null | sed -e 1d -e '/^--web.wait-for-address$/d' -e 's/.*/[&]/' | tr -d '\n')

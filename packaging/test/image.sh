@@ -71,7 +71,7 @@ image_run() { # ROOT
         mount --rbind /proc "$2/proc" && ip link set lo up &&
         exec chroot --userspec=65534:65534 "$2" /pi-monitor --path.rootfs=/host --path.procfs=/host/proc --path.sysfs=/host/sys' sh "$root" "$dir" >"$RUN/image-run.log" 2>&1 &
     pid=$!
-    for _ in $(seq 50); do
+    for _ in $(seq 300); do
         sleep 0.2
         answer=$(nsenter -t $pid -n curl -fsS --noproxy '*' --max-time 5 http://127.0.0.1:9100/metrics 2>/dev/null) && break
     done

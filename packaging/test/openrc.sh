@@ -37,7 +37,7 @@ openrc_words() {
 }
 
 wait_runlevel() { # what it has started when it is up
-    for _ in $(seq 100); do
+    for _ in $(seq 300); do
         case $1 in
             openrc) [ "$(inside rc-status -r 2>/dev/null)" != default ] || return 0 ;;
             *) [ "$(inside runlevel 2>/dev/null)" != 'N 2' ] || return 0 ;;

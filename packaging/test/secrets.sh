@@ -12,7 +12,7 @@ secrets_checks() { # LABEL RESTART-COMMAND-LINE
         printf 'basic_auth_users:\\n  prometheus: %s\\n' '\$2y\$04\$uPlH4W9aPHlVhRdKVk6vo.xEVS2wUSFMkKFZbTn9Wg6Yr0XM3n2pa' >/etc/pi-monitor/web.yml
         printf \"PI_MONITOR_FLAGS='--web.auth-file=/etc/pi-monitor/tokens --web.config.file=/etc/pi-monitor/web.yml'\\n\" >/etc/default/pi-monitor"
     inside_sh "$2" >/dev/null 2>&1 || true
-    for _ in $(seq 50); do
+    for _ in $(seq 300); do
         code=$(secrets_codes)
         [ "$code" != '200 401 200 ' ] || break
         sleep 0.2

@@ -80,7 +80,7 @@ group_systemd() {
 }
 
 wait_systemd() {
-    for _ in $(seq 100); do
+    for _ in $(seq 300); do
         case $(inside systemctl is-system-running 2>/dev/null) in running | degraded) return 0 ;; esac
         sleep 0.2
     done
@@ -147,7 +147,7 @@ sandbox_checks() {
     # What is mounted later comes to the sandbox, and can be unmounted again.
     inside mount -t tmpfs -o size=2m later /mnt/later
     seen=''
-    for _ in 1 2 3 4 5 6; do
+    for _ in $(seq 60); do
         sleep 0.5
         seen=$(metrics_inside | grep '^pi_disk_total_bytes{.*mountpoint="/mnt/later"' || true)
         [ -z "$seen" ] || break
@@ -222,7 +222,7 @@ hanging_mount_check() {
         skip "deb: a mount that hangs" "cannot be made here: $words"
         return
     fi
-    for _ in 1 2 3 4 5 6; do
+    for _ in $(seq 60); do
         words=$(metrics_inside | grep '^pi_disk_device_error{.*mountpoint="/mnt/hang"' || true)
         case $words in *' 1') break ;; esac
         sleep 0.5
@@ -237,7 +237,7 @@ hanging_mount_check() {
     inside systemctl start pi-monitor || true
     case $words in
         *' 1')
-            if [ "$helper" -ge 1 ] && [ $took -le 8000 ] && wait_answering "$FIRST_VERSION" 10; then
+            if [ "$helper" -ge 1 ] && [ $took -le 30000 ] && wait_answering "$FIRST_VERSION" 10; then
                 pass "deb: a mount that hangs" "told as an error after its helper did not answer; stopped in $took ms, started again"
             else
                 fail "deb: a mount that hangs" "the journal speaks of it $helper times, stopping took $took ms, '$(answering)' answers"

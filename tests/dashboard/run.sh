@@ -32,7 +32,7 @@ esac
 prepare "${1:-}"
 old_browser
 status=0
-timeout -k 10 1200 node "$HERE/test.mjs" "${2:-}" || status=$?
+timeout -k 10 2300 node "$HERE/test.mjs" "${2:-}" || status=$?
 case $status in
     0 | 1) exit $status ;;
     *)

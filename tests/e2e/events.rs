@@ -1,6 +1,6 @@
 //! `/events`: what happened, from a verdict's begin to its end.
 
-use crate::agent::{Agent, value};
+use crate::agent::{Agent, PATIENCE, value, wait_until};
 use crate::board::Tree;
 use serde_json::Value;
 use std::path::Path;
@@ -20,9 +20,9 @@ fn list(agent: &Agent, query: &str) -> Vec<Value> {
     ask(agent, query)["events"].as_array().unwrap().clone()
 }
 
-/// Asks until `done` is satisfied with the events, at most 30 s.
+/// Asks until `done` is satisfied with the events.
 fn until(agent: &Agent, what: &str, done: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + 2 * PATIENCE;
     loop {
         let events = list(agent, "");
         if done(&events) {
@@ -66,7 +66,7 @@ fn a_verdict_from_its_begin_to_its_end() {
     let event = events.iter().find(|event| is_low(event)).unwrap();
     // When it began to hold, not when the rule was sure.
     let begin = event["begin"].as_f64().unwrap();
-    assert!((begun - 2.0..begun + 3.0).contains(&begin), "{event}: {begun}");
+    assert!((begun - 2.0..begun + 8.0).contains(&begin), "{event}: {begun}");
     assert!(event.get("end").is_none() && event.get("processes").is_none(), "{event}");
     assert_eq!(event["kind"], "verdict");
     assert_eq!(event["lane"], "trouble");
@@ -81,12 +81,13 @@ fn a_verdict_from_its_begin_to_its_end() {
     let one = ask(&agent, &format!("?id={id}&since=9999999999"));
     assert_eq!((one["events"].as_array().unwrap().len(), &one["events"][0]["title"]), (1, &event["title"]));
 
+    let cleared = unix();
     memory(proc, 30);
     let events = until(&agent, "no end", |events| events.iter().any(|event| is_low(event) && event["end"].is_f64()));
     let ended = unix();
     let event = events.iter().find(|event| is_low(event)).unwrap();
     let end = event["end"].as_f64().unwrap();
-    assert!(end - begin >= 9.0 && (ended - 5.0..ended + 1.0).contains(&end), "{event}: {ended}");
+    assert!(end - begin >= 9.0 && (cleared - 2.0..ended + 1.0).contains(&end), "{event}: {cleared} {ended}");
     assert_eq!(event["title"], "Memory is almost used up");
 
     // What was over before is not asked for; what is newest is.
@@ -118,15 +119,11 @@ fn trouble_comes_with_the_busiest_processes() {
         events.iter().find(|event| is_low(event)).unwrap()["id"].as_u64().unwrap()
     };
     let id = find(&with);
-    let end = Instant::now() + Duration::from_secs(10);
-    let lists = loop {
-        let lists = list(&with, &format!("?id={id}"))[0]["processes"].clone();
-        if lists.is_object() {
-            break lists;
-        }
-        assert!(Instant::now() < end, "no processes");
-        std::thread::sleep(Duration::from_millis(100));
-    };
+    let mut lists = Value::Null;
+    wait_until("processes", || {
+        lists = list(&with, &format!("?id={id}"))[0]["processes"].clone();
+        lists.is_object()
+    });
     let memory = lists["memory"].as_array().unwrap();
     assert!((1..=5).contains(&memory.len()), "{lists}");
     let bytes: Vec<_> = memory.iter().map(|process| process["resident_bytes"].as_u64().unwrap()).collect();

@@ -240,7 +240,7 @@ def api(base, path, **parameters):
     request = urllib.request.Request(url + ("?" + data.decode() if path != "query_range" else ""),
                                      data=data if path == "query_range" else None)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["data"], None
     except urllib.error.HTTPError as error:
         try:
@@ -411,7 +411,7 @@ def annotations(path):
 
 
 def instances(base, wanted):
-    end = time.monotonic() + 90
+    end = time.monotonic() + 300
     while True:
         data, error = api(base, "query", query='count_over_time(up{job="pi-monitor"}[5m]) and up == 1')
         counts = {series["metric"]["instance"]: int(series["value"][1]) for series in (data or {}).get("result", [])}

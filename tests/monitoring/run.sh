@@ -29,7 +29,7 @@ case ${1:-} in -h | --help) usage "$0"; exit 0 ;; -*) die 2 "unknown option $1" 
 [ $# -le 1 ] || die 2 "one binary at most (see --help)"
 
 HERE=tests/monitoring
-DEADLINE=$((SECONDS + 600))
+DEADLINE=$((SECONDS + 1800))
 PASSED=0 FAILED=0 SKIPPED=0
 TMP=$(mktemp -d)
 chmod 755 "$TMP"    # a daemon's user may have to read below it
@@ -54,13 +54,14 @@ trap 'exit 143' TERM
 pass() { PASSED=$((PASSED + 1)); echo "pass: $*"; }
 fail() { FAILED=$((FAILED + 1)); echo "FAIL: $*"; }
 skip() { SKIPPED=$((SKIPPED + 1)); echo "skip: $*"; }
-# left SECONDS: as many, but no more than there is time for.
+# left SECONDS: as many, but no more than there is time for. Limits are long: a busy machine is
+# no failure, and only what hangs waits for one.
 left() { local rest=$((DEADLINE - SECONDS)); [ "$rest" -ge 1 ] || rest=1; if [ "$1" -lt "$rest" ]; then echo "$1"; else echo "$rest"; fi; }
 # check WHAT COMMAND...: passes if the command does; shows the end of what it said if not.
 check() {
     local what=$1 status=0
     shift
-    bounded "$(left "${LIMIT:-60}")" "$@" >"$TMP/output" 2>&1 </dev/null || status=$?
+    bounded "$(left "${LIMIT:-300}")" "$@" >"$TMP/output" 2>&1 </dev/null || status=$?
     if [ $status = 0 ]; then pass "$what"; else
         fail "$what (status $status)"
         tail -n 30 "$TMP/output" | sed 's/^/      /'
@@ -69,7 +70,7 @@ check() {
 # tell COMMAND...: for programs that print PASS, FAIL and NOTE lines themselves.
 tell() {
     local line status=0 seen=0
-    bounded "$(left 110)" "$@" >"$TMP/lines" 2>"$TMP/errors" </dev/null || status=$?
+    bounded "$(left 600)" "$@" >"$TMP/lines" 2>"$TMP/errors" </dev/null || status=$?
     while IFS= read -r line; do
         case $line in
         PASS\ *) pass "${line#PASS }"; seen=1 ;;
@@ -116,7 +117,7 @@ if [ -z "$BINARY" ]; then
     say "building the agent"
     "$CARGO" build --locked >&2
     BINARY=target/debug/pi-monitor
-    DEADLINE=$((SECONDS + 600))
+    DEADLINE=$((SECONDS + 1800))
 fi
 "$BINARY" --version >"$TMP/version" 2>&1 || die 1 "$BINARY does not run: $(head -n 1 "$TMP/version")"
 say "$(head -n 1 "$TMP/version") ($BINARY)"
@@ -151,7 +152,7 @@ for i in "${!BOARDS[@]}"; do
 done
 METRICS=()
 for i in "${!BOARDS[@]}"; do
-    wait_until 15 "the agent for ${BOARDS[i]} answers" get "http://${INSTANCES[i]}/health" || { cat "$TMP/agent-${BOARDS[i]}.log"; exit 1; }
+    wait_until 120 "the agent for ${BOARDS[i]} answers" get "http://${INSTANCES[i]}/health" || { cat "$TMP/agent-${BOARDS[i]}.log"; exit 1; }
     get "http://${INSTANCES[i]}/metrics" >"$TMP/${BOARDS[i]}.txt"
     METRICS+=("$TMP/${BOARDS[i]}.txt")
 done
@@ -183,7 +184,7 @@ if [ $PROMETHEUS = yes ]; then
     check "promtool check config: scaling/agent" promtool check config --agent monitoring/scaling/agent.yml
     check "promtool check rules" promtool check rules monitoring/rules/recording.yml monitoring/rules/alerts.yml
     if [ $VICTORIA = yes ] && have vmalert; then check "vmalert (VictoriaMetrics) accepts the rules" vmalert -dryRun -rule=monitoring/rules/recording.yml -rule=monitoring/rules/alerts.yml; fi
-    LIMIT=240 check "promtool test rules: every alert fires, and stays silent" promtool test rules monitoring/rules/tests/alerts.yml monitoring/rules/tests/days.yml
+    LIMIT=900 check "promtool test rules: every alert fires, and stays silent" promtool test rules monitoring/rules/tests/alerts.yml monitoring/rules/tests/days.yml
     # The test of the tests: a rule with another limit must not pass.
     cp -r monitoring/rules "$TMP/rules"
     sed -i 's/pi_temperature_critical_celsius >= 40) >= 80/pi_temperature_critical_celsius >= 40) >= 90/' "$TMP/rules/alerts.yml"
@@ -225,7 +226,7 @@ OWN=(--dir "$TMP/setup" --no-service --prometheus-port "${PORTS[6]}" --grafana-p
 expect() {
     local wanted=$1 text=$2 status=0
     shift 2
-    bounded "$(left 110)" "$@" >"$TMP/output" 2>&1 </dev/null || status=$?
+    bounded "$(left 600)" "$@" >"$TMP/output" 2>&1 </dev/null || status=$?
     if [ $status = "$wanted" ] && grep -qF -- "$text" "$TMP/output"; then return 0; fi
     echo "      wanted status $wanted and \"$text\", got status $status:"
     tail -n 15 "$TMP/output" | sed 's/^/      /'
@@ -269,15 +270,15 @@ if [ $PROMETHEUS = yes ] && have_apt; then
         pass "setup: an Alertmanager and a changed rule survive the next run"
     else fail "setup: an Alertmanager or a changed rule is lost"; fi
     both() { get -G --data-urlencode 'query=count(up{site="home"} == 1)' "http://127.0.0.1:${PORTS[6]}/api/v1/query" | grep -q ',"2"\]'; }
-    if wait_until 30 "setup: both Pis are up, with the label that a person has added" both; then pass "setup: both Pis are up, with the label that a person has added"; fi
+    if wait_until 120 "setup: both Pis are up, with the label that a person has added" both; then pass "setup: both Pis are up, with the label that a person has added"; fi
 
     # Pis that want something.
     (umask 077; printf '# for tests\nbasic pi:it'\''s a "long" \\pass word\nbearer 0123456789abcdef0123\n' >"$TMP/auth")
     run agent-auth "$BINARY" "--web.listen-address=127.0.0.1:${PORTS[8]}" "--web.auth-file=$TMP/auth"
     run node python3 $HERE/fake.py "${PORTS[9]}" node
     GUARDED=127.0.0.1:${PORTS[8]}
-    wait_until 15 "the agent with a password answers" get "http://$GUARDED/health" || true
-    wait_until 15 "the other exporter answers" get "http://127.0.0.1:${PORTS[9]}/" || true
+    wait_until 120 "the agent with a password answers" get "http://$GUARDED/health" || true
+    wait_until 120 "the other exporter answers" get "http://127.0.0.1:${PORTS[9]}/" || true
     before=$(find "$TMP/setup" \( -name data -o -name log \) -prune -o -type f -print0 | sort -z | xargs -0 cksum)
     step "setup: a Pi that wants a password is named as that" 1 "wants a password or a token (HTTP 401): give --password-file or --token-file" "${AGAIN[@]}" "$GUARDED"
     echo pi:wrong >"$TMP/wrong"
@@ -297,7 +298,7 @@ if [ $PROMETHEUS = yes ] && have_apt; then
     if have openssl; then
         openssl req -x509 -newkey rsa:2048 -nodes -keyout "$TMP/key.pem" -out "$TMP/ca.pem" -days 2 -subj /CN=pi -addext subjectAltName=IP:127.0.0.1 2>/dev/null
         run tls python3 $HERE/fake.py "${PORTS[10]}" tls "$TMP/ca.pem" "$TMP/key.pem" "${METRICS[1]}"
-        wait_until 15 "a Pi with TLS answers" get -k "https://127.0.0.1:${PORTS[10]}/" || true
+        wait_until 120 "a Pi with TLS answers" get -k "https://127.0.0.1:${PORTS[10]}/" || true
         step "setup: a certificate that nobody trusts is named" 1 "does not trust the certificate at https://127.0.0.1:${PORTS[10]}/metrics" "${AGAIN[@]}" --tls "127.0.0.1:${PORTS[10]}"
         step "setup: a Pi with TLS" 0 "up: 127.0.0.1:${PORTS[10]}" "${AGAIN[@]}" --ca "$TMP/ca.pem" "127.0.0.1:${PORTS[10]}"
     else skip "setup with TLS: needs openssl"; fi
@@ -305,7 +306,7 @@ if [ $PROMETHEUS = yes ] && have_apt; then
     if grep -q "^up: ${INSTANCES[0]}$" "$TMP/output" && grep -q "^DOWN: gone.invalid: .*no such host\|^DOWN: gone.invalid: .*lookup" "$TMP/output"; then
         pass "setup: a Pi that is down is named with Prometheus' reason"; else fail "setup: a Pi that is down is not named with Prometheus' reason"; tail -n 15 "$TMP/output"; fi
     one_job() { get -G --data-urlencode 'query=count by (job) (up == 1)' "http://127.0.0.1:${PORTS[6]}/api/v1/query" | grep -o '"job":"[^"]*"' | sort | uniq -c | tr -s ' ' | grep -qx ' 1 "job":"pi-monitor"'; }
-    if wait_until 20 "setup: all Pis have one job name" one_job; then pass "setup: all Pis have one job name"; fi
+    if wait_until 120 "setup: all Pis have one job name" one_job; then pass "setup: all Pis have one job name"; fi
 
     # A newer version of this repository, with other rules.
     mkdir "$TMP/newer"
@@ -363,12 +364,12 @@ if [ $PROMETHEUS = yes ]; then
     if [ -s "$TMP/prometheus.log" ] && grep -q 'level=\(error\|warn\)' "$TMP/prometheus.log"; then fail "Prometheus complains: $(grep -m 1 'level=\(error\|warn\)' "$TMP/prometheus.log")"; else pass "Prometheus logs no warning"; fi
     if [ $VICTORIA = yes ]; then
         arrived() { [ "$(get -G --data-urlencode 'query=count(pi_boot_time_seconds{job="pi-monitor",site="home"})' "$VICTORIA_URL/api/v1/query" | sed -n 's/.*"value":\[[^,]*,"\([^"]*\)".*/\1/p')" = "${#BOARDS[@]}" ]; }
-        if wait_until 60 "remote_write: every agent arrives in VictoriaMetrics" arrived; then pass "remote_write: ${#BOARDS[@]} agents arrive in VictoriaMetrics"; fi
+        if wait_until 120 "remote_write: every agent arrives in VictoriaMetrics" arrived; then pass "remote_write: ${#BOARDS[@]} agents arrive in VictoriaMetrics"; fi
         # The same number of series on both ways; up and what belongs to the scrape as well.
         same() { for url in "$URL" "$VICTORIA_URL"; do get -G --data-urlencode 'query=count by (instance) ({__name__=~"pi_.+|process_.+|up",job="pi-monitor"})' "$url/api/v1/query" | python3 -c '
 import json, sys
 print(sorted((s["metric"]["instance"], s["value"][1]) for s in json.load(sys.stdin)["data"]["result"]))'; done | uniq | wc -l | grep -qx 1; }
-        if wait_until 40 "remote_write: as many series in VictoriaMetrics as in Prometheus" same; then pass "remote_write: as many series in VictoriaMetrics as in Prometheus"; fi
+        if wait_until 120 "remote_write: as many series in VictoriaMetrics as in Prometheus" same; then pass "remote_write: as many series in VictoriaMetrics as in Prometheus"; fi
     else
         skip "remote_write: no victoria-metrics"
     fi
