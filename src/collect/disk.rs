@@ -126,7 +126,15 @@ impl Disk {
 
     fn read_table(&mut self, now: Duration) {
         let Disk { mountinfo, statfs: _, mount_points, types, root, mounts, errors, read_at, fault } = self;
-        let parsed = mountinfo.read().map(|text| mounts.parse(text, root));
+        let mut known = false;
+        let parsed = mountinfo.read().map(|text| {
+            known = mounts.is_of(text);
+            if known {
+                mounts.forget_answers();
+                return Ok(());
+            }
+            mounts.parse(text, root)
+        });
         *fault = match parsed {
             Ok(Ok(())) => None,
             Ok(Err(bad)) => Some(Fault::parse(mountinfo.path(), bad)),
@@ -136,9 +144,11 @@ impl Disk {
             }
         };
         *read_at = fault.is_none().then_some(now);
-        mounts.find_hidden();
-        let wanted = |mountpoint: &[u8], fstype: &[u8]| !types.matches(fstype) && !mount_points.matches(mountpoint);
-        mounts.select(&wanted, &|path| is_file(Path::new(OsStr::from_bytes(path.to_bytes()))));
+        if !known {
+            mounts.find_hidden();
+            let wanted = |mountpoint: &[u8], fstype: &[u8]| !types.matches(fstype) && !mount_points.matches(mountpoint);
+            mounts.select(&wanted, &|path| is_file(Path::new(OsStr::from_bytes(path.to_bytes()))));
+        }
         mounts.for_each_selected(|device, fstype, number, by_error| {
             *by_error |= fstype.starts_with(b"ext") && errors.have_grown(number, device);
         });

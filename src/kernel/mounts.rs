@@ -91,9 +91,13 @@ pub struct Mount {
     /// Whether the filesystem turned read-only by itself, after an error. A person who remounts it (`mount -o remount,ro`) makes
     /// the mount read-only with it; an error leaves the mount writable. ext4 says so in a word of its own from Linux 6.15 on.
     pub by_error: bool,
+    /// What the table itself says of that.
+    by_error_in_table: bool,
     pub local: bool,
     hidden: bool,
-    pub selected: bool,
+    selected: bool,
+    /// An overlay that holds the bytes of a filesystem which is reported by itself.
+    repeats: bool,
     /// What `statvfs()` said first after the table was read.
     pub no_writes: Option<bool>,
     /// What it said last.
@@ -103,6 +107,8 @@ pub struct Mount {
 /// The mount table; cleared and refilled with its capacity kept.
 #[derive(Debug, Default)]
 pub struct Mounts {
+    /// What the table was filled from; empty if some of that was bad.
+    text: Vec<u8>,
     all: Vec<Mount>,
     names: Vec<u8>,
     /// How much of every path is `--path.rootfs`.
@@ -117,8 +123,23 @@ pub struct Mounts {
 impl Mounts {
     /// Forgets all mounts.
     pub fn clear(&mut self) {
+        self.text.clear();
         self.all.clear();
         self.names.clear();
+    }
+
+    /// Returns whether the table was filled from the same text, and needs nothing but [`Mounts::forget_answers`] to be as new.
+    pub fn is_of(&self, text: &[u8]) -> bool {
+        !text.is_empty() && self.text == text
+    }
+
+    /// Forgets what filesystems answered since the table was read.
+    pub fn forget_answers(&mut self) {
+        for mount in &mut self.all {
+            mount.no_writes = None;
+            mount.answer = None;
+            mount.by_error = mount.by_error_in_table;
+        }
     }
 
     /// Returns the text of one of a mount's names.
@@ -159,9 +180,7 @@ impl Mounts {
             {
                 let (size, of) = (size(mount), size);
                 let same = |other: &Mount| other.selected && !is_overlay(names, other) && of(other) == size;
-                if size.is_some() && all.iter().any(same) {
-                    all[place].selected = false;
-                }
+                all[place].repeats = size.is_some() && all.iter().any(same);
             }
         }
         turned
@@ -169,7 +188,7 @@ impl Mounts {
 
     /// Returns the mounts to report.
     pub fn selected(&self) -> impl Iterator<Item = &Mount> {
-        self.all.iter().filter(|mount| mount.selected)
+        self.all.iter().filter(|mount| mount.selected && !mount.repeats)
     }
 
     /// Hands each selected mount's device, type, device number and [`Mount::by_error`] to `look`; not of those that may hang.
@@ -203,7 +222,11 @@ impl Mounts {
         let Mounts { all, names, .. } = self;
         let below = |mount| machines_mountpoint(names, root.len(), true, mount).is_some();
         self.inside = !root.is_empty() && all.iter().any(below);
-        first.result()
+        let result = first.result();
+        if result.is_ok() {
+            self.text.extend_from_slice(text);
+        }
+        result
     }
 
     fn parse_line(&mut self, line: &[u8], root: &[u8]) -> Option<()> {
@@ -231,6 +254,7 @@ impl Mounts {
             names.extend_from_slice(after);
             start..names.len()
         };
+        let by_error = has(super_options, b"emergency_ro") || has(super_options, b"ro") && !has(view_options, b"ro");
         self.all.push(Mount {
             id,
             parent,
@@ -241,10 +265,12 @@ impl Mounts {
             path: store(mountpoint, root, b"\0"),
             fstype: store(fstype_text, b"", b""),
             read_only: is_read_only(super_options),
-            by_error: has(super_options, b"emergency_ro") || has(super_options, b"ro") && !has(view_options, b"ro"),
+            by_error,
+            by_error_in_table: by_error,
             local: LOCAL.contains(&fstype_text) || PSEUDO.contains(&fstype_text),
             hidden: false,
             selected: false,
+            repeats: false,
             no_writes: None,
             answer: None,
         });
@@ -345,7 +371,7 @@ impl Mounts {
     /// of it under the shortest path. `is_file` says whether a path, which cannot hang, is a file: container engines
     /// mount single ones, such as `/etc/hosts`.
     pub fn select(&mut self, wanted: &dyn Fn(&[u8], &[u8]) -> bool, is_file: &dyn Fn(&CStr) -> bool) {
-        let Mounts { all, names, root, inside, order } = self;
+        let Mounts { all, names, root, inside, order, .. } = self;
         let machines = |mount: &Mount| machines_mountpoint(names, *root, *inside, mount);
         for mount in all.iter_mut() {
             let fstype = &names[mount.fstype.clone()];

@@ -239,13 +239,19 @@ impl Snapshot {
         labels: [&[u8]; LABELS],
         values: [Value; VALUES],
     ) {
+        self.push(table.head(), &labels, &values);
+    }
+
+    /// Once in the binary for tables of all widths.
+    #[inline(never)]
+    fn push(&mut self, head: &'static Head, labels: &[&[u8]], values: &[Value]) {
         let sections = &mut self.parts[self.current].sections;
-        let Some(section) = sections.iter_mut().find(|section| std::ptr::eq(section.head, table.head())) else {
-            debug_assert!(false, "table {} is not registered for this collector", table.head().families[0].name);
+        let Some(section) = sections.iter_mut().find(|section| std::ptr::eq(section.head, head)) else {
+            debug_assert!(false, "table {} is not registered for this collector", head.families[0].name);
             return;
         };
-        if section.push_labels(&labels) {
-            section.values.extend_from_slice(&values);
+        if section.push_labels(labels) {
+            section.values.extend_from_slice(values);
         }
     }
 }

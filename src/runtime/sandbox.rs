@@ -120,9 +120,13 @@ pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, required: bool) 
 
 /// Returns every place that is read, once.
 fn readable(needs: &[Needs], locate: impl Fn(&str) -> PathBuf) -> Vec<PathBuf> {
-    let mut places: Vec<_> = needs.iter().flat_map(|needs| needs.paths).map(|path| locate(path)).collect();
-    places.sort_unstable();
-    places.dedup();
+    let mut places = Vec::new();
+    for path in needs.iter().flat_map(|needs| needs.paths) {
+        let place = locate(path);
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
     places
 }
 
@@ -393,7 +397,7 @@ mod tests {
         assert_eq!(run(&without, ARCHITECTURE, ADJTIMEX as u32, [0; 3]), absent);
         assert_eq!(run(&without, ARCHITECTURE, libc::SYS_ioctl as u32, [0, 0x5412, 0]), refused);
         let places = readable(&SOME, |path| PathBuf::from("/tree").join(path));
-        assert_eq!(places, [PathBuf::from("/dev/x"), PathBuf::from("/tree/proc/stat")]);
+        assert_eq!(places, [PathBuf::from("/tree/proc/stat"), PathBuf::from("/dev/x")]);
     }
 
     #[test]

@@ -121,10 +121,14 @@ impl Gate {
 
 /// The memory of all pages, each of which may be on its way to several clients.
 fn occupied(links: &[Rc<Link>]) -> usize {
-    let mut pages: Vec<_> = links.iter().map(|link| link.page.get()).collect();
-    pages.sort_unstable();
-    pages.dedup();
-    pages.iter().map(|(_, length)| length).sum()
+    let mut sum = 0;
+    for (place, link) in links.iter().enumerate() {
+        let page = link.page.get();
+        if !links[..place].iter().any(|other| other.page.get() == page) {
+            sum += page.1;
+        }
+    }
+    sum
 }
 
 /// Evicts the connection (of `peer`, if given) that is worth least: the oldest that never asked what it is let in for; if there

@@ -113,6 +113,38 @@ fn containers_mounts_are_not_reported_beside_the_disk_that_holds_them() {
     mounts.select(&|_, _| true, &|_| false);
     mounts.ask(size);
     assert_eq!(mounts.selected().map(|mount| mount.id).collect::<Vec<_>>(), [1, 2, 4, 7]);
+    // Two of one size by chance: only for as long as that lasts.
+    mounts.ask(|path| Ok(FsStat { blocks: path.to_bytes().len() as u64, ..FsStat::default() }));
+    assert_eq!(mounts.selected().map(|mount| mount.id).collect::<Vec<_>>(), [1, 2, 4, 5, 6, 7]);
+}
+
+#[test]
+fn a_text_that_was_read_before_is_known() {
+    let text = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /mnt rw - ext4 /dev/sdb1 rw,emergency_ro\n";
+    let mut mounts = Mounts::default();
+    assert!(!mounts.is_of(b""));
+    mounts.parse(text, b"").unwrap();
+    assert!(mounts.is_of(text) && !mounts.is_of(&text[1..]));
+    mounts.find_hidden();
+    mounts.select(&|_, _| true, &|_| false);
+    let mut errors = |count: usize| {
+        mounts.forget_answers();
+        let turned = [false, true].map(|no_writes| {
+            mounts.all.iter_mut().for_each(|mount| mount.by_error |= count > 0);
+            mounts.ask(if no_writes {
+                |_| Ok(FsStat { no_writes: true, ..FsStat::default() })
+            } else {
+                |_| Ok(FsStat::default())
+            })
+        });
+        (turned, mounts.all.iter().map(|mount| mount.by_error).collect::<Vec<_>>())
+    };
+    assert_eq!(errors(1), ([false, true], vec![true, true]));
+    assert_eq!(errors(0), ([false, true], vec![false, true]), "as after the first reading");
+    let bad = [&text[..], b"3\n"].concat();
+    assert!(mounts.parse(&bad, b"").is_err() && !mounts.is_of(&bad), "a fault is reported every time");
+    mounts.clear();
+    assert!(!mounts.is_of(text));
 }
 
 #[test]
