@@ -65,6 +65,8 @@ pub struct Processes {
     present: Scan,
     /// Time between the two scans; `None` if there is only one.
     interval: Option<Duration>,
+    /// Ticks between the scans that went to processes which neither of them can account for; `None` if that is unknown.
+    ended: Option<u64>,
     /// How long the last scan took.
     cost: Duration,
     top: Top,
@@ -83,6 +85,8 @@ struct Scan {
     /// In the order of their numbers.
     all: Vec<Process>,
     names: Vec<u8>,
+    /// Ticks that all CPUs have spent on processes.
+    spent: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,6 +129,7 @@ impl Processes {
             before: Scan::default(),
             present: Scan::default(),
             interval: None,
+            ended: None,
             cost: Duration::ZERO,
             top: Top::default(),
             shown: Vec::new(),
@@ -168,8 +173,9 @@ impl Processes {
 
     fn scan(&mut self, now: Duration, clock: fn() -> Duration) {
         std::mem::swap(&mut self.before, &mut self.present);
-        let Processes { path, directory, before, present, interval, cost, top, shown, busiest, buffer, .. } = self;
-        let Scan { at, all, names } = present;
+        let Processes { path, directory, before, present, interval, ended, cost, top, shown, busiest, buffer, .. } =
+            self;
+        let Scan { at, all, names, spent } = present;
         all.clear();
         names.clear();
         *at = Some(now);
@@ -186,6 +192,10 @@ impl Processes {
                 }
             });
         }
+        path.push("stat");
+        *spent = read_into(path, buffer).ok().and_then(|()| parse_spent(buffer));
+        path.pop();
+        let mut seen = 0_u64;
         let mut old = before.all.iter().peekable();
         all.retain_mut(|process| {
             if open(path, process.pid, "stat", buffer).is_none() || process.read(buffer, names).is_none() {
@@ -193,17 +203,22 @@ impl Processes {
             }
             process.io = open(path, process.pid, "io", buffer).and_then(|()| parse_io(buffer));
             while old.next_if(|old| old.pid < process.pid).is_some() {}
+            // What is new has used all its time since the scan before.
+            let mut used = process.cpu_ticks;
             if let Some(old) = old.peek().filter(|old| (old.pid, old.start) == (process.pid, process.start)) {
                 // Kernel threads, which have no memory of their own, may rest so for good.
                 process.blocked = old.state == BLOCKED && process.state == BLOCKED && process.resident_pages > 0;
                 process.cpu_used = process.cpu_ticks.saturating_sub(old.cpu_ticks);
+                used = process.cpu_used;
                 process.io_used = process
                     .io
                     .zip(old.io)
                     .map(|(new, old)| std::array::from_fn(|direction| new[direction].saturating_sub(old[direction])));
             }
+            seen = seen.saturating_add(used);
             true
         });
+        *ended = spent.zip(before.spent).map(|(now, then)| now.saturating_sub(then).saturating_sub(seen));
         *interval = before.at.map(|before| now.saturating_sub(before));
         shown.clear();
         for ((key, name), busiest) in [
@@ -255,6 +270,10 @@ impl Processes {
             cost: Value::seconds(self.cost),
             cpus,
             total: self.present.all.len() as u64,
+            ended: self
+                .ended
+                .filter(|_| self.interval.is_some())
+                .map_or(Value::ABSENT, |ended| Value::decimal(ended.saturating_mul(10_000) / self.milliseconds(), 1)),
         }
     }
 
@@ -388,6 +407,16 @@ fn parse_io(text: &[u8]) -> Option<[u64; 2]> {
     Some([value(b"read_bytes:")?, value(b"write_bytes:")?])
 }
 
+/// Returns what a line such as `cpu  8123 12 4127 …` says was spent in user mode, niced or not, and in the kernel, in ticks.
+fn parse_spent(text: &[u8]) -> Option<u64> {
+    let mut words = words(text.strip_prefix(b"cpu ")?);
+    let mut sum = 0_u64;
+    for _ in 0..3 {
+        sum = sum.checked_add(uint(words.next()?)?)?;
+    }
+    Some(sum)
+}
+
 /// Returns the effective user in `Uid: 1000 1000 1000 1000`: real, effective, saved, file system's.
 fn parse_owner(text: &[u8]) -> Option<u64> {
     lines(text).find_map(|(_, line)| uint(words(line.strip_prefix(b"Uid:")?).nth(1)?))
@@ -447,7 +476,7 @@ fn find_user(text: &[u8], user: u64) -> Option<&[u8]> {
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let (mut process, mut names) = (Process::default(), Vec::new());
-    let _ = (process.read(text, &mut names), parse_io(text), parse_owner(text));
+    let _ = (process.read(text, &mut names), parse_io(text), parse_owner(text), parse_spent(text));
     push_command(text, &mut String::new());
 }
 

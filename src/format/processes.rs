@@ -11,6 +11,9 @@ pub fn write(scan: &ProcessScan, each: impl FnOnce(&mut dyn FnMut(&ProcessRow<'_
     scan.cost.write(object.key("scan_seconds"));
     Value::from(scan.cpus).write(object.key("cpus"));
     Value::from(scan.total).write(object.key("total"));
+    if scan.ended.is_present() {
+        scan.ended.write(object.key("ended_cpu_percent"));
+    }
     let mut list = List::open(object.key("processes"));
     each(&mut |row| write_row(row, list.item()));
     list.close();

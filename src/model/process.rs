@@ -30,4 +30,6 @@ pub struct ProcessScan {
     pub cpus: u64,
     /// How many processes the machine runs.
     pub total: u64,
+    /// What processes used that ended or that no scan saw, in percent of one CPU; absent if unknown.
+    pub ended: Value,
 }

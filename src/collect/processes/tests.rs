@@ -103,6 +103,37 @@ fn rates_are_those_between_two_scans() {
 }
 
 #[test]
+fn what_ended_between_two_scans_is_counted() {
+    let mut bench = Bench::new("ended", false);
+    let ended = |bench: &mut Bench| bench.json().get("ended_cpu_percent").cloned();
+    bench.write("stat", b"cpu  1000 20 300 9999 5 6 7 0 0 0\ncpu0 1 2 3\n");
+    bench.write("7/stat", &stat(7, b"make", 100, 900, 10));
+    bench.write("8/stat", &stat(8, b"cc1", 10, 950, 10));
+    bench.processes.prepare(clock);
+    assert_eq!(ended(&mut bench), None);
+    CLOCK.set(CLOCK.get() + 2000);
+    // 200 ticks in all: 50 of make, 30 of a process that is new, the rest of some that are gone.
+    bench.write("stat", b"cpu  1150 20 350 9999 5 6 7 0 0 0\n");
+    bench.write("7/stat", &stat(7, b"make", 150, 900, 10));
+    bench.write("9/stat", &stat(9, b"cc1", 25, 1000, 10));
+    std::fs::remove_dir_all(bench.directory.join("proc/8")).unwrap();
+    bench.processes.prepare(clock);
+    assert_eq!(ended(&mut bench), Some(60.into()));
+    // Sampled ticks may be fewer than those of the processes, and a kernel may say nothing.
+    CLOCK.set(CLOCK.get() + 2000);
+    bench.write("7/stat", &stat(7, b"make", 190, 900, 10));
+    bench.processes.prepare(clock);
+    assert_eq!(ended(&mut bench), Some(0.into()));
+    for text in [&b""[..], b"cpu\n", b"cpu  1 2\n", b"cpu  1 2 x\n", b"cpu  18446744073709551615 1 1\n"] {
+        assert_eq!(parse_spent(text), None);
+        CLOCK.set(CLOCK.get() + 2000);
+        bench.write("stat", text);
+        bench.processes.prepare(clock);
+        assert_eq!(ended(&mut bench), None);
+    }
+}
+
+#[test]
 fn hostile_hidden_and_vanished_processes() {
     let mut bench = Bench::new("hostile", false);
     bench.write("1/stat", &stat(1, b"x\n) Z 9 (", 1, 1, 5));
