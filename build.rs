@@ -24,6 +24,11 @@ fn main() -> io::Result<()> {
     let entry = dynamic_import(&first.text).ok_or_else(|| wrong(ENTRY, "expected import('./….js'), found none"))?;
     let mut second = Part::default();
     second.add(&entry, &first.names)?;
+    let look = tight(&read("more.css")?);
+    if look.contains(['`', '\\', '$']) {
+        return Err(wrong("more.css", "it cannot stand in a template"));
+    }
+    second.text = second.text.replace("'{look}'", &format!("`{look}`"));
     let shared = format!("{{ {} }}", second.shared.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
 
     let loading = format!("load('{entry}', {shared})");
@@ -34,18 +39,19 @@ fn main() -> io::Result<()> {
         second.text
     );
     let old = strip(&read("old.js")?);
-    let style = strip(&read("style.css")?);
+    let style = tight(&read("style.css")?);
     let page = strip(&read("index.html")?)
         .replace("{style}", style.trim_end())
         .replace("{script}", &script)
         .replace("{old}", old.trim_end());
     let policy = format!(
-        "default-src 'none'; script-src {} {} {}; style-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'",
+        "default-src 'none'; script-src {} {} {}; style-src {} {}; connect-src 'self'; img-src data:; manifest-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         source(&script),
         source(old.trim_end()),
         source(&more),
         source(style.trim_end()),
+        source(&look),
     );
 
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
@@ -134,6 +140,11 @@ fn strip(text: &str) -> String {
         comment &= !line.ends_with("*/");
     }
     out
+}
+
+/// A style sheet without what only people need.
+fn tight(text: &str) -> String {
+    strip(text).replace(" { ", "{").replace("; }", "}").replace("; ", ";")
 }
 
 /// What lets this text run: its hash as the Content-Security-Policy spells it.

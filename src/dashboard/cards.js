@@ -2,11 +2,14 @@
 
 import { Chart, cursor } from './chart.js';
 import { busy, link } from './link.js';
-import { el, format, join, known, mark, natural, say, show } from './text.js';
+import { clock, el, format, join, known, mark, natural, say, show, span } from './text.js';
 
 export const AQUA = '#40e0d0', BLUE = '#4aa3ff', WAIT = '#ffb000', VIOLET = '#c08cff', CACHE = '#3b93a0', WARN = '#ffc24b', CRITICAL = '#ff7a7a';
 
-export const now = (name) => link.fine.last(name);
+/** The value of a series now, or at the selected moment. */
+export const now = (name) => (link.moment ? link.shown.at(name, link.moment) : link.fine.last(name));
+/** Marks a part of a card as what /json says of now and nobody keeps. */
+const live = (node) => Object.assign(node, { live: true });
 export const line = (key, label, color) => ({ key, label, color });
 /** A rule's threshold. */
 const limit = (rule, key = 'above') => link.json.verdicts?.thresholds?.[rule]?.[key];
@@ -86,11 +89,15 @@ export function processTable(most) {
   const { fill } = node;
   node.fill = node.refill = () => {
     const weigh = processWeight[processOrder.by];
-    const list = [...(link.processes?.processes ?? [])].sort((a, b) => (weigh(b) ?? 0) - (weigh(a) ?? 0) || a.pid - b.pid).slice(0, most);
-    fill(list.map((one) => [
+    const list = [...((link.moment ? link.frozen?.rows : link.processes?.processes) ?? [])].sort((a, b) => (weigh(b) ?? 0) - (weigh(a) ?? 0) || a.pid - b.pid).slice(0, most);
+    const rows = list.map((one) => [
       String(one.pid), (long && one.command) || one.name, one.user ?? '', ...(long ? [one.state ?? '', String(one.threads ?? '')] : []),
       show('percent', one.cpu_percent), show('bytes', one.resident_bytes), one.read_bytes_per_second == null ? '–' : show('rate', transferred(one)),
-    ]));
+    ]);
+    const { ended_cpu_percent: gone, total } = (!link.moment && link.processes) || {};
+    // Below, it is the kernel's rounding.
+    if (gone >= 5) rows.push(['', total < link.json.system?.processes * 0.9 ? 'hidden from the agent' : 'ended or too short to see', '', ...(long ? ['', ''] : []), show('percent', gone), '–', '–']);
+    fill(rows);
   };
   return node;
 }
@@ -181,7 +188,8 @@ function tiles() {
       node.replaceChildren(...cores.map(() => (small ? el('i', '', el('i')) : el('span', '', el('small'), el('b'), el('i', 'bar', el('i'))))));
     }
     cores.forEach((one, i) => {
-      const value = busy(one.usage_percent), item = node.children[i];
+      // Where there is one core, its number is the machine's.
+      const value = cores.length > 1 ? busy(one.usage_percent) : use(), item = node.children[i];
       if (!small) {
         say(item.children[0], one.cpu.replace('cpu', 'c'));
         say(item.children[1], show('percent', Math.round(value)));
@@ -193,6 +201,7 @@ function tiles() {
   return node;
 }
 
+const use = () => ['cpu_user', 'cpu_system', 'cpu_irq', 'cpu_steal'].reduce((sum, name) => sum + (now(name) || 0), 0 * now('cpu_user'));
 const CPU_LINES = [line('cpu_user', 'user', AQUA), line('cpu_system', 'system', BLUE), line('cpu_iowait', 'iowait', WAIT), line('cpu_irq', 'irq', VIOLET), line('cpu_steal', 'steal', CRITICAL)];
 const MEMORY_LINES = [line('memory_used', 'used', AQUA), line('memory_cached', 'cache', CACHE)];
 const PRESSURE_LINES = [line('pressure_cpu', 'cpu', AQUA), line('pressure_io', 'io', WAIT), line('pressure_memory', 'memory', VIOLET)];
@@ -205,7 +214,7 @@ const cores = () => (link.json.cpu?.cpus ?? []).filter((one) => one.cpu !== 'tot
 
 /**
  * A card. The agent is asked for the collectors `often` in every cycle, for those `seldom` in every fourth, and for `also`
- * while the dialog is open. value() is the big number with its level, sub() the line beside the title, absent() says why
+ * while the dialog is open. A machine may do without a `spare` card; nothing of a card with `nowhere` is kept. value() is the big number with its level, sub() the line beside the title, absent() says why
  * there is nothing to show, extra() makes what stands below the chart.
  */
 export const CARDS = [
@@ -214,11 +223,11 @@ export const CARDS = [
     chart: shown('CPU use', 'percent', CPU_LINES, { stack: true }),
     absent: () => !link.fine.has('cpu_user') && !link.json.cpu && 'No CPU use: /proc/stat could not be read.',
     value() {
-      const value = ['cpu_user', 'cpu_system', 'cpu_irq', 'cpu_steal'].reduce((sum, name) => sum + (now(name) || 0), 0 * now('cpu_user'));
+      const value = use();
       return [show('percent', value), level(value, limit('cpu_busy'))];
     },
     sub: () => join(cores() && `${cores()} core${cores() > 1 ? 's' : ''}`, known(now('frequency')) && format.hertz(now('frequency'))),
-    extra: () => [legend(() => CPU_LINES, () => 'percent'), tiles()],
+    extra: () => [legend(() => CPU_LINES, () => 'percent'), live(tiles())],
   },
   {
     id: 'memory', title: 'Memory', seldom: ['memory'], also: ['vm'], beside: ring,
@@ -246,12 +255,12 @@ export const CARDS = [
     fillBeside: (node) => node.fill(now('memory_used') / link.json.memory?.total_bytes, now('memory_cached') / link.json.memory?.total_bytes),
   },
   {
-    id: 'thermal', title: 'Thermal & power', often: ['power'], seldom: ['cpufreq'], also: ['thermal'],
+    id: 'thermal', title: 'Thermal & power', often: ['power'], seldom: ['cpufreq'], also: ['thermal'], spare: true,
     chart: shown('Temperature', 'celsius', [line('temperature', 'CPU', WARN)], { flag: 'throttled' }),
     absent: () => !link.fine.has('temperature') && !link.fine.has('frequency') && !link.json.power && 'This kernel offers no temperature, clock or power report.',
     // Red as long as the rule says so: only that knows the sensors' own limits.
-    value: () => (link.fine.has('temperature') ? [show('celsius', now('temperature')), link.json.verdicts?.items?.some((one) => one.rule === 'hot') ? 'critical' : ''] : ['', '']),
-    sub: () => '',
+    value: () => (link.fine.has('temperature') ? [show('celsius', now('temperature')), !link.moment && link.json.verdicts?.items?.some((one) => one.rule === 'hot') ? 'critical' : ''] : ['', '']),
+    sub: () => link.moment && now('throttled') > 0 && 'throttled',
     extra() {
       const speed = el('p', 'note'), current = el('p', 'note'), past = el('p', 'note');
       speed.fill = () => {
@@ -268,7 +277,7 @@ export const CARDS = [
         const { throttled, throttled_since_boot: boot, throttled_events: events } = link.json.power ?? {};
         say(past, throttled ? `Since ${boot ? 'boot' : 'the agent started'}: ${reasons(boot ?? events) || 'none'}` : link.fine.has('temperature') ? '' : 'This kernel offers no temperature.');
       };
-      return [current, past, speed];
+      return [live(current), live(past), speed];
     },
   },
   {
@@ -283,14 +292,15 @@ export const CARDS = [
     extra() {
       const note = el('p', 'note one');
       note.fill = () => {
-        const load = Object.values(link.json.system?.load_average ?? {}).map((value) => value.toFixed(2)).join(' · ');
-        say(note, stalls() ? load && `load ${load} in 1, 5, 15 min` : 'No pressure figures: the kernel was started without psi=1.');
+        // The first one is the big number.
+        const [, ...load] = Object.values(link.json.system?.load_average ?? {}).map((value) => value.toFixed(2));
+        say(note, stalls() ? load.length ? `load ${load.join(' · ')} in 5, 15 min` : '' : 'No pressure figures: the kernel was started without psi=1.');
       };
-      return [legend(() => (stalls() ? PRESSURE_LINES : LOAD_LINES), () => (stalls() ? 'percent' : 'load')), note];
+      return [legend(() => (stalls() ? PRESSURE_LINES : LOAD_LINES), () => (stalls() ? 'percent' : 'load')), live(note)];
     },
   },
   {
-    id: 'diskio', title: 'Disk I/O', often: ['diskio'],
+    id: 'diskio', title: 'Disk I/O', often: ['diskio'], spare: true,
     chart: shown('Disk transfer', 'rate', DISK_LINES),
     absent: () => !link.fine.has('disk_read') && !link.json.diskio?.disks?.length && 'The kernel reports no physical disk.',
     value: () => [show('rate', now('disk_read') + now('disk_write')), level(now('disk_busy'), limit('disk_slow', 'busy.above'))],
@@ -299,18 +309,18 @@ export const CARDS = [
       const note = el('p', 'note one');
       note.fill = () => {
         const [top] = disks();
-        say(note, top ? join(`${top.name} ${show('percent', Math.min(100, top.busy * 100))} busy`, known(top.wait) && `${(top.wait * 1000).toFixed(0)} ms per operation`, disks().length > 1 && `+${disks().length - 1} more`) : '');
+        say(note, top ? join(top.name, known(top.wait) && `${(top.wait * 1000).toFixed(0)} ms per operation`, disks().length > 1 && `+${disks().length - 1} more`) : '');
       };
-      return [legend(() => DISK_LINES, () => 'rate'), note];
+      return [legend(() => DISK_LINES, () => 'rate'), live(note)];
     },
   },
   {
-    id: 'network', title: 'Network', often: ['network'],
+    id: 'network', title: 'Network', often: ['network'], spare: true,
     chart: shown('Network transfer', 'rate', NETWORK_LINES),
     absent: () => !link.fine.has('network_receive') && !link.json.network?.interfaces?.length && 'The kernel reports no network interface.',
     value: () => [show('rate', now('network_receive') + now('network_transmit')), ''],
     sub() {
-      const top = interfaces()[0];
+      const top = !link.moment && interfaces()[0];
       return top ? join(top.name, `${top.drops} drops`, top.errors > 0 && `${top.errors} errors`) : '';
     },
     extra() {
@@ -318,31 +328,34 @@ export const CARDS = [
       note.fill = () => {
         const all = interfaces(), loud = all.filter((one) => one.row.counted).slice(0, 2);
         const rest = all.length - loud.length;
-        say(note, join(...loud.map((one) => `${one.name} ${show('rate', one.received + one.sent)}`), rest > 0 && `+${rest} more`));
+        // What one does alone is the big number.
+        say(note, join(...loud.map((one) => (loud[1] ? `${one.name} ${show('rate', one.received + one.sent)}` : one.name)), rest > 0 && `+${rest} more`));
       };
-      return [legend(() => NETWORK_LINES, () => 'rate'), note];
+      return [legend(() => NETWORK_LINES, () => 'rate'), live(note)];
     },
   },
   {
     id: 'processes', title: 'Top processes', often: ['system'],
     absent() {
       const { processes: answer } = link;
+      if (link.moment) return !link.frozen?.rows.length && 'Which processes ran then is not known: the agent keeps them when something goes wrong.';
       if (answer?.error) return answer.error.status === 404 ? 'Switched off with --no-collector.processes.' : `No processes: ${answer.error.message}.`;
       return answer && !answer.processes?.length && 'The agent sees no process.';
     },
     value: () => ['', ''],
     sub() {
+      if (link.moment) return link.frozen ? `frozen at ${clock(link.frozen.begin, 1)}, ${link.frozen.title}` : '';
       const { processes_running: running, processes_blocked: blocked, processes: all } = link.json.system ?? {};
       return join(known(link.processes?.total ?? all) && `${link.processes?.total ?? all} processes`, known(running) && `${running} running`, known(blocked) && `${blocked} blocked on I/O`);
     },
-    extra: () => [processTable(7)],
+    extra: () => [processTable(5)],
   },
   {
-    id: 'filesystems', title: 'Filesystems', seldom: ['disk'],
+    id: 'filesystems', title: 'Filesystems', seldom: ['disk'], spare: true, nowhere: 'How full they were then is not kept.',
     absent: () => (!link.json.disk ? 'No filesystems were reported.' : !mounts().length && 'No filesystem is mounted.'),
     value: () => ['', ''],
-    sub: () => (link.json.disk ? `${mounts().length} mounted` : ''),
-    extra: () => [mountList(5)],
+    sub: () => (link.json.disk && !link.moment ? `${mounts().length} mounted` : ''),
+    extra: () => [mountList(4)],
   },
 ];
 
@@ -365,6 +378,12 @@ export const cardOf = (name) => CARDS.find((card) => card.id === name) ?? CARDS.
 /** Whether there are no two samples yet, so that nothing has a rate. */
 const first = () => [...link.fine.series.values()].every(({ v }) => v.filter(known).length < 2);
 
+/** A verdict's title and detail, with its times. */
+export function wording({ title, detail, state, since_seconds: ago, until_seconds: until }) {
+  const since = state === 'event' ? `${span(ago)} ago` : state !== 'resolved' && ago > 0 && `for ${span(ago)}`;
+  return { title: state === 'resolved' ? `${title} until ${clock(link.json.time - until, 60)}` : title, detail: join(detail, since) };
+}
+
 /** Builds a card's place on the page. `open` opens its dialog. */
 export function makeCard(card, open) {
   const button = el('button', { type: 'button', id: `open-${card.id}`, 'aria-haspopup': 'dialog' }, el('i', { 'aria-hidden': 'true' }, '◇'), card.title);
@@ -385,19 +404,26 @@ export function makeCard(card, open) {
   card.button = button;
   card.node = node;
   card.update = () => {
-    const reason = card.absent() || '';
+    const { moment } = link;
+    const missing = card.absent() || '';
+    // What this machine lacks takes a line in the foot row, not a card.
+    node.hidden = Boolean(missing && card.spare);
+    const reason = missing || (moment && card.nowhere) || '';
     say(absent, reason);
     absent.hidden = !reason;
     body.hidden = Boolean(reason);
     const [value, state] = reason ? ['', ''] : card.value();
-    const wait = value === '–' && first();
+    const wait = value === '–' && !moment && first();
     say(big, wait ? 'one more sample…' : value);
     mark(big, 'class', wait ? 'big wait' : `big ${state}`);
-    const words = reason ? '' : card.sub();
+    const words = reason ? '' : join(moment && chart && `at ${clock(moment, 60)}`, card.sub());
     say(sub, words);
     mark(sub, 'title', words || null);
     if (reason) return;
-    for (const part of extra) part.fill();
+    for (const part of extra) {
+      part.hidden = Boolean(moment && part.live);
+      if (!part.hidden) part.fill();
+    }
     if (beside) card.fillBeside(beside);
     if (chart) {
       chart.host.parentNode.hidden = !main.series().some((one) => main.data().has(one.key));

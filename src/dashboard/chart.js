@@ -10,12 +10,13 @@ const SHADE = '#10222b', ALERT = '#ff7a7a';
 
 /**
  * Where the crosshair of all charts stands (on the since-boot clock), whether it stays there, and what moved it last.
- * crosshair.js hooks in with `watch`, for each new chart, and `cross`, for each chart that is drawn.
+ * crosshair.js hooks in with `watch`, for each new chart, and `cross`, for each chart that is drawn; timeline.js with
+ * `annotate`, for each chart's lower canvas, and `zoom`, for a stretch that is dragged.
  */
-export const cursor = { time: null, pinned: false, pointer: 'mouse', watch: null, cross: null };
+export const cursor = { time: null, pinned: false, pointer: 'mouse', drag: null, watch: null, cross: null, annotate: null, zoom: null };
 export const charts = new Set();
 /** The charts' font, and how wide its letters are. */
-export const type = { family: 'monospace', letter: 6.6 };
+export const type = { family: 'monospace', size: 11, letter: 6.6 };
 
 /** Times in milliseconds go here when a benchmark has put a list there. */
 export const timing = window.dashboardTiming;
@@ -45,6 +46,20 @@ const axes = {
   },
 };
 const ticks = { ...format, pressure: (v) => `${v}%`, percent: (v) => `${v}%`, celsius: (v) => `${v}°`, load: (v) => String(v) };
+
+/**
+ * The ticks of a time axis `width` pixels wide, from `wall` on for `length` seconds: times with their labels.
+ * @returns {[number, string][]}
+ */
+export function times(wall, length, width) {
+  const grain = length / width * type.size / 11;
+  const step = atLeast(grain * 76 < 60 ? grain * 76 : grain * 52, [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800]);
+  const zone = new Date((wall + length) * 1000).getTimezoneOffset() * 60;
+  /** @type {[number, string][]} */
+  const all = [];
+  for (let at = Math.ceil((wall - zone) / step) * step + zone; at <= wall + length; at += step) all.push([at, clock(at, step)]);
+  return all;
+}
 
 export class Chart {
   size = null; empty = ''; width = 0; height = 0; ratio = 0; n = 0; seconds = 0; first = 0; reach = 0;
@@ -89,7 +104,7 @@ export class Chart {
     const pen = canvas.getContext('2d');
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     pen.clearRect(0, 0, this.width, this.height);
-    pen.font = `11px ${type.family}`;
+    pen.font = `${type.size}px ${type.family}`;
     pen.lineJoin = 'round';
     return pen;
   }
@@ -150,7 +165,7 @@ export class Chart {
     const [bottom, top] = axes[spec.kind](low, high, spec.top?.());
     const labels = [bottom, (bottom + top) / 2, top].map((value) => ticks[spec.kind](value));
     const left = Math.ceil(Math.max(...labels.map((label) => label.length)) * type.letter) + 6;
-    const box = { x: left, y: 8, w: width - left - 2, h: height - 26 };
+    const box = { x: left, y: 8, w: width - left - 2, h: height - 15 - type.size };
     Object.assign(this, { box, bottom, top });
     const length = data.end - data.start || 1;
     const across = this.seconds / length * box.w, zero = box.x + (this.first - data.start) / length * box.w;
@@ -197,15 +212,12 @@ export class Chart {
     });
     pen.textAlign = 'center';
     pen.textBaseline = 'alphabetic';
-    const grain = length / box.w;
-    const step = atLeast(grain * 76 < 60 ? grain * 76 : grain * 52, [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800]);
-    const zone = new Date((data.end + data.offset) * 1000).getTimezoneOffset() * 60;
     const wall = data.start + data.offset;
-    for (let at = Math.ceil((wall - zone) / step) * step + zone; at <= wall + length; at += step) {
+    for (const [at, label] of times(wall, length, box.w)) {
       const over = Math.round(box.x + (at - wall) / length * box.w) + 0.5;
       pen.moveTo(over, box.y);
       pen.lineTo(over, box.y + box.h);
-      const label = clock(at, step), half = label.length * type.letter / 2;
+      const half = label.length * type.letter / 2;
       if (over - half >= 0 && over + half <= width) pen.fillText(label, over, height - 4);
     }
     pen.stroke();
@@ -284,6 +296,7 @@ export class Chart {
       pen.fillText('reboot', at + (right ? 4 : -4), box.y + 10);
     }
     this.describe(data);
+    cursor.annotate?.(this, pen);
     cursor.cross?.(this);
     if (timing) timing.draw.push(performance.now() - started);
   }

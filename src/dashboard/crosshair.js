@@ -6,7 +6,9 @@ import { byId, clock, known, say, show } from './text.js';
 
 /** Milliseconds without a key press before the crosshair is spoken. */
 const SILENCE = 500;
-const TEXT = '#dff7f5', CARD = '#0a161d';
+const TEXT = '#dff7f5', CARD = '#0a161d', BAND = '#40e0d040';
+/** Pixels that a pressed mouse moves before it drags, and seconds that a dragged stretch has at least. */
+const DRAG = 8, LEAST = 20;
 
 /** The slot of a chart where the crosshair stands: the nearest one with a value. */
 function slot({ lines, n, first, seconds }) {
@@ -15,24 +17,40 @@ function slot({ lines, n, first, seconds }) {
   return known(guide[at]) ? at : known(guide[at - 1]) ? at - 1 : known(guide[at + 1]) ? at + 1 : at;
 }
 
+/** Where the crosshair rests: at the selected moment, if there is one. */
+const home = () => (link.moment ? link.moment - link.shown.offset : null);
+
+/** The value of a line under the crosshair, the same one that the card shows. */
+const under = (chart, line, at) => {
+  const data = chart.spec.data();
+  return chart.n < data.count ? data.at(line.key, cursor.time + data.offset) : (line.own ?? line.v)[at];
+};
+
 /** Draws the crosshair of a chart and the values beside it, on the upper canvas only. */
 function cross(chart) {
   const { box, lines, n } = chart;
-  if (!box || (cursor.time === null && !chart.crossed)) return;
+  cursor.time ??= home();
+  const { drag } = cursor;
+  if (!box || (cursor.time === null && !drag && !chart.crossed)) return;
   const pen = chart.begin(chart.over);
-  chart.crossed = cursor.time !== null;
-  if (!chart.crossed || cursor.time < chart.start - chart.seconds || cursor.time > chart.end + chart.seconds) return;
+  chart.crossed = cursor.time !== null || drag;
+  if (drag) {
+    const [from, to] = drag.map((time) => box.x + (Math.min(chart.end, Math.max(chart.start, time)) - chart.start) / (chart.end - chart.start) * box.w);
+    pen.fillStyle = BAND;
+    pen.fillRect(from, box.y, to - from, box.h);
+  }
+  if (cursor.time === null || cursor.time < chart.start - chart.seconds || cursor.time > chart.end + chart.seconds) return;
   const at = slot(chart);
   const over = Math.round(chart.x(at)) + 0.5;
-  pen.strokeStyle = cursor.pinned ? MARK : INK;
+  pen.strokeStyle = cursor.pinned || link.moment ? MARK : INK;
   pen.beginPath();
   pen.moveTo(over, box.y);
   pen.lineTo(over, box.y + box.h);
   pen.stroke();
-  const time = chart.first + at * chart.seconds + chart.offset;
+  const time = cursor.time === home() ? link.moment : chart.first + at * chart.seconds + chart.offset;
   const rows = [];
   for (const line of lines) {
-    const value = (line.own ?? line.v)[at];
+    const value = under(chart, line, at);
     if (!known(value)) continue;
     pen.fillStyle = line.color;
     pen.fillRect(over - 2.5, chart.y(line.v[at]) - 2, 4, 4);
@@ -40,7 +58,7 @@ function cross(chart) {
   }
   if (rows.length > 6) rows.sort((a, b) => b.value - a.value).length = 6;
   rows.unshift({ color: TEXT, text: `${chart.seconds * n > 90000 ? clock(time, 86400) + ' ' : ''}${clock(time, chart.seconds < 60 ? 1 : 60)}${rows.length ? '' : ' no data'}` });
-  const wide = Math.max(...rows.map((row) => row.text.length)) * type.letter + 12, high = rows.length * 14 + 6;
+  const wide = Math.max(...rows.map((row) => row.text.length)) * type.letter + 12, leap = type.size + 3, high = rows.length * leap + 6;
   const from = over + 8 + wide < chart.width ? over + 8 : Math.max(0, over - 8 - wide);
   pen.fillStyle = CARD;
   pen.strokeStyle = GRID;
@@ -51,11 +69,35 @@ function cross(chart) {
   pen.textAlign = 'left';
   rows.forEach((row, i) => {
     pen.fillStyle = row.color;
-    pen.fillText(row.text, from + 6, box.y + 14 + i * 14);
+    pen.fillText(row.text, from + 6, box.y + leap + i * leap);
   });
 }
 
-/** A mouse moves the crosshair by hovering; a finger pins it with a tap and moves it by going sideways. */
+/**
+ * Follows a pressed pointer across a box that shows `length` seconds from `start` on: `share` is how far across it is. Returns
+ * whether it drags a stretch, which is shown in all charts and handed to `cursor.zoom` when it is let go.
+ */
+export function drag(box, event, share, start, length) {
+  const time = start + share * length;
+  if (event.type === 'pointerdown') {
+    box.from = { x: event.clientX, time };
+    event.currentTarget.setPointerCapture(event.pointerId);
+  }
+  if (event.type === 'pointerleave' || event.type === 'pointercancel') box.from = cursor.drag = null;
+  if (!box.from) return false;
+  if (event.type === 'pointermove' && (cursor.drag || Math.abs(event.clientX - box.from.x) > DRAG)) cursor.drag = [box.from.time, time].sort((a, b) => a - b);
+  if (event.type !== 'pointerup') return Boolean(cursor.drag);
+  const stretch = cursor.drag;
+  box.from = cursor.drag = null;
+  if (!stretch) return false;
+  // The click that follows opens nothing.
+  cursor.pointer = 'drag';
+  const more = Math.max(0, LEAST - (stretch[1] - stretch[0])) / 2;
+  cursor.zoom(stretch[0] - more, stretch[1] + more);
+  return true;
+}
+
+/** A mouse moves the crosshair by hovering and drags a stretch; a finger pins it with a tap and moves it by going sideways. */
 function point(chart, event) {
   const { pointerType: pointer, type: happened } = event;
   const { box } = chart;
@@ -64,6 +106,7 @@ function point(chart, event) {
   const share = (event.clientX - chart.host.getBoundingClientRect().left - box.x) / box.w;
   const time = chart.start + Math.min(1, Math.max(0, share)) * (chart.end - chart.start);
   if (pointer === 'mouse') {
+    if (event.button < 1 && drag(chart, event, Math.min(1, Math.max(0, share)), chart.start, chart.end - chart.start)) return place(cursor.drag && time, false);
     if (happened === 'pointermove' && !cursor.pinned) place(time, false);
     if (happened === 'pointerleave' && !cursor.pinned) place(null, false);
     if (happened === 'pointerup' && chart.spec.large) place(time, !cursor.pinned);
@@ -84,8 +127,8 @@ let awaited = 0, speaking = 0;
 
 /** Puts the crosshair of all charts at a time, or takes it away. */
 export function place(time, pinned) {
-  cursor.time = time !== null && (pinned || cursor.pointer === 'mouse') ? time : null;
-  cursor.pinned = pinned && cursor.time !== null;
+  cursor.pinned = pinned && time !== null;
+  cursor.time = time !== null && (pinned || cursor.pointer === 'mouse') ? time : home();
   awaited ||= requestAnimationFrame(() => {
     const started = timing && performance.now();
     awaited = 0;
@@ -113,7 +156,7 @@ function speak() {
   const large = all.filter((chart) => chart.spec.large);
   const values = (large.length ? large : all).map((chart) => {
     const at = slot(chart);
-    return `${chart.spec.name}: ${chart.lines.slice(0, 6).map((line) => `${line.label} ${show(chart.spec.kind, (line.own ?? line.v)[at])}`).join(', ')}`;
+    return `${chart.spec.name}: ${chart.lines.slice(0, 6).map((line) => `${line.label} ${show(chart.spec.kind, under(chart, line, at))}`).join(', ')}`;
   });
   say(byId('spoken'), [clock(cursor.time + link.shown.offset, 1), ...values].join('. '));
 }
@@ -127,7 +170,7 @@ for (const chart of charts) cursor.watch(chart);
 addEventListener('keydown', (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
   const slots = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (slots && !event.target.closest?.('.wide')) {
+  if (slots && !event.target.closest?.('.wide, [role=listbox]')) {
     nudge(event.shiftKey ? slots * 10 : slots);
     event.preventDefault();
   }

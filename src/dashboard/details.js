@@ -1,6 +1,8 @@
 // What the dialog of each card shows beyond the card itself: more charts, and tables of everything that the card sums up.
 
 import { AQUA, BLUE, CRITICAL, LOAD_LINES, VIOLET, WAIT, disks, interfaces, line, mountList, processTable, shown, stalls, topClock } from './cards.js';
+import { Chart, INK, cursor, times, type } from './chart.js';
+import { GAP } from './history.js';
 import { link } from './link.js';
 import { known, natural, show } from './text.js';
 
@@ -12,6 +14,46 @@ const perThing = (name, prefix, kind) => ({
   series: () => [...link.live.series.keys()].filter((key) => key.startsWith(prefix)).sort(natural)
     .map((key, i) => line(key, key.slice(prefix.length), SPECTRUM[i % SPECTRUM.length])),
 });
+
+/** More curves than these are rows of a heat map. */
+const CURVES = 8;
+
+/** A chart of shares whose many series are rows, the brighter the higher. */
+export class Heat extends Chart {
+  draw() {
+    const data = this.spec.data();
+    if (this.spec.series().length <= CURVES || this.spec.kind !== 'percent') return super.draw();
+    if (!(data.count > 0) || !this.fit()) return;
+    this.gather(data, this.width);
+    const { lines, width, height, n } = this, length = data.end - data.start;
+    const x = Math.max(...lines.map((one) => one.label.length)) * type.letter + 6;
+    const box = { x, y: 2, w: width - x - 2, h: height - 9 - type.size };
+    const row = box.h / lines.length, column = box.w / n, wall = data.start + data.offset;
+    Object.assign(this, { box, x: (i) => box.x + (i + 0.5) * column, y: () => -9 });
+    const pen = this.begin(this.base);
+    lines.forEach(({ v, label }, place) => {
+      const y = Math.round(box.y + place * row), high = Math.round(box.y + (place + 1) * row) - y - (row > 4 ? 1 : 0);
+      pen.fillStyle = AQUA;
+      // A value holds for as long as a line would bridge.
+      for (let i = 0, last = NaN, until = 0; i < n; i++) {
+        if (known(v[i])) [last, until] = [v[i], i + GAP];
+        pen.globalAlpha = i < until ? 0.06 + 0.94 * last / 100 : 0;
+        pen.fillRect(box.x + i * column, y, column + 0.5, high);
+      }
+      pen.globalAlpha = 1;
+      pen.fillStyle = INK;
+      pen.textAlign = 'right';
+      if (place % Math.ceil(type.size / row) === 0) pen.fillText(label, box.x - 5, y + Math.min(row, type.size) - 1);
+    });
+    pen.textAlign = 'center';
+    for (const [at, label] of times(wall, length, box.w)) {
+      const over = box.x + (at - wall) / length * box.w, half = label.length * type.letter / 2;
+      if (over > half && over + half < width) pen.fillText(label, over, height - 4);
+    }
+    this.describe(data);
+    cursor.cross?.(this);
+  }
+}
 
 /** By card: `charts` below its own, `large` in place of a chart, `things` as a table with a heading. */
 export const DETAILS = {

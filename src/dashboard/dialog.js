@@ -1,11 +1,11 @@
 // The dialog: a card in large, live for as long as it is open, with an address of its own.
 
-import { cardOf, collectorsOf, table } from './cards.js';
-import { Chart } from './chart.js';
+import { cardOf, collectorsOf, table, wording } from './cards.js';
 import { place } from './crosshair.js';
-import { DETAILS, summary } from './details.js';
+import { DETAILS, Heat, summary } from './details.js';
 import { link, round } from './link.js';
-import { byId, el, format, say, show } from './text.js';
+import { address, beside, recall, timeline, travel } from './timeline.js';
+import { byId, clock, el, format, say, show } from './text.js';
 
 const dialog = byId('dialog');
 const view = { card: null, charts: [], parts: [] };
@@ -33,7 +33,8 @@ export function openDialog(id, deep) {
   const { charts = [], large, things: inner } = DETAILS[card.id] ?? {};
   view.card = card;
   view.pushed = !deep;
-  if (!deep) history.pushState(null, '', `#${card.id}`);
+  beside.card = card.id;
+  if (!deep) history.pushState(null, '', address());
   say(byId('dialog-title'), card.title);
   const body = byId('dialog-body');
   body.replaceChildren();
@@ -49,13 +50,14 @@ export function openDialog(id, deep) {
     body.append(node);
   };
   add(absent);
+  add(wrong(card));
   for (const part of large?.() ?? []) add(part, part.tagName === 'TABLE' ? wide(card.title, part) : part);
   dialog.showModal();
   // Not the attribute autofocus: browsers ignore it in a frame of another site.
   byId('close').focus();
   view.charts = [];
   [card.chart, ...charts].filter(Boolean).forEach((spec, i) => {
-    const chart = new Chart({ ...spec, large: true, size: i === 0 ? 'large' : 'middle' });
+    const chart = new Heat({ ...spec, large: true, size: i === 0 ? 'large' : 'middle' });
     const part = el('section', 'figure', el('h3', '', spec.name), chart.host);
     const stats = table(`${spec.name} over the shown range`, [['Series', 'w'], ['now', 'n'], ['min', 'n'], ['avg', 'n'], ['max', 'n'], ['p95', 'n']]);
     part.append(wide(`${spec.name}, statistics`, stats));
@@ -90,9 +92,34 @@ export function openDialog(id, deep) {
   if (link.loaded && !link.busy) round();
 }
 
+/** What is wrong with a card's things, what to do about it, and the way to the moment when it began. */
+function wrong(card) {
+  const part = el('div');
+  part.fill = () => {
+    const items = (link.json.verdicts?.items ?? []).filter((one) => (cardOf(one.card)?.id ?? one.card) === card.id);
+    const shape = JSON.stringify(items.map((one) => [one.rule, one.state, one.title]));
+    if (part.shape !== shape) {
+      part.shape = shape;
+      part.replaceChildren(...items.map((one) => {
+        const begin = link.json.time - one.since_seconds;
+        const look = el('button', { type: 'button', class: 'act' }, `Look at ${clock(begin, 60)}`);
+        look.addEventListener('click', () => closeDialog(() => travel(begin)));
+        return el('section', `wrong ${one.state === 'resolved' ? 'past' : one.severity}`, el('h3'), el('p'), el('p', '', el('b', '', 'What to do: '), `${one.fix}.`), look);
+      }));
+    }
+    items.forEach((one, i) => {
+      const { title, detail } = wording(one);
+      const [head, words] = part.children[i].children;
+      say(head, title);
+      say(words, detail);
+    });
+  };
+  return part;
+}
+
 /** A button for what the agent measures and no card shows, so that nothing it knows is out of reach. */
 function others() {
-  const names = [...link.sections].filter((name) => !cardOf(name) && typeof link.json[name] === 'object' && name !== 'verdicts');
+  const names = [...link.sections].filter((name) => !cardOf(name) && typeof link.json[name] === 'object' && !['verdicts', 'events'].includes(name));
   const node = byId('others');
   if (node.shape === names.join()) return;
   node.shape = names.join();
@@ -107,6 +134,7 @@ function others() {
 /** Brings up to date what this part of the page shows. */
 export function update() {
   others();
+  timeline();
   for (const part of view.parts) part.fill();
 }
 
@@ -137,7 +165,7 @@ function fillRaw(part, name, section) {
 /** Takes the dialog's parts apart and puts the focus back on its card. */
 function shut() {
   const { card } = view;
-  view.card = null;
+  view.card = beside.card = null;
   for (const chart of view.charts) chart.remove();
   view.charts = view.parts = [];
   byId('dialog-body').replaceChildren();
@@ -145,15 +173,19 @@ function shut() {
   card?.button?.focus();
 }
 
-function closeDialog() {
+/** Closes the dialog, then does what `next` says. */
+function closeDialog(next) {
   if (!view.card) return;
   dialog.close();
   shut();
+  view.after = next;
   if (view.pushed) {
     view.leaving = true;
     history.back();
+  } else {
+    history.replaceState(null, '', address());
+    next?.();
   }
-  else history.replaceState(null, '', location.pathname + location.search);
 }
 
 dialog.addEventListener('cancel', (event) => {
@@ -167,13 +199,16 @@ dialog.addEventListener('click', (event) => {
   const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
   if (event.target === dialog && !inside) closeDialog();
 });
-byId('close').addEventListener('click', closeDialog);
+byId('close').addEventListener('click', () => closeDialog());
 
 /** The address decides which dialog is open: for links, and for back and forward. */
 export function follow() {
-  const { next } = view;
-  view.leaving = view.next = null;
-  const id = next ?? location.hash.slice(1);
+  const { next, after, leaving } = view;
+  view.leaving = view.next = view.after = null;
+  const words = new URLSearchParams(location.hash.slice(1));
+  recall(words);
+  const id = next ?? [...words.keys()].find((key) => key !== 't' && key !== 'r') ?? '';
+  if (leaving) after?.();
   if (id === (view.card?.id ?? '')) return;
   if (view.card) {
     dialog.close();

@@ -73,6 +73,12 @@ export class History {
     return this.end - (this.count - 1) * this.step;
   }
 
+  /** The value of a series at a time of the Unix epoch, or of a neighboring slot. */
+  at(name, unix) {
+    const v = this.series.get(name)?.v, i = Math.round((unix - this.offset - this.start) / this.step);
+    return [i, i - 1, i + 1].map((at) => v?.[at]).find(known) ?? NaN;
+  }
+
   /** The newest value, unless it is older than what a line would bridge. */
   last(name) {
     const v = this.series.get(name)?.v;

@@ -29,6 +29,11 @@ export const link = {
   /** @type {any} what /json said */
   json: {},
   processes: null,
+  // The selected moment in seconds of the Unix epoch, or null for now; the stretch that the charts show in place of the range.
+  moment: null,
+  view: null,
+  // The event of that moment with the processes that the agent kept as `rows`, once it is here.
+  frozen: null,
   rates: {},
   // When the agent last answered.
   good: NaN,
@@ -45,9 +50,12 @@ export const link = {
 
 /**
  * What the page wants of the line: `changed` is called when there is something new, `more` after the first number is on
- * screen, `open` lists the collectors that an open dialog shows, `often` and `seldom` those that the cards show.
+ * screen, `open` lists the collectors that an open dialog shows, `hot` those of cards with a verdict, `often` and `seldom` those that
+ * the cards show.
  */
-const page = { changed() {}, async more() {}, open: () => [], often: [], seldom: [] };
+const page = { changed() {}, async more() {}, open: () => [], hot: () => [], often: [], seldom: [] };
+/** Shows everything anew. */
+export const changed = () => page.changed();
 
 /** Why there is no answer. `remedy` is what a person can do about it, besides waiting. */
 class Failure extends Error {
@@ -84,7 +92,7 @@ async function get(path, stop, read) {
   }
 }
 
-const ask = (path) => get(path, link.stop = new AbortController(), (answer) => answer.json());
+export const ask = (path) => get(path, link.stop = new AbortController(), (answer) => answer.json());
 /** A text of the agent that is no data: it does not disturb the rounds. */
 export const fetchText = (path) => get(path, new AbortController(), (answer) => answer.text());
 
@@ -118,7 +126,9 @@ async function exchange() {
     link.lag = answer.boot - answer.end - answer.step;
     link.boot = answer.boot;
   }
-  if (short) link.shown = fine;
+  if (link.view) {
+    // A stretch of the past does not change.
+  } else if (short) link.shown = fine;
   else if (link.shown.range !== range || !(link.boot - link.shown.end < 2 * link.shown.step)) {
     const shown = link.shown.range === range ? link.shown : new History();
     await pull(shown, range);
@@ -127,7 +137,7 @@ async function exchange() {
   link.fine = fine;
   const all = turn % WHOLE === 0 || !link.json.time;
   if (all || turn === 1 || part === 0 || (dialog.length && part === 2)) {
-    const asked = all ? null : [...new Set([...page.often, ...(turn % SLOWLY ? [] : page.seldom), ...dialog])].filter((name) => link.sections.has(name));
+    const asked = all ? null : [...new Set([...page.often, ...(turn % SLOWLY ? page.hot() : page.seldom), ...dialog])].filter((name) => link.sections.has(name));
     adopt(await ask(`json${asked ? '?' + asked.map((name) => `collect[]=${name}`).join('&') : ''}`), asked);
   }
   link.loaded = true;
@@ -200,7 +210,7 @@ export const busy = (use) => (use ? 100 - use.idle - use.iowait : NaN);
 /** Asks, shows, and arranges the next round. Only one round runs at a time. */
 export async function round() {
   clearTimeout(link.timer);
-  if (link.busy || document.hidden || (link.paused && link.shown.range === link.range)) return;
+  if (link.busy || document.hidden || (link.paused && (link.view || link.shown.range === link.range))) return;
   link.busy = true;
   link.next = null;
   const began = performance.now();

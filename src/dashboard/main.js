@@ -1,11 +1,11 @@
 // Puts the page together and keeps it up to date.
 
-import { CARDS, cardOf, makeCard } from './cards.js';
+import { CARDS, cardOf, makeCard, wording } from './cards.js';
 import { charts, timing, type } from './chart.js';
 import { RANGES, health, hurry, link, rest, resume, start } from './link.js';
 // @ts-expect-error: build.rs makes a call of it from import('./more.js').
 import { load } from './load.js';
-import { byId, clock, el, join, known, mark, say, span } from './text.js';
+import { byId, el, join, known, mark, moment, say, span } from './text.js';
 
 const NAMES = { live: '◆', paused: '‖', loading: '◇', stale: '▲', down: '■' };
 const SIGNS = { critical: '■', warning: '▲' };
@@ -22,18 +22,20 @@ try {
 } catch { /* private windows may refuse */ }
 const asked = (pace) => CARDS.flatMap((card) => card[pace] ?? []);
 // The answer is on its way while the page is put together.
-start({ changed: refresh, more: second, open: () => more?.opened() ?? [], often: asked('often'), seldom: asked('seldom') });
+start({ changed: refresh, more: second, open: () => more?.opened() ?? [], hot, often: asked('often'), seldom: asked('seldom') });
 
 byId('cards').append(...CARDS.map((card) => makeCard(card, open)));
 type.family = getComputedStyle(document.body).fontFamily;
 {
   const pen = el('canvas').getContext('2d');
-  pen.font = `11px ${type.family}`;
+  type.size = parseFloat(getComputedStyle(document.documentElement).fontSize) * 11 / 16;
+  pen.font = `${type.size}px ${type.family}`;
   type.letter = pen.measureText('0').width;
 }
 
 /** Fetches the second part, unless it is here. */
 async function second() {
+  if (more) await more.recent();
   if (more || outdated || coming) return;
   coming = true;
   try {
@@ -49,6 +51,11 @@ async function second() {
   if (wanted) more?.openDialog(wanted);
 }
 
+/** The slow collectors of cards with a verdict: they have to be as current as it is. */
+function hot() {
+  return CARDS.flatMap((card) => (card.node.getAttribute('data-alert') && card.seldom) || []);
+}
+
 /** Opens a card's dialog. */
 function open(id) {
   wanted = id;
@@ -62,6 +69,9 @@ function refresh() {
   if (link.loaded) {
     header();
     for (const card of CARDS) card.update();
+    const lacks = CARDS.filter((card) => card.node.hidden).map((card) => card.title).join(', ');
+    byId('lacks').hidden = !lacks;
+    say(byId('lacks'), `Not on this machine: ${lacks}`);
     more?.update();
   }
   status();
@@ -72,7 +82,7 @@ function header() {
   const { board, system } = link.json;
   const name = board?.uname?.nodename ?? location.hostname;
   say(byId('host'), name);
-  const about = join(board?.model, system && `up ${span(system.uptime_seconds)}`, board?.os?.pretty_name, board?.uname && `${board.uname.sysname} ${board.uname.release}`);
+  const about = link.moment ? `Showing ${moment(link.moment)}` : join(board?.model, system && `up ${span(system.uptime_seconds)}`, board?.os?.pretty_name, board?.uname && `${board.uname.sysname} ${board.uname.release}`);
   say(byId('about'), about);
   mark(byId('about'), 'title', about);
 }
@@ -86,10 +96,12 @@ function status() {
   say(node, `${NAMES[state]} ${pill}`);
   mark(node, 'title', text);
   const host = byId('host').said ?? location.hostname;
-  const sign = state === 'live' ? '' : `${NAMES[state]} ${pill} – `;
+  const sign = state === 'live' ? link.moment ? `${moment(link.moment)} – ` : '' : `${NAMES[state]} ${pill} – `;
   if (document.title !== `${sign}${host} – Pi-Monitor`) document.title = `${sign}${host} – Pi-Monitor`;
   const { shown: data } = link;
   say(byId('dialog-status'), join(`${NAMES[state]} ${text}`, known(data.count) && link.loaded && `${span((data.count - 1) * data.step)} in steps of ${span(data.step)}`));
+  // A stretch that was dragged is none of the ranges.
+  for (const button of document.querySelectorAll('[data-range]')) mark(button, 'aria-pressed', !link.view && button.getAttribute('data-range') === link.range);
   verdicts(state, text, remedy);
 }
 
@@ -110,15 +122,17 @@ function verdicts(state, text, remedy) {
   const fit = Math.max(1, Math.floor(width / 330));
   const cut = !unfolded && list.length > fit ? fit : list.length;
   const rest = list.length - cut;
-  const shape = JSON.stringify([list.map((one) => [one.severity, one.rule ? one.title : '', one.card, one.action]), cut, unfolded]);
+  const shape = JSON.stringify([list.map((one) => [one.severity, one.state, one.rule ? one.title : '', one.card, one.action]), cut, unfolded]);
   if (strip.shape !== shape) {
     strip.shape = shape;
     strip.className = unfolded ? 'all' : '';
     const active = document.activeElement?.closest('#verdicts') && document.activeElement.key;
     strip.replaceChildren(...list.slice(0, cut).map((one) => {
-      const words = [el('i', { 'aria-hidden': 'true' }, SIGNS[one.severity] ?? '◆'), el('b'), ' ', el('span')];
+      const past = one.state === 'resolved';
+      const look = `chip ${past ? 'past' : one.severity}`;
+      const words = [el('i', { 'aria-hidden': 'true' }, past ? '◇' : SIGNS[one.severity] ?? '◆'), el('b'), ' ', el('span')];
       const card = one.card && (cardOf(one.card)?.id ?? one.card);
-      const chip = card ? el('button', { type: 'button', class: `chip ${one.severity}`, 'aria-haspopup': 'dialog' }, ...words) : el('p', `chip ${one.severity}`, ...words);
+      const chip = card ? el('button', { type: 'button', class: look, 'aria-haspopup': 'dialog' }, ...words) : el('p', look, ...words);
       if (card) {
         chip.key = one.rule + one.title;
         chip.addEventListener('click', () => open(card));
@@ -146,18 +160,15 @@ function verdicts(state, text, remedy) {
   }
   list.slice(0, cut).forEach((one, i) => {
     const chip = strip.children[i];
-    const ago = one.since_seconds;
-    const since = one.state === 'event' ? `${span(ago)} ago` : one.state !== 'resolved' && ago > 0 && `for ${span(ago)}`;
-    const title = one.state === 'resolved' ? `${one.title} until ${clock(link.json.time - one.until_seconds, 60)}` : one.title;
-    const detail = join(one.detail, since);
+    const { title, detail } = wording(one);
     say(chip.children[1], title);
     say(chip.children[2], detail);
     mark(chip, 'title', join(title, detail, one.fix));
   });
   for (const card of CARDS) {
-    const own = items.filter((one) => one.card && cardOf(one.card) === card);
+    const own = items.filter((one) => one.card && one.state !== 'resolved' && cardOf(one.card) === card);
     // The worst comes first.
-    mark(card.node, 'data-alert', own[0]?.severity ?? null);
+    mark(card.node, 'data-alert', link.moment ? null : own[0]?.severity ?? null);
   }
   // Spoken only when the set of verdicts changes, never when a number does.
   const words = state === 'down' ? 'No answer from the agent' : link.loaded ? items.map((one) => one.title).join('. ') || 'All clear' : '';
@@ -169,8 +180,7 @@ function choose(range) {
   try {
     localStorage.setItem('range', range);
   } catch { /* private windows may refuse; the choice then lasts as long as the page */ }
-  for (const button of document.querySelectorAll('[data-range]')) mark(button, 'aria-pressed', button.getAttribute('data-range') === range);
-  more?.place(null, false);
+  more?.ranged();
 }
 
 for (const group of document.querySelectorAll('.ranges')) {

@@ -76,7 +76,7 @@ mod tests {
             assert_eq!(text.len(), asset.length);
             assert!(text.len() <= raw, "{begin}: {} bytes", text.len());
             assert!(asset.gzip.len() <= compressed, "{begin}: {} bytes in gzip", asset.gzip.len());
-            assert!(!["{style}", "{script}", "{old}"].iter().any(|place| text.contains(place)));
+            assert!(!["{style}", "{script}", "{old}", "{look}"].iter().any(|place| text.contains(place)));
             // The one address is the name of a format, which nobody fetches.
             assert!(!text.replace("http://www.w3.org/2000/svg", "").contains("://"));
             for unsafe_way in ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "new Function"] {
@@ -90,7 +90,7 @@ mod tests {
         let policy = page().policy;
         assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"));
         assert!(!policy.contains("unsafe"));
-        assert_eq!(policy.matches("'sha256-").count(), 4, "three scripts and a style");
+        assert_eq!(policy.matches("'sha256-").count(), 5, "three scripts and two styles");
         for Asset { tag, .. } in [page(), more()] {
             assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() == 18);
         }

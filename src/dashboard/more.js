@@ -1,6 +1,9 @@
 // The second part of the page: what nobody needs before the first number is on screen.
 
-import { place } from './crosshair.js';
 import { follow, openDialog, opened, update } from './dialog.js';
+import { dress } from './look.js';
+import { ranged, recent } from './timeline.js';
 
-export { follow, openDialog, opened, place, update };
+dress();
+
+export { follow, openDialog, opened, ranged, recent, update };

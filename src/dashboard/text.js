@@ -79,6 +79,9 @@ export function clock(unix, step) {
   return step < 60 ? `${time}:${two(date.getSeconds())}` : time;
 }
 
+/** A time of day, with its day unless that is today. */
+export const moment = (unix) => (new Date(unix * 1000).toDateString() === new Date().toDateString() ? '' : `${clock(unix, 86400)} `) + clock(unix, 1);
+
 export const natural = (a, b) => a.localeCompare(b, 'en', { numeric: true });
 
 /** What is there of `parts`, with dots between. */

@@ -12,10 +12,14 @@ import { assemble } from './page.mjs';
 const MiB = 1048576;
 
 /** The agent's thresholds, from the reference that is generated from its rules. */
+const RULES = readFileSync(new URL('../../docs/rules.md', import.meta.url), 'utf8');
 const THRESHOLDS = {};
-for (const [, rule, key, value] of readFileSync(new URL('../../docs/rules.md', import.meta.url), 'utf8').matchAll(/--rule\.(\w+)\.([\w.]+)=([\d.]+)/g)) {
+for (const [, rule, key, value] of RULES.matchAll(/--rule\.(\w+)\.([\w.]+)=([\d.]+)/g)) {
   (THRESHOLDS[rule] ??= {})[key] = Number(value);
 }
+
+/** What each rule says to do, from the same reference. */
+const FIXES = Object.fromEntries([...RULES.matchAll(/^\| `(\w+)` \|.*\| (.*) \|$/gm)].map(([, rule, fix]) => [rule, fix]));
 
 /** A noise value from 0 to 1 that depends only on its arguments. */
 function noise(at, salt) {
@@ -118,6 +122,7 @@ export class Mock {
     const data = {
       '/json': () => this.json(url.searchParams.getAll('collect[]')),
       '/history': () => this.history(url.searchParams.get('range') ?? '10m', url.searchParams.get('since')),
+      '/events': () => (this.state.without.has('events') ? null : this.events(Number(url.searchParams.get('since') ?? 0), url.searchParams.get('id'))),
       '/processes': () => (this.state.without.has('processes') ? null : this.processes()),
     }[url.pathname]?.();
     if (data) return send(200, 'application/json', JSON.stringify(data));
@@ -192,6 +197,35 @@ export class Mock {
     return { now, boot, boot_id: state.bootId, step, end, count, series: [...series.values()] };
   }
 
+  /**
+   * What happened: of now what the verdicts say, and before that a night in which a process took all memory at `night`, until
+   * the kernel killed it; later the machine restarted without a clean end.
+   */
+  events(since, id) {
+    const now = Date.now() / 1000;
+    const { night = now - 10 * 3600 } = this.options;
+    const all = [
+      { kind: 'packages', lane: 'changes', severity: 'info', begin: night - 5 * 3600, title: '12 packages changed', detail: 'influxdb, openssl, libssl3, curl, tzdata and 7 more' },
+      { kind: 'verdict', rule: 'memory_low', lane: 'trouble', severity: 'critical', begin: night - 610, end: night, title: 'Memory is almost used up', detail: '12 MiB of 416 MiB available; influxd uses most', culprit: 'influxd', worst: 97.1, unit: 'percent' },
+      { kind: 'power', lane: 'power', severity: 'critical', begin: night - 500, end: night - 489, title: 'Under-voltage' },
+      { kind: 'oom_kill', lane: 'trouble', severity: 'critical', begin: night + 12, title: 'Out of memory: influxd was killed', detail: 'It held 318 MiB.', culprit: 'influxd' },
+      { kind: 'link', lane: 'changes', severity: 'warning', begin: night + 3600, end: night + 3640, title: 'wlan0 lost its link', culprit: 'wlan0' },
+      { kind: 'reboot', lane: 'changes', severity: 'warning', begin: night + 4 * 3600, title: 'The machine restarted without a clean end', detail: 'The last sample before it was under-voltage.' },
+    ].filter((one) => one.begin <= now);
+    if (this.options.trouble && now > this.incident) {
+      all.push({ kind: 'verdict', rule: 'under_voltage', lane: 'power', severity: 'critical', begin: this.incident + 60, lasts: true, title: 'Under-voltage', detail: 'Supply voltage is below 4.63 V right now.', culprit: 'power supply' });
+      all.push({ kind: 'verdict', rule: 'cpu_busy', lane: 'trouble', severity: 'warning', begin: this.incident, lasts: true, title: 'CPU is fully used', detail: '99.0% in use; ffmpeg uses most', culprit: 'ffmpeg', worst: 99.4, unit: 'percent' });
+    }
+    const top = (name) => (name === 'influxd' ? {
+      cpu: [{ pid: 902, name: 'influxd', cpu_percent: 34 }, { pid: 77, name: 'kswapd0', cpu_percent: 22 }, { pid: 611, name: 'homeassistant', cpu_percent: 11 }],
+      memory: [{ pid: 902, name: 'influxd', resident_bytes: 318 * MiB }, { pid: 611, name: 'homeassistant', resident_bytes: 41 * MiB }],
+      io: [{ pid: 902, name: 'influxd', bytes_per_second: 7.9e6 }, { pid: 77, name: 'kswapd0', bytes_per_second: 5.1e6 }],
+    } : { cpu: [{ pid: 2314, name: 'ffmpeg', cpu_percent: 288 }], memory: [{ pid: 2314, name: 'ffmpeg', resident_bytes: 148 * MiB }], io: [] });
+    const events = all.map((one, i) => ({ id: i + 1, exact: true, ...(one.lasts ? {} : { end: one.begin }), ...one, ...(id && one.culprit && { processes: top(one.culprit) }) }));
+    const named = (one) => (this.options.hostile ? { ...one, title: `<b>${one.title}</b>`, culprit: '<i>x</i>' } : one);
+    return { time: now, last: events.length, changes: events.length, events: events.filter((one) => (id ? one.id === Number(id) : (one.end ?? now) >= since)).map(named) };
+  }
+
   names(kind) {
     const { options } = this;
     const bad = '<img src=x onerror=document.title="owned">';
@@ -251,7 +285,9 @@ export class Mock {
       { rule: 'cpu_busy', severity: 'warning', state: 'firing', title: 'CPU is fully used', detail: `${(100 - modes(0).idle).toFixed(1)}% in use; ffmpeg uses most`, culprit: 'ffmpeg', card: 'cpu', since_seconds: since },
       { rule: 'disk_slow', severity: 'warning', state: 'firing', title: 'mmcblk0 is slow', detail: '182 ms per operation, busy 96.0% of the time; influxd reads and writes most', culprit: 'influxd', card: 'diskio', since_seconds: since - 20 },
     ];
-    json.verdicts = { ...(bad ? {} : { clear_seconds: 11520 }), thresholds: THRESHOLDS, items: this.verdicts ?? (bad ? items : []) };
+    const { last, changes } = this.events(0);
+    if (!state.without.has('events')) json.events = { last, changes };
+    json.verdicts = { ...(bad ? {} : { clear_seconds: 11520 }), thresholds: THRESHOLDS, items: (this.verdicts ?? (bad ? items : [])).map((one) => ({ fix: FIXES[one.rule] ?? 'Look into it', ...one })) };
     return json;
   }
 
@@ -265,7 +301,7 @@ export class Mock {
       row(433, 'sshd', 'pi', 'S', 1, 0.2, 5.2, 0, 0), row(1, 'systemd', 'root', 'S', 1, 0.2, 9.8, 5.9e3, 0), row(512, 'pi-monitor', 'pi-monitor', 'S', 1, 0.1, 3, 0, 0),
       row(288, 'systemd-journal', 'root', 'S', 1, 0.1, 8.1, 0, 2.9e3), row(640, 'wpa_supplicant', 'root', 'S', 1, 0, 4.1, 0, 0), row(701, 'mosquitto', 'mosquitto', 'S', 1, 0.6, 4.4, 0, 900),
     ];
-    return { time: now, interval_seconds: 2, cpus: this.options.cores, total: 142, processes: this.state.empty.has('processes') ? [] : list };
+    return { time: now, interval_seconds: 2, ended_cpu_percent: bad ? 41.3 : 0.4, cpus: this.options.cores, total: 142, processes: this.state.empty.has('processes') ? [] : list };
   }
 }
 

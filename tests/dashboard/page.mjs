@@ -18,6 +18,9 @@ function strip(text) {
   return out;
 }
 
+/** A style sheet without what only people need. */
+const tight = (text) => strip(text).replaceAll(' { ', '{').replaceAll('; }', '}').replaceAll('; ', ';');
+
 /** Joins what `entry` imports, each module after those that it needs; notes what comes from the part `earlier`. */
 function join(entry, earlier = []) {
   const part = { names: [], shared: new Set(), text: '' };
@@ -41,12 +44,14 @@ export function assemble() {
   const first = join('main.js');
   const [dynamic, entry] = /import\('\.\/(.*?)'\)/.exec(first.text);
   const second = join(entry, first.names);
+  const look = tight(read('more.css'));
+  second.text = second.text.replace("'{look}'", () => `\`${look}\``);
   const shared = `{ ${[...second.shared].sort().join(', ')} }`;
   const script = `(() => {\n'use strict';\n${first.text.replace(dynamic, () => `load('${entry}', ${shared})`)}})();`;
   const more = `globalThis.piMonitorPart = (shared) => {\n'use strict';\nconst ${shared} = shared;\n${second.text}};`;
   const old = strip(read('old.js')).trimEnd();
-  const style = strip(read('style.css')).trimEnd();
+  const style = tight(read('style.css')).trimEnd();
   const html = strip(read('index.html')).replace('{style}', () => style).replace('{script}', () => script).replace('{old}', () => old);
-  const csp = `default-src 'none'; script-src ${hash(script)} ${hash(old)} ${hash(more)}; style-src ${hash(style)}; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+  const csp = `default-src 'none'; script-src ${hash(script)} ${hash(old)} ${hash(more)}; style-src ${hash(style)} ${hash(look)}; connect-src 'self'; img-src data:; manifest-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
   return { html, more, csp };
 }

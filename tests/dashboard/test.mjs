@@ -161,6 +161,12 @@ test('the page is the one that page.mjs assembles, small, and its policy names i
 test('the scripts import what they use, and their types fit, says tsc', async () => {
   const { stdout } = await execute(tsc, ['-p', fileURLToPath(new URL('tsconfig.json', import.meta.url))]).catch((error) => error);
   equal(stdout, '', 'what tsc found');
+  // Modules of a part share a scope, in which the second function of a name would silently replace the first.
+  const { html, more } = assemble();
+  for (const part of [html, more]) {
+    const names = [...part.matchAll(/^(?:async )?function (\w+)/gm)].map(([, name]) => name);
+    equal(names.filter((name, i) => names.indexOf(name) < i), [], 'functions with the name of another one');
+  }
 });
 
 test('the second script comes after the first number, and one of another version does not run', () => mocked({}, async (mock) => {
@@ -575,7 +581,18 @@ test('processes are sorted by what is pressed', () => mocked({}, async (mock) =>
 
 // What the kernel can come up with
 
-test('names made of markup are text', () => mocked({ hostile: true, mounts: 5 }, async (mock) => {
+test('what short-lived processes use has a row of its own', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  const last = () => page.evaluate(() => document.querySelector('#card-processes tbody tr:last-child')?.innerText ?? '');
+  await until(async () => /ended or too short to see\s+41%/.test(await last()), 'the row', 15);
+  const processes = mock.processes.bind(mock);
+  mock.processes = () => ({ ...processes(), total: 20 });
+  await until(async () => (await last()).includes('hidden from the agent'), 'where the agent does not see all', 20);
+  mock.processes = () => ({ ...processes(), ended_cpu_percent: 4.9 });
+  await until(async () => !/agent|ended/.test(await last()), 'rounding is no process', 20);
+}));
+
+test('names made of markup are text', () => mocked({ hostile: true, mounts: 4 }, async (mock) => {
   const page = await open(mock.url);
   await until(async () => (await text(page, '#card-processes')).includes('<script>alert(1)</script>'), 'the process');
   check((await page.textContent('#card-filesystems')).includes('/mnt/<img src=x onerror=document.title="owned">'), 'the mount point');
@@ -598,7 +615,7 @@ for (const size of SIZES) {
     const page = await open(mock.url, { size });
     equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0, 'sideways scrolling');
     equal(await page.locator('#card-cpu .tiles > *').count(), 64, 'cores');
-    check((await text(page, '#card-filesystems')).includes('+26 more'), 'mounts behind +n');
+    check((await text(page, '#card-filesystems')).includes('+27 more'), 'mounts behind +n');
     check(/\+38 more/.test(await text(page, '#card-network')), 'interfaces behind +n');
     if (size[0] === 1440) check(await page.evaluate(() => document.documentElement.scrollHeight <= innerHeight), 'scrolling');
     for (const [id, rows] of [['cpu', 64], ['network', 40], ['filesystems', 30]]) {
@@ -614,7 +631,9 @@ for (const size of SIZES) {
 
 test('a section that is missing or empty says so, and the others go on', () => mocked({ without: ['pressure', 'diskio', 'thermal', 'power', 'cpufreq', 'network', 'disk', 'processes', 'board'] }, async (mock) => {
   const page = await open(mock.url);
-  for (const [id, words] of [['pressure', 'No pressure figures'], ['diskio', 'no physical disk'], ['thermal', 'offers no temperature'], ['network', 'no network interface'], ['filesystems', 'No filesystems'], ['processes', 'Switched off']]) {
+  await until(async () => (await text(page, '#lacks')) === 'Not on this machine: Thermal & power, Disk I/O, Network, Filesystems', 'the foot row');
+  for (const id of ['thermal', 'diskio', 'network', 'filesystems']) equal(await page.locator(`#card-${id}`).isVisible(), false, id);
+  for (const [id, words] of [['pressure', 'No pressure figures'], ['processes', 'Switched off']]) {
     await until(async () => (await text(page, `#card-${id}`)).includes(words), `${id} says “${words}”`);
     await show(page, id);
     await sleep(200);
@@ -629,7 +648,7 @@ test('a section that is missing or empty says so, and the others go on', () => m
 test('empty sections say what they are', () => mocked({}, async (mock) => {
   for (const name of ['network', 'disk', 'diskio', 'processes', 'cpu']) mock.state.empty.add(name);
   const page = await open(mock.url);
-  await until(async () => (await text(page, '#card-filesystems')).includes('No filesystem is mounted'), 'no filesystem');
+  await until(async () => (await text(page, '#lacks')).includes('Filesystems'), 'no filesystem');
   await until(async () => (await text(page, '#card-processes')).includes('sees no process'), 'no process');
   await clean(page, mock.url);
 }));
@@ -690,6 +709,24 @@ test('the crosshair that keys move is spoken, once it stands still', () => mocke
   await until(async () => /^\d\d:\d\d:\d\d\. Memory: used /.test(await words()), "the dialog's charts");
 }));
 
+test('more than eight cores are rows of a heat map', () => mocked({ cores: 16 }, async (mock) => {
+  const page = await open(mock.url, { hash: '#cpu' });
+  const canvas = '#dialog-body .figure:nth-of-type(2) canvas';
+  await until(async () => (await page.locator(canvas).count()) > 0, 'the chart');
+  await sleep(9000);
+  // Sixteen rows with a line of the ground between them, at the right where the newest samples are.
+  const rows = await page.evaluate((it) => {
+    const node = document.querySelector(it), { data } = node.getContext('2d').getImageData(node.width - 5, 0, 1, node.height - 20);
+    let runs = 0;
+    for (let y = 1; y < node.height - 20; y++) if (data[y * 4 + 3] > 20 && data[y * 4 - 1] <= 20) runs++;
+    return runs;
+  }, canvas);
+  equal(rows, 16, 'rows');
+  await page.hover(`${canvas} + canvas`, { position: { x: 700, y: 40 } });
+  await until(async () => (await pixels(page, `${canvas} + canvas`, '#86bcbc')).count > 10, 'the crosshair');
+  await clean(page, mock.url);
+}));
+
 test('severity is never color alone', () => mocked({ mounts: 4 }, async (mock) => {
   const page = await open(mock.url);
   await until(async () => (await page.locator('#cards .warning, #cards .critical').count()) > 4, 'warnings');
@@ -738,6 +775,188 @@ test('print and more contrast: axe finds nothing, and print is dark on white', (
   await page.emulateMedia({ contrast: 'no-preference', media: 'print' });
   const looks = await page.evaluate(() => [...document.querySelectorAll('.card')].map((card) => `${getComputedStyle(card).backgroundColor} ${getComputedStyle(card).color}`));
   equal([...new Set(looks)], ['rgba(0, 0, 0, 0) rgb(0, 0, 0)'], 'background and ink of the cards');
+}));
+
+// The timeline, and the selected moment
+
+const NIGHT = () => Date.now() / 1000 - 10 * 3600;
+const event = (page, title) => page.locator(`#lanes [role=option][title*="${title}"]`);
+const moment = (page) => page.evaluate(() => new URLSearchParams(location.hash.slice(1)).get('t'));
+
+for (const [name, options] of Object.entries({ 'on a desk': {}, 'on a phone': { size: [390, 844], touch: true } })) {
+  const press = (page, target) => (options.touch ? page.locator(target).first().tap() : page.locator(target).first().click());
+
+  test(`owners' questions about then are answered in two clicks, ${name}`, () => mocked({ trouble: false, night: NIGHT() }, async (mock) => {
+    const page = await open(mock.url, options);
+    const about = await text(page, '#about');
+    // Why was it slow at night? Who ate my memory? The first click is the range, the second the event.
+    await press(page, 'header [data-range="24h"]');
+    await until(() => event(page, 'Out of memory').count(), 'the event');
+    // On a phone, the two marks of that night share a place; the upper one is pressed first, the same place again gives the next.
+    await press(page, `#lanes [role=option][title*="${options.touch ? 'Out of memory' : 'Memory is almost'}"]`);
+    await until(async () => (await text(page, '#event')).includes('Memory: influxd 318 MiB, homeassistant 41 MiB'), 'who had the memory');
+    if (options.touch && !(await text(page, '#event')).includes('worst')) {
+      await press(page, '#lanes [role=option][title*="Out of memory"]');
+      await until(async () => (await text(page, '#event')).includes('worst 97%'), 'the next event at that place');
+    }
+    const words = await text(page, '#event');
+    for (const part of ['Memory is almost used up', 'for 10 m 10 s', '12 MiB of 416 MiB available; influxd uses most', 'worst 97%']) check(words.includes(part), `${part} in ${words}`);
+    // Everything shows that moment.
+    const at = Number(await moment(page));
+    equal(at, Math.round(mock.options.night - 610), 'the moment in the address');
+    check((await text(page, '#about')).startsWith('Showing '), 'the header');
+    check((await page.title()).includes(' – '), 'the title');
+    const used = async () => {
+      const history = mock.history('24h', null), { v, scale } = history.series.find((one) => one.name === 'memory_used');
+      const slot = history.count - 1 - Math.round((history.end - (at - (history.now - history.boot))) / history.step);
+      return `${(v[slot] * scale / 416 / 1048576 * 100).toFixed(0)}%`;
+    };
+    await until(async () => (await text(page, '#card-memory .big')).includes(await used()), 'the memory at that moment');
+    check(/^at \d\d:\d\d/.test(await text(page, '#card-memory .sub')), 'the card says when');
+    check((await text(page, '#card-processes')).includes('frozen at '), 'the processes are frozen');
+    equal(await page.locator('#card-processes tbody tr').count(), 3, 'processes');
+    check((await text(page, '#card-filesystems')).includes('not kept'), 'what is not known says so');
+    equal(await page.locator('#card-cpu .tiles').isVisible(), false, 'the cores of now');
+    await until(async () => (await crosshairs(page)).every((count) => count > 100), 'a crosshair in every chart');
+    await axe(page, 'a moment');
+    // Another one sees the same.
+    const other = await open(page.url(), options);
+    await until(async () => (await text(other, '#event')).includes('Memory: influxd 318 MiB'), 'the same event from the address');
+    equal(await text(other, '#card-memory .big'), await text(page, '#card-memory .big'), 'the same number');
+    // Back to now.
+    await press(page, '#live');
+    await until(async () => (await text(page, '#about')) === about || !(await text(page, '#about')).startsWith('Showing'), 'now');
+    equal([await moment(page), await page.locator('#event').isVisible()], [null, false], 'no moment');
+    await until(async () => (await text(page, '#card-processes')).includes('homeassistant'), 'the processes of now');
+    // What changed? Did it reboot, and why?
+    await press(page, '#lanes [role=option][title*="restarted"]');
+    await until(async () => (await text(page, '#event')).includes('The last sample before it was under-voltage'), 'the reboot');
+    await press(page, '#lanes [role=option][title*="packages"]');
+    await until(async () => (await text(page, '#event')).includes('openssl'), 'the packages');
+    await page.goBack();
+    await until(async () => (await text(page, '#event')).includes('restarted'), 'back');
+    await clean(page, mock.url);
+  }));
+
+  test(`owners' questions about now: the strip says what, and one click what to do, ${name}`, () => mocked({}, async (mock) => {
+    const page = await open(mock.url, options);
+    check((await text(page, '#verdicts')).includes('Under-voltage'), 'the worst');
+    await press(page, '#verdicts button');
+    await until(async () => (await text(page, '#dialog-body .wrong')).includes('What to do: Use the official power supply'), 'what to do');
+    await press(page, '#dialog-body .wrong .act');
+    await until(async () => (await opened(page)) === '' && (await moment(page)), 'the moment when it began');
+    await until(async () => (await text(page, '#event')).includes('still on'), 'its event');
+    check((await text(page, '#event')).includes('What to do: Use the official'), 'what to do, with the event');
+    await clean(page, mock.url);
+  }));
+}
+
+test('the timeline by keyboard: arrows select events, Escape goes back to now', () => mocked({ trouble: false }, async (mock) => {
+  const page = await open(mock.url);
+  await page.click('header [data-range="24h"]');
+  await until(async () => (await page.getAttribute('#lanes', 'role')) === 'listbox', 'events');
+  await page.focus('#lanes');
+  const active = () => page.evaluate(() => document.getElementById(document.querySelector('#lanes').getAttribute('aria-activedescendant'))?.getAttribute('aria-label') ?? '');
+  await page.keyboard.press('ArrowLeft');
+  await until(async () => (await active()).includes('restarted'), 'the newest');
+  await page.keyboard.press('ArrowLeft');
+  await until(async () => /▲ wlan0 lost its link · 40 s · wlan0$/.test(await active()), 'the one before');
+  equal(await page.locator('#lanes [aria-selected=true]').count(), 1, 'selected');
+  await page.keyboard.press('Escape');
+  await until(async () => (await moment(page)) === null && (await page.locator('#lanes [aria-selected=true]').count()) === 0, 'now');
+}));
+
+test('a moment without an event says what is not known', () => mocked({ trouble: false }, async (mock) => {
+  const page = await open(mock.url);
+  await page.click('header [data-range="24h"]');
+  await until(() => event(page, 'packages').count(), 'events');
+  const { width } = await page.locator('.lane').first().boundingBox();
+  await page.locator('.lane').first().click({ position: { x: width * 0.2, y: 8 } });
+  await until(async () => (await text(page, '#card-processes')).includes('is not known'), 'the processes');
+  check((await text(page, '#timeline .sub')).includes('no event'), 'the timeline');
+  equal(await page.locator('#event').isVisible(), false, 'a description');
+}));
+
+test('a dragged stretch is shown in all charts and opens no dialog', () => mocked({ trouble: false }, async (mock) => {
+  const page = await open(mock.url);
+  await page.click('header [data-range="1h"]');
+  await until(async () => (await page.getAttribute('#card-cpu canvas', 'aria-label')).includes('59 m'), 'an hour');
+  const box = await page.locator('#card-cpu .chart').boundingBox();
+  await page.mouse.move(box.x + box.width * 0.5, box.y + 40);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.6, box.y + 40);
+  await page.mouse.move(box.x + box.width * 0.75, box.y + 40);
+  await until(async () => (await pixels(page, '#card-network canvas + canvas', '#40e0d0')).count + (await crosshairs(page))[5] > 2000, 'the stretch while it is dragged');
+  await page.mouse.up();
+  await until(async () => /the last 1[5-9] m/.test(await page.getAttribute('#card-network canvas', 'aria-label')), 'a quarter of an hour');
+  equal(await opened(page), '', 'dialog');
+  check(/&r=\d+$/.test(new URL(page.url()).hash), page.url());
+  equal(await page.locator('header [aria-pressed=true]').count(), 0, 'ranges that are pressed');
+  await sleep(4500);
+  check(/the last 1[5-9] m/.test(await page.getAttribute('#card-network canvas', 'aria-label')), 'it stays');
+  await page.keyboard.press('Escape');
+  await until(async () => (await page.getAttribute('#card-cpu canvas', 'aria-label')).includes('59 m'), 'the hour again');
+  equal(await page.getAttribute('header [data-range="1h"]', 'aria-pressed'), 'true', 'pressed');
+}));
+
+test('a phone can put the page on its home screen', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  const session = await page.context().newCDPSession(page);
+  const manifest = await until(async () => {
+    const { data, errors } = await session.send('Page.getAppManifest');
+    equal(errors, [], 'what is wrong with the manifest');
+    return data && JSON.parse(data);
+  }, 'a manifest');
+  equal([manifest.start_url, manifest.short_name, manifest.display], [mock.url, 'kitchen-pi', 'standalone'], 'manifest');
+  check(manifest.icons[0].src.startsWith('data:image/svg+xml'), 'icon');
+  await clean(page, mock.url);
+}));
+
+test('an agent without events has charts all the same', () => mocked({ without: ['events'] }, async (mock) => {
+  const page = await open(mock.url);
+  await until(async () => (await text(page, '#timeline')).includes('keeps no events'), 'the words');
+  mock.requests.length = 0;
+  await sleep(5000);
+  equal(mock.requests.filter((it) => it.startsWith('/events')), [], 'requests');
+  check(/\d/.test(await text(page, '#card-cpu .big')), 'the number');
+}));
+
+test('a verdict that is over is grey and in the past, and its collector is asked in every cycle', () => mocked({ trouble: false }, async (mock) => {
+  const page = await open(mock.url);
+  const full = { rule: 'disk_full', severity: 'critical', state: 'firing', title: '/mnt is almost full', detail: '97.6% of 29 GiB', card: 'filesystems', since_seconds: 60 };
+  mock.verdicts = [full];
+  await until(async () => (await page.getAttribute('#card-filesystems', 'data-alert')) === 'critical', 'the card', 15);
+  mock.requests.length = 0;
+  await until(() => mock.requests.filter((it) => it.startsWith('/json') && it.includes('=disk&') | it.endsWith('=disk')).length > 1, 'filesystems twice', 20);
+  mock.verdicts = [{ ...full, state: 'resolved', title: '/mnt was almost full', until_seconds: 5 }];
+  await until(async () => /was almost full until \d\d:\d\d/.test(await text(page, '#verdicts')), 'the past', 15);
+  equal(await page.evaluate(() => getComputedStyle(document.querySelector('#verdicts .chip b')).color), 'rgb(134, 188, 188)', 'no color of a state');
+  equal(await page.getAttribute('#card-filesystems', 'data-alert'), null, 'the card');
+}));
+
+test('two numbers of one thing are the same number', () => mocked({ trouble: false, cores: 1, interfaces: 1 }, async (mock) => {
+  const page = await open(mock.url);
+  for (let i = 0; i < 6; i++) {
+    await sleep(900);
+    const [big, core, load, network] = await page.evaluate(() => ['#card-cpu .big', '#card-cpu .tiles b', '#card-pressure .note', '#card-network .note'].map((it) => document.querySelector(it).textContent));
+    equal(core, `${Math.round(parseFloat(big))}%`, 'the one core and the machine');
+    check(!/ in 1, /.test(load) && !/\d+ (B|KiB)\/s/.test(network), 'the same number on another clock');
+  }
+}));
+
+test('text grows with the font size of the browser, and the page with a large screen', () => mocked({}, async (mock) => {
+  const page = await open(mock.url, { size: [1920, 1080] });
+  await until(async () => (await page.locator('#card-processes tbody tr').count()) > 4, 'processes', 15);
+  await page.click('#pause');
+  const sizes = () => page.evaluate(() => [...document.querySelectorAll('.big, .note, td, .chip b, #status')].map((node) => parseFloat(getComputedStyle(node).fontSize)));
+  const large = await sizes();
+  equal(await page.evaluate(() => document.documentElement.scrollHeight - innerHeight), 0, 'scrolling');
+  await page.setViewportSize({ width: 1440, height: 900 });
+  const normal = await sizes();
+  check(normal.every((size, i) => size < large[i]), 'text on a large screen');
+  await page.evaluate(() => { document.documentElement.style.fontSize = '24px'; });
+  const set = await sizes();
+  check(set.every((size, i) => Math.abs(size / normal[i] - 1.5) < 0.01), 'text with a font of 24 px');
 }));
 
 // States

@@ -101,7 +101,7 @@ fn every_collector_that_the_page_spells_exists() {
     let known = |name: &str| collect::ALL.iter().any(|it| it.name == name);
     assert_eq!(listed.iter().filter(|name| !known(name)).collect::<Vec<_>>(), Vec::<&String>::new());
     let read = [r"\bjson\??\.([a-z_]+)", r"json\[?'([a-z_]+)'"];
-    let wrong = unknown(&read, |name| known(name) || ["time", "verdicts"].contains(&name));
+    let wrong = unknown(&read, |name| known(name) || ["time", "verdicts", "events"].contains(&name));
     assert_eq!(wrong, Vec::<String>::new());
 }
 
@@ -117,7 +117,10 @@ fn every_series_that_the_page_spells_exists() {
 fn every_name_with_an_underscore_is_one_of_the_agents() {
     let names = names();
     let spelled = [r"(?:^|[^a-zA-Z0-9_])([a-z][a-z0-9]*(?:_[a-z0-9]+)+)"];
-    assert_eq!(unknown(&spelled, |name| names.contains(name)), Vec::<String>::new());
+    // Those of a web app manifest (W3C) are the browsers'.
+    let manifest = ["start_url", "short_name", "background_color", "theme_color"];
+    let known = |name: &str| names.contains(name) || manifest.contains(&name);
+    assert_eq!(unknown(&spelled, known), Vec::<String>::new());
 }
 
 /// The mock agent of the page's tests and pictures says what the agent's rules say: rule, severity, card, title and detail.
