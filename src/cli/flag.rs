@@ -80,7 +80,7 @@ impl Entry {
     }
 }
 
-/// A duration as Prometheus writes it, with one unit: `500ms`, `2s`, `1m`, `1h`.
+/// A duration as Prometheus writes it, with one unit: `500ms`, `2s`, `1m`, `1h`, `1d`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let number = text[..digits].parse::<u32>().ok()?;
@@ -89,6 +89,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return None,
     };
     Some(Duration::from_millis(u64::from(number) * milliseconds))

@@ -1,12 +1,8 @@
 //! `pi-monitor health`: checks that an agent is up, for health checks of containers and for scripts.
 
-use super::write;
+use super::{client, write};
 use crate::cli::{Command, Options};
-use crate::server::{answer::EXPECTED_HTTPS, flags::LISTEN};
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 pub static COMMAND: Command = Command {
     name: "health",
@@ -16,133 +12,11 @@ pub static COMMAND: Command = Command {
     run,
 };
 
-/// How long the whole check may take.
-const TIME: Duration = Duration::from_secs(5);
-/// How much of a response is read.
-const BYTES: usize = 4096;
-
 fn run(options: &Options) -> Result<ExitCode, String> {
-    let (address, path) = match &options.argument {
-        Some(url) => split(url).map_err(|wrong| format!("{url}: {wrong}"))?,
-        None => (local(options.values(&LISTEN).next().unwrap_or_default()), "/health".to_owned()),
-    };
-    let wrong = |what: String| format!("http://{address}{path}: {what}");
-    let answer = ask(&address, &path).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            wrong(format!("no response within {} s", TIME.as_secs()))
-        }
-        _ => wrong(error.to_string()),
-    })?;
-    let line = answer.lines().next().unwrap_or_default();
-    let Some((version, status)) = line.split_once(' ') else {
-        return Err(wrong("expected an HTTP response, found something else".to_owned()));
-    };
-    if !version.starts_with("HTTP/1.") {
-        return Err(wrong("expected an HTTP response, found something else".to_owned()));
-    }
-    // An agent that speaks TLS answers plain HTTP with this refusal: it is up.
-    let speaks_tls = status.starts_with("400") && answer.contains(EXPECTED_HTTPS);
-    // Only the agent's own answer counts: /health needs no password.
+    let client::Answer { url, status, speaks_tls, .. } = client::get(options, "/health", "")?;
+    // An agent that speaks TLS is up too. Otherwise only the agent's own answer counts: /health needs no password.
     if !speaks_tls && !status.starts_with("200") {
-        return Err(wrong(format!("expected status 200, found {status}")));
+        return Err(format!("{url}: expected status 200, found {status}"));
     }
     write(b"ok\n")
-}
-
-/// Splits a URL into address and path: one such as `http://pi:9100`, or of a bare `pi:9100`.
-fn split(url: &str) -> Result<(String, String), &'static str> {
-    if url.starts_with("https://") {
-        return Err("https is not supported here; ask the agent's own address, such as http://localhost:9100");
-    }
-    let (rest, port) = url.strip_prefix("http://").map_or((url, 9100), |rest| (rest, 80));
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    if host.is_empty() || host.contains(['@', '?', '#', ' ']) || path.contains(['?', '#', ' ']) {
-        return Err("expected http://HOST:PORT");
-    }
-    // A colon behind the bracket of an IPv6 address, or the only one.
-    let colons = host.rsplit(']').next().unwrap_or_default().matches(':').count();
-    let address = match colons {
-        0 => format!("{host}:{port}"),
-        1 => host.to_owned(),
-        _ => return Err("an IPv6 address needs brackets, such as http://[::1]:9100"),
-    };
-    let path = path.trim_end_matches('/');
-    Ok((address, if path.ends_with("/health") { path.to_owned() } else { format!("{path}/health") }))
-}
-
-/// Returns the address at which this machine reaches an agent that listens on `listen`.
-fn local(listen: &str) -> String {
-    match listen.rsplit_once(':') {
-        Some(("" | "0.0.0.0" | "[::]", port)) => format!("localhost:{port}"),
-        _ => listen.to_owned(),
-    }
-}
-
-/// Sends a request and returns as much of the response as arrives in time.
-fn ask(address: &str, path: &str) -> io::Result<String> {
-    let end = Instant::now() + TIME;
-    let left = || Some(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
-    let mut stream = Err(io::Error::from(io::ErrorKind::NotFound));
-    // A container may have no /etc/hosts.
-    let all: Vec<_> = match address.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok()) {
-        Some(port) => vec![([127, 0, 0, 1], port).into(), ([0_u16, 0, 0, 0, 0, 0, 0, 1], port).into()],
-        None => address.to_socket_addrs()?.collect(),
-    };
-    for address in all {
-        let next = TcpStream::connect_timeout(&address, left().unwrap_or(TIME));
-        // Of several addresses, the first one's failure says most.
-        if next.is_ok() || stream.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            stream = next;
-        }
-        if stream.is_ok() {
-            break;
-        }
-    }
-    let mut stream = stream?;
-    stream.set_write_timeout(left())?;
-    // In one piece: a server that hangs up after the first one has already said why.
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    let mut buffer = [0; 512];
-    while answer.len() < BYTES {
-        if Instant::now() >= end {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(left())?;
-        match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => answer.extend_from_slice(&buffer[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(String::from_utf8_lossy(&answer).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls() {
-        for (url, address, path) in [
-            ("http://pi:9100", "pi:9100", "/health"),
-            ("http://pi:9100/", "pi:9100", "/health"),
-            ("http://pi:9100/health", "pi:9100", "/health"),
-            ("http://pi/monitor/", "pi:80", "/monitor/health"),
-            ("pi", "pi:9100", "/health"),
-            ("http://[::1]:9101", "[::1]:9101", "/health"),
-            ("[::1]", "[::1]:9100", "/health"),
-        ] {
-            assert_eq!(split(url), Ok((address.to_owned(), path.to_owned())), "{url}");
-        }
-        for url in ["https://pi", "http://", "http://me:secret@pi", "::1", "http://pi/?x", "http://pi/ HTTP/1.1"] {
-            assert!(split(url).is_err(), "{url}");
-        }
-        for (listen, address) in
-            [(":9100", "localhost:9100"), ("[::]:1", "localhost:1"), ("10.0.0.1:2", "10.0.0.1:2"), ("pi:3", "pi:3")]
-        {
-            assert_eq!(local(listen), address);
-        }
-    }
 }

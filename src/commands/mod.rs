@@ -1,5 +1,7 @@
 //! What the program can do: one file per command, and the lists of all commands and flags.
 
+mod client;
+pub mod events;
 pub mod hash;
 pub mod health;
 pub mod print;
@@ -17,7 +19,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 /// Every command; the first one is the default.
-pub static ALL: &[&Command] = &[&serve::COMMAND, &print::COMMAND, &health::COMMAND, &hash::COMMAND];
+pub static ALL: &[&Command] = &[&serve::COMMAND, &print::COMMAND, &events::COMMAND, &health::COMMAND, &hash::COMMAND];
 
 /// Returns every flag, in the order of `--help`.
 pub fn entries() -> Vec<Entry> {

@@ -165,8 +165,8 @@ fn pad(out: &mut Vec<u8>, to: usize) {
     out.resize(out.len().max(to), b' ');
 }
 
-/// Returns a terminal must not take a name for a command: control characters become a question mark.
-fn write_text(text: &str, out: &mut Vec<u8>) {
+/// Appends a text in which nothing is a command for a terminal: control characters become a question mark.
+pub fn write_text(text: &str, out: &mut Vec<u8>) {
     for character in text.chars().map(|character| if character.is_control() { '?' } else { character }) {
         out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
     }

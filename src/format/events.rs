@@ -83,7 +83,7 @@ fn unit(unit: Unit) -> &'static str {
 }
 
 /// A line of fields with tabs between them: begin and end in Unix seconds (empty while it lasts), severity, how often, worst
-/// value with its unit, title, detail, culprit.
+/// value of a verdict with its unit, title, detail, culprit.
 fn write_line(event: &Event<'_>, out: &mut Vec<u8>) {
     let mut number = |value: Value| {
         value.write(out);
@@ -92,8 +92,9 @@ fn write_line(event: &Event<'_>, out: &mut Vec<u8>) {
     number(Value::signed(event.begin, 3));
     number(event.end.map_or(Value::ABSENT, |end| Value::signed(end, 3)));
     number(Value::from(event.times));
-    number(event.worst);
-    for text in [unit(event.unit), event.severity.name(), event.title, event.detail, event.culprit] {
+    let (worst, unit) = if event.rule.is_empty() { (Value::ABSENT, "") } else { (event.worst, unit(event.unit)) };
+    number(worst);
+    for text in [unit, event.severity.name(), event.title, event.detail, event.culprit] {
         // A name may hold anything.
         out.extend(text.bytes().map(|byte| if byte < b' ' { b' ' } else { byte }));
         out.push(b'\t');

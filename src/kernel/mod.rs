@@ -15,6 +15,7 @@ pub mod roots;
 mod source;
 pub mod text;
 pub mod watch;
+mod zone;
 
 pub use asker::{Answer, Asker};
 pub use devices::{Device, Devices};
@@ -24,3 +25,4 @@ pub use machine::Machine;
 pub use remote::{RemoteStat, answer, encode};
 pub use roots::Roots;
 pub use source::{Sensed, Shared, Source, inode, is_file, read_all, read_into, read_once, size};
+pub use zone::Zone;

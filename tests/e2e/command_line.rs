@@ -134,7 +134,7 @@ fn health_tells_whether_an_agent_answers() {
     drop(agent);
     let (code, out, err) = run(&["health", &format!("--web.listen-address=:{port}")]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert_eq!(err, format!("error: http://localhost:{port}/health: Connection refused (os error 111)\n"));
+    assert_eq!(err, format!("error: http://localhost:{port}/health: nothing listens there; is pi-monitor running?\n"));
     let (code, _, err) = run(&["health", "https://localhost"]);
     assert!(code == Some(1) && err.contains("https is not supported"), "{err}");
 }

@@ -1,9 +1,10 @@
 //! `/events`: what happened, from a verdict's begin to its end.
 
-use crate::agent::{Agent, PATIENCE, value, wait_until};
+use crate::agent::{Agent, BINARY, PATIENCE, value, wait_until};
 use crate::board::Tree;
 use serde_json::Value;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 fn unix() -> f64 {
@@ -138,4 +139,44 @@ fn trouble_comes_with_the_busiest_processes() {
     std::thread::sleep(Duration::from_secs(2));
     let event = &list(&without, &format!("?id={id}"))[0];
     assert!(event.get("processes").is_none() && event.get("culprit").is_none(), "{event}");
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(BINARY).args(arguments).env("TZ", "/nowhere").output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_person_asks_for_them() {
+    let agent = Agent::start(&[]);
+    let url = format!("http://{}", agent.address);
+    let (code, out, err) = run(&["events", &url]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let line = out.lines().next().unwrap();
+    // Without a time zone, times are those of UTC and say so.
+    assert!(line.as_bytes()[19] == b'Z' && (line.contains("started") || line.contains("restarted")), "{out}");
+    let port = format!("--web.listen-address=:{}", agent.address.rsplit(':').next().unwrap());
+    assert_eq!(run(&["events", &port, "--since", "1h"]).1.lines().next(), Some(line));
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(run(&["events", &agent.address, "--since=0s"]).1, "nothing happened in the last 0s\n");
+    let wrong = "--since=yesterday: expected a duration such as 30m, 24h or 7d";
+    assert_eq!(run(&["events", "--since=yesterday"]), (Some(2), String::new(), format!("error: {wrong}\n")));
+    drop(agent);
+    let (code, out, err) = run(&["events", &url]);
+    let expected = format!("error: {url}/events: nothing listens there; is pi-monitor running?\n");
+    assert_eq!((code, out, err), (Some(1), String::new(), expected));
+}
+
+#[test]
+fn who_asks_without_a_credential_learns_what_to_do() {
+    let file = std::env::temp_dir().join(format!("pi-monitor-events-{}", std::process::id()));
+    std::fs::write(&file, "bearer 0123456789abcdef\n").unwrap();
+    let agent = Agent::start(&[&format!("--web.auth-file={}", file.display())]);
+    assert_eq!(agent.get("/events").status, 401);
+    assert_eq!(agent.request("GET", "/events", &["Authorization: Bearer 0123456789abcdef"]).status, 200);
+    let (code, out, err) = run(&["events", &agent.address]);
+    let _ = std::fs::remove_file(&file);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("401 Unauthorized") && err.contains("try curl "), "{err}");
 }
