@@ -232,6 +232,11 @@ ANNOTATIONS = [
                'max by (job, instance) (pi_throttled{%s,reason="under_voltage"}) > 0'
                ' or sum by (job, instance) (increase(pi_throttled_events_total{%s,reason="under_voltage"}[$__rate_interval])) > 0' % (PIS, PIS),
                "Under-voltage"),
+    annotation("Verdicts", AMBER, "max by (job, instance, rule) (pi_verdict{%s}) > 0" % PIS, "{{rule}}"),
+    # The other annotations show the kinds that are left out.
+    annotation("Events", BLUE,
+               'sum by (job, instance, kind) (increase(pi_events_total{%s,kind!~"verdict|power|reboot|agent"}[$__rate_interval])) > 0' % PIS,
+               "{{kind}}"),
 ]
 
 

@@ -391,6 +391,11 @@ ANNOTATED = {
                        ('pi_throttled{job="pi-monitor",instance="b",reason="throttled"}', "1x20"),
                        # Between two readings: only the counter saw it.
                        ('pi_throttled_events_total{job="pi-monitor",instance="a",reason="under_voltage"}', "0x11 1x10")], {5, 6, 12, 13}),
+    "Verdicts": ([('pi_verdict{job="pi-monitor",instance="a",rule="hot"}', "0x4 1x3 0x15"),
+                  ('pi_verdict{job="pi-monitor",instance="b",rule="hot"}', "0x20")], {5, 6, 7, 8}),
+    "Events": ([('pi_events_total{job="pi-monitor",instance="a",kind="oom_kill"}', "0x4 1x15"),
+                # These have annotations of their own.
+                ('pi_events_total{job="pi-monitor",instance="b",kind="verdict"}', "0+1x20")], {5, 6}),
 }
 
 

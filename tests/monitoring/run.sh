@@ -191,7 +191,7 @@ if [ $PROMETHEUS = yes ]; then
     if promtool test rules "$TMP/rules/tests/alerts.yml" >/dev/null 2>&1; then fail "promtool test rules does not notice a changed limit"
     else pass "promtool test rules notices a changed limit"; fi
     tell python3 $HERE/check.py annotations "$TMP/annotations.yml"
-    check "promtool test rules: the annotations show reboots and under-voltage, and nothing else" promtool test rules "$TMP/annotations.yml"
+    check "promtool test rules: the annotations show what they are named after, and nothing else" promtool test rules "$TMP/annotations.yml"
     # shellcheck disable=SC2016  # it is the inner shell that expands
     for i in "${!BOARDS[@]}"; do check "promtool check metrics: ${BOARDS[i]}" sh -c 'promtool check metrics <"$1"' sh "${METRICS[i]}"; done
 else
