@@ -10,7 +10,9 @@
 #                       built (scripts/build.sh) if it is missing or older than
 #                       the sources; TARGET is the Pi's CPU
 #   -s, --no-start      put all in place, but start it at the next boot only
-#   -u, --uninstall     end the agent and remove all that this script has made
+#   -u, --uninstall     end the agent and remove all that this script has made; the
+#                       past that the agent has recorded in /var/lib/pi-monitor stays
+#       --purge         the same, and remove the recorded past, too
 #   -h, --help          this text
 #
 # Environment
@@ -56,7 +58,7 @@ die() {
     exit "$status"
 }
 
-ACTION=install START=yes BINARY=''
+ACTION=install START=yes PURGE=no BINARY=''
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage; exit 0 ;;
@@ -68,6 +70,7 @@ while [ $# -gt 0 ]; do
         --binary=*) BINARY=${1#*=} ;;
         -s | --no-start) START=no ;;
         -u | --uninstall) ACTION=uninstall ;;
+        --purge) ACTION=uninstall PURGE=yes ;;
         -*) die 2 "unknown option '$1'; see --help" ;;
         *)
             [ -z "${PI_HOST:-}" ] || die 2 "unexpected argument '$1': PI_HOST names the Pi already; see --help"
@@ -339,10 +342,14 @@ esac
 if [ $ACTION = uninstall ]; then
     say "Uninstalling on $PI_HOST"
     status=0
-    remote uninstall || status=$?
+    remote uninstall purge=$PURGE || status=$?
     [ $status != 1 ] || die 1 "nothing is removed"
     [ $status = 0 ] || die $status "not all could be removed"
-    say "Done: nothing of Pi-Monitor is left on $PI_HOST"
+    if [ $PURGE = yes ]; then
+        say "Done: nothing of Pi-Monitor is left on $PI_HOST"
+    else
+        say "Done: Pi-Monitor is removed from $PI_HOST"
+    fi
     exit 0
 fi
 

@@ -206,14 +206,18 @@ wait_answering() { # VERSION SECONDS: a minute at least, since this machine may 
     done
 }
 
-agent_pids() { # in the container's numbers, whose program is $AGENT there
-    inside_sh "ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's|.*/proc/\\([0-9]*\\)/exe -> $AGENT\$|\\1|p'" | tr '\n' ' ' | sed 's/ $//'
+agent_pids() { # in the container's numbers, whose program is $AGENT there; not the process of an agent that writes its journal
+    inside_sh "for pid in \$(ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's|.*/proc/\\([0-9]*\\)/exe -> $AGENT\$|\\1|p'); do
+        parent=\$(sed -n 's/^PPid:[^0-9]*//p' /proc/\$pid/status 2>/dev/null)
+        if [ \"\$(readlink /proc/\$parent/exe 2>/dev/null)\" != '$AGENT' ]; then echo \$pid; fi
+    done" | tr '\n' ' ' | sed 's/ $//'
 }
 
-# All files of the tree, with checksums of those that an installation may touch.
+# All files of the tree, with checksums of those that an installation may touch; without
+# the recorded past, which has checks of its own.
 listing() {
     # shellcheck disable=SC2016  # expanded in the container
-    inside_sh 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/lib/dpkg -o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path /var/lib/private -o -path /root/.ssh -o -path /home/pi/.ssh -o -path "/var/tmp/systemd-private-*" -o -path "/etc/*-" -o -path /etc/.pwd.lock -o -path /usr/lib/tmpfiles.d \) -prune -o -print | sort
+    inside_sh 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/lib/dpkg -o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path /var/lib/private -o -path /var/lib/pi-monitor -o -path /root/.ssh -o -path /home/pi/.ssh -o -path "/var/tmp/systemd-private-*" -o -path "/etc/*-" -o -path /etc/.pwd.lock -o -path /usr/lib/tmpfiles.d \) -prune -o -print | sort
         find /etc $(ls -d /usr/local 2>/dev/null) -xdev -type f ! -path "/etc/*-" ! -path /etc/resolv.conf ! -path /etc/mtab -exec md5sum {} + | sort -k 2; ls /run | grep -i pi-monitor'
     return 0
 }
@@ -221,7 +225,7 @@ listing() {
 # The cases that every init system has to pass, by deploy_inside. The machine
 # is booted; what starts the agent at boot is tried by booting it again.
 deploy_cases() { # LABEL DIR ENTRY
-    local label=$1 dir=$2 entry=$3 before after status
+    local label=$1 dir=$2 entry=$3 before after status words
     listing >"$RUN/before.txt"
     if deploy_inside --binary "$NATIVE" && [ "$(answering)" = "$FIRST_VERSION" ] && grep -q "$entry" "$RUN/deploy.txt"; then
         pass "$label: fresh install" "$FIRST_VERSION answers; $(grep -o "$entry.*" "$RUN/deploy.txt" | head -n 1)"
@@ -281,9 +285,19 @@ deploy_cases() { # LABEL DIR ENTRY
         fail "$label: uninstall" "status $status, process '$(agent_pids)': $(deploy_words) $(diff "$RUN/before.txt" "$RUN/after.txt" | head -n 6 | tr '\n' '|')"
     fi
 
+    # The past outlives that, for the agent alone.
+    # shellcheck disable=SC2016
+    words=$(inside_sh 'ls -l /var/lib/pi-monitor/ | sed -n "s/^\(-[rwx-]*\).* \([^ ]*\)$/\1 \2/p"; head -c 18 /var/lib/pi-monitor/journal.0' | tr '\n' ' ')
+    if [ "$words" = '-rw------- journal.0 -rw------- journal.1 pi-monitor journal' ]; then
+        pass "$label: the past stays" "$words"
+    else
+        fail "$label: the past stays" "$words"
+    fi
+
     # And with an agent that runs.
     status=0
-    if deploy_inside --binary "$NATIVE" && deploy_inside --uninstall && sleep 2 && [ -z "$(agent_pids)" ] && [ -z "$(answering)" ]; then
+    if deploy_inside --binary "$NATIVE" && deploy_inside --purge && sleep 2 && [ -z "$(agent_pids)" ] && [ -z "$(answering)" ]; then
+        if inside test -e /var/lib/pi-monitor; then fail "$label: purge" "/var/lib/pi-monitor is left"; else pass "$label: purge" "the past is removed"; fi
         pass "$label: uninstall while it runs" "nothing answers"
     else
         fail "$label: uninstall while it runs" "process '$(agent_pids)', '$(answering)' answers: $(deploy_words)"

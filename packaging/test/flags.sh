@@ -203,7 +203,7 @@ flags_by_agent() { # NAME FORMAT WORD...
     for _ in $(seq 600); do
         pid=$(agent_pids)
         if [ -n "$pid" ] && [ "$pid" != "$old" ]; then
-            found=$(inside_sh "tr '\\000' '\\n' </proc/$pid/cmdline" 2>/dev/null | sed -e 1d -e '/^--web.wait-for-address$/d' -e 's/.*/[&]/' | tr -d '\n')
+            found=$(inside_sh "tr '\\000' '\\n' </proc/$pid/cmdline" 2>/dev/null | sed -e 1d -e '/^--web.wait-for-address$/d' -e '/^--state.directory=\/var\/lib\/\(private\/\)\{0,1\}pi-monitor$/d' -e 's/.*/[&]/' | tr -d '\n')
             [ "${found:-[]}" != "$want" ] || return 0
         fi
         sleep 0.1

@@ -62,6 +62,9 @@ group_systemd() {
     sleep 1
     if [ -z "$(agent_pids)" ] && [ -z "$(answering)" ] && ! inside test -e /usr/bin/pi-monitor && inside test -f /etc/default/pi-monitor; then
         pass "deb: remove" "stopped, flags kept"
+        # shellcheck disable=SC2016
+        words=$(inside_sh 'stat -L -c "%a" /var/lib/pi-monitor; stat -c "%a %n" /var/lib/pi-monitor/journal.*; head -c 18 /var/lib/pi-monitor/journal.0' | tr '\n' ' ')
+        if [ "$words" = '700 600 /var/lib/pi-monitor/journal.0 600 /var/lib/pi-monitor/journal.1 pi-monitor journal' ]; then pass "deb: the past stays" "$words"; else fail "deb: the past stays" "$words"; fi
     else
         fail "deb: remove" "process '$(agent_pids)': $(printf '%s' "$words" | tail -n 3 | tr '\n' '|')"
     fi
@@ -70,7 +73,7 @@ group_systemd() {
     if wait_answering "$FIRST_VERSION" 10; then pass "deb: install again" "$FIRST_VERSION answers"; else fail "deb: install again" "'$(answering)' answers"; fi
     words=$(inside dpkg -P pi-monitor 2>&1) || true
     inside_sh 'mkdir -p /mnt/fixed /mnt/later'
-    if [ -z "$(agent_pids)" ] && [ "$(listing)" = "$before" ]; then
+    if [ -z "$(agent_pids)" ] && [ "$(listing)" = "$before" ] && ! inside test -e /var/lib/pi-monitor && ! inside test -e /var/lib/private/pi-monitor; then
         pass "deb: purge" "all files and checksums are as before"
     else
         fail "deb: purge" "$(diff <(printf '%s\n' "$before") <(listing) | head -n 6 | tr '\n' '|') $(printf '%s' "$words" | tail -n 2 | tr '\n' '|')"

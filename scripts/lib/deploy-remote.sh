@@ -18,7 +18,8 @@
 #               limit=SECONDS for the new agent's answers (default 30)
 #   commit      forgets the old binary (after a proof from outside)
 #   rollback    puts everything back as it was before the last install
-#   uninstall   ends the agent and removes all that install has made
+#   uninstall   ends the agent and removes all that install has made, but not what
+#               the agent has recorded; purge=yes: that too
 #   handover    the same for the Debian package, which takes over: the flags and
 #               the files in /etc/pi-monitor stay
 #
@@ -37,6 +38,7 @@
 #   /etc/default/pi-monitor              its flags
 #   /etc/pi-monitor/                     for its passwords and keys; kept if it has files
 #   one boot entry                       see boot_entry
+# What the agent records is in /var/lib/pi-monitor, which only a purge removes.
 # Where the Debian package is installed, install takes its place: the package is
 # purged once the new agent has proved itself, and runs again if it has not.
 # All is wrapped in functions: the shell has read it all before anything runs.
@@ -46,6 +48,7 @@ LIB=/usr/local/lib/pi-monitor
 SERVICE=$LIB/pi-monitor-service
 CONF=/etc/default/pi-monitor
 SECRETS=/etc/pi-monitor
+STATE=/var/lib/pi-monitor
 STAGE=/usr/local/bin/.pi-monitor-deploy
 UNIT=/etc/systemd/system/pi-monitor.service
 MARK_BEGIN='# BEGIN pi-monitor'
@@ -275,7 +278,14 @@ main_pid() {
             pid=$(systemctl show -p MainPID pi-monitor.service 2>/dev/null | sed -n 's/^MainPID=//p')
             if [ "${pid:-0}" -gt 0 ]; then echo "$pid"; fi
             ;;
-        openrc) own_pids | head -n 1 ;;
+        openrc)
+            for pid in $(own_pids); do
+                # Not the process of an agent that writes its journal.
+                if is_ours "$(sed -n 's/^PPid:[^0-9]*//p' "/proc/$pid/status" 2>/dev/null)"; then continue; fi
+                echo "$pid"
+                break
+            done
+            ;;
         *) "$SERVICE" status 2>/dev/null | sed -n 's/^running //p' ;;
     esac
 }
@@ -754,6 +764,7 @@ put_back() {
     if [ ! -e "$BIN.old" ]; then
         # There was none before, or only the package's.
         package=$(cat "$STAGE/package" 2>/dev/null)
+        had_state=$(cat "$STAGE/had-state" 2>/dev/null)
         back=''
         for directory in /run /tmp /etc; do
             if mkdir -m 700 "$directory/.pi-monitor-back" 2>/dev/null; then
@@ -763,6 +774,7 @@ put_back() {
         done
         if [ -n "$back" ]; then cp -p "$STAGE"/kept.* "$back/" 2>/dev/null; fi
         remove_all || return 1
+        if [ "$had_state" = no ]; then remove_state; fi
         STAGE_BEFORE=$STAGE STAGE=$back
         if [ -n "$back" ]; then restore_kept || bad=1; fi
         STAGE=$STAGE_BEFORE
@@ -817,6 +829,7 @@ cmd_install() {
     MADE=$(cat "$STAGE/made" 2>/dev/null)
     if is_running || [ -n "$(as_package own_pids)" ]; then echo yes; else echo no; fi >"$STAGE/was-running"
     "$BIN" --version 2>/dev/null | sed -n '1s/^pi-monitor \([^ ]*\).*/\1/p' >"$STAGE/old-version"
+    if [ -e "$STATE" ]; then echo yes; else echo no; fi >"$STAGE/had-state"
 
     # A boot entry of another kind, from an earlier install under another init.
     entry=$(boot_entry)
@@ -991,10 +1004,14 @@ $MADE"
     fi
 }
 
+# What the agent has recorded; under systemd the second is where the first one points to.
+remove_state() { rm -rf "$STATE" "/var/lib/private/${STATE##*/}"; }
+
 cmd_uninstall() {
     package=$(package_version)
     if [ ! -e "$BIN" ] && [ ! -e "$LIB" ]; then
         rm -rf "$STAGE"
+        if [ "$purge" = yes ] && [ -z "$package" ]; then remove_state; fi
         if [ -n "$package" ]; then
             die 1 "Pi-Monitor is installed here as a Debian package, not by deploy.sh; remove it with: apt-get purge pi-monitor"
         fi
@@ -1010,6 +1027,11 @@ cmd_uninstall() {
         say "removing $BIN, $LIB, $CONF and the boot entry ($KIND: $FILE)"
     fi
     remove_all || exit 3
+    if [ "$purge" = yes ] && [ -z "$package" ]; then
+        remove_state
+    elif [ -d "$STATE" ]; then
+        say "kept: $STATE, the recorded past"
+    fi
     if [ -d "$SECRETS" ]; then say "kept: $SECRETS, which has files"; fi
     if [ -n "$package" ]; then
         if ! start_package; then die 3 "the Debian package's agent does not answer"; fi
@@ -1034,7 +1056,7 @@ main() {
     umask 022
     command=${1:-}
     if [ $# -gt 0 ]; then shift; fi
-    start=yes flags='' have_flags=no limit=30 need=0 size='' sum='' tool='' MADE='' KIND='' FILE='' keep_conf=no
+    start=yes flags='' have_flags=no limit=30 need=0 size='' sum='' tool='' MADE='' KIND='' FILE='' keep_conf=no purge=no
     for argument in "$@"; do
         case $argument in
             start=yes | start=no) start=${argument#*=} ;;
@@ -1042,6 +1064,7 @@ main() {
                 flags=${argument#*=}
                 have_flags=yes
                 ;;
+            purge=yes | purge=no) purge=${argument#*=} ;;
             need=*) need=${argument#*=} ;;
             size=*) size=${argument#*=} ;;
             sum=*) sum=${argument#*=} ;;

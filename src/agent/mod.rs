@@ -2,6 +2,7 @@
 
 pub mod flags;
 pub mod heartbeat;
+pub mod keeper;
 mod pages;
 mod slot;
 
@@ -18,11 +19,13 @@ use crate::format::{self, Format, Gzip, Renderer};
 use crate::history::{
     History, Request,
     events::{Events, Wanted},
+    journal::Journal,
 };
 use crate::judge::{Judge, recorder::Recorder};
 use crate::kernel::{Machine, RemoteStat, Roots, read_once};
 use crate::model::{Moment, Note, Report, Selection, Severity, Snapshot, Value, kinds};
 use crate::runtime::sandbox::Needs;
+use keeper::{Before, Keeper, Start};
 use pages::Rendered;
 use slot::Slot;
 use std::time::Duration;
@@ -47,6 +50,8 @@ pub struct Agent {
     /// The sample of the last tick: only the collectors with series in history.
     sampled: Snapshot,
     history: History,
+    /// None without a journal.
+    keeper: Option<Keeper>,
     verdicts: Judge,
     /// When the filesystems were last judged, and the id of the collection that was judged.
     judged: (Duration, u64),
@@ -62,6 +67,7 @@ pub struct Agent {
     looked: Option<Duration>,
     /// The first 8 digits of the kernel's boot id.
     boot_id: String,
+    roots: Roots,
     gzip: Gzip,
 }
 
@@ -75,7 +81,7 @@ impl std::fmt::Debug for Agent {
 pub fn needs(options: &Options) -> Vec<Needs> {
     let collectors = collect::ALL.iter().filter(|it| collect::is_enabled(options, &it.switch()));
     let mut needs: Vec<_> = collectors.map(|registration| registration.needs).collect();
-    needs.push(Needs::reading(&["proc/sys/kernel/random/boot_id"]));
+    needs.push(Needs::reading(&["proc/sys/kernel/random/boot_id", "proc/sys/kernel/osrelease"]));
     needs.extend(collect::is_enabled(options, &PROCESSES).then_some(processes::NEEDS));
     needs
 }
@@ -85,18 +91,69 @@ impl Agent {
     pub fn new(options: &Options, machine: Machine) -> Self {
         let mut agent = Agent::build(options, machine, |judge| judge);
         agent.recorder = Some(Recorder::new(&agent.verdicts, &agent.sampled));
-        let (unix, now) = ((machine.unix_time)(), (machine.since_boot)());
-        agent.events = Events::new(agent.processes.is_some());
-        agent.events.start(u32::from_str_radix(&agent.boot_id, 16).unwrap_or(0), now, unix);
-        let is_reboot = now < REBOOT;
-        agent.note(Note {
+        agent.begin(None, "");
+        agent
+    }
+
+    /// Reads the past back from a journal, and keeps it there from now on.
+    pub fn keep(&mut self, journal: Journal) {
+        let kernel = read_once(&self.roots.proc.join("sys/kernel/osrelease")).unwrap_or_default();
+        let kernel = String::from_utf8_lossy(kernel.trim_ascii());
+        self.events = Events::new(self.processes.is_some());
+        let start = Start { moment: self.sampled.moment, boot: self.boot(), kernel: &kernel };
+        let (keeper, before) = Keeper::new(journal, &start, &mut self.history, &mut self.events);
+        self.begin(before.as_ref(), &kernel);
+        self.keeper = Some(keeper);
+    }
+
+    /// Writes what the journal does not have yet, and that the end was asked for.
+    pub fn end(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.end((self.machine.since_boot)(), &self.history, &self.events);
+        }
+    }
+
+    /// The kernel's boot id as a number.
+    fn boot(&self) -> u32 {
+        u32::from_str_radix(&self.boot_id, 16).unwrap_or(0)
+    }
+
+    /// Begins to record events, with what this start is; `before` is how the last run ended, if that is known.
+    fn begin(&mut self, before: Option<&Before>, kernel: &str) {
+        let (unix, now) = ((self.machine.unix_time)(), (self.machine.since_boot)());
+        let mut last = String::new();
+        let newest = Wanted { id: Some(self.events.last()), since: i64::MIN, limit: 1, text: false };
+        self.events.start(self.boot(), now, unix);
+        self.events.each(&newest, &mut |event, _| last = format!("; the last event before: {}", event.title));
+        let is_reboot = before.map_or(now < REBOOT, |before| before.boot != self.boot());
+        let is_clean = before.is_none_or(|before| before.clean);
+        let title = match (is_reboot, is_clean) {
+            (true, true) => "The machine restarted",
+            (true, false) => "The machine restarted after a power cut or a crash",
+            (false, true) => "Pi-Monitor started",
+            (false, false) => "Pi-Monitor started again after it was killed",
+        };
+        self.note(Note {
             kind: if is_reboot { &kinds::REBOOT } else { &kinds::AGENT },
-            severity: Severity::Info,
-            title: format_args!("{}", if is_reboot { "The machine restarted" } else { "Pi-Monitor started" }),
-            detail: format_args!("Pi-Monitor {} started {} s after boot", crate::VERSION, now.as_secs()),
+            severity: if is_clean { Severity::Info } else { Severity::Warning },
+            title: format_args!("{title}"),
+            detail: format_args!("Pi-Monitor {} started {} s after boot{last}", crate::VERSION, now.as_secs()),
             culprit: "",
         });
-        agent
+        let Some(Before { kernel: old_kernel, version, .. }) = before else { return };
+        for (kind, what, old, new) in
+            [(&kinds::KERNEL, "Linux", &**old_kernel, kernel), (&kinds::AGENT, "Pi-Monitor", version, crate::VERSION)]
+        {
+            if old != new {
+                self.note(Note {
+                    kind,
+                    severity: Severity::Info,
+                    title: format_args!("{what} {new} runs now"),
+                    detail: format_args!("before: {old}"),
+                    culprit: "",
+                });
+            }
+        }
     }
 
     /// Builds an agent for a single look: rules report what holds now, without waiting for their delays.
@@ -134,6 +191,7 @@ impl Agent {
             renderer: Renderer::new(),
             sampled,
             history,
+            keeper: None,
             verdicts,
             judged: (Duration::ZERO, 0),
             events: Events::new(false),
@@ -144,6 +202,7 @@ impl Agent {
             processes_page: Rendered::default(),
             looked: None,
             boot_id,
+            roots,
             gzip: Gzip::new(),
         };
         agent.tick();
@@ -173,10 +232,13 @@ impl Agent {
         }
         history.sample(sampled);
         self.judge();
-        let Agent { sampled, verdicts, events, recorder, .. } = self;
+        let Agent { sampled, verdicts, history, keeper, events, recorder, .. } = self;
         if let Some(recorder) = recorder {
             events.clock(moment.since_boot, moment.unix);
             recorder.record(verdicts, sampled, events);
+        }
+        if let Some(keeper) = keeper {
+            keeper.tick(&moment, history, events);
         }
     }
 
@@ -306,11 +368,14 @@ impl Agent {
 
     /// Returns the recent past of the charted series as JSON.
     pub fn history(&mut self, request: Request, gzip: bool) -> Page {
-        let Agent { machine, history, history_page, boot_id, gzip: compressor, .. } = self;
-        let Request { range, since } = request;
+        let Agent { machine, history, history_page, boot_id, moments, gzip: compressor, .. } = self;
+        let Request { range, since, from, to } = request;
         let asked = (range as u64) << 56 | since.map_or(0, |since| since + 1);
+        // Spans of one's own are too many to keep an answer for.
+        let is_own = from.is_some() || to.is_some();
+        *moments += u64::from(is_own);
         let times = Times { unix: (machine.unix_time)(), since_boot: (machine.since_boot)(), boot_id };
-        let id = (history.last_tick(), asked);
+        let id = if is_own { (*moments, u64::MAX) } else { (history.last_tick(), asked) };
         history_page.get(id, gzip.then(|| compressor.level(Gzip::SMALL)), |out| {
             out.clear();
             format::history::write(history, request, &times, out);

@@ -257,7 +257,7 @@ mod tests {
         }
         std::fs::remove_dir_all(root).unwrap();
         let mut found = (0.0, 0.0);
-        history.points(&history.span(Request { range: 0, since: None }), |series, _| {
+        history.points(&history.span(Request { range: 0, since: None, from: None, to: None }, 0), |series, _| {
             match series.name {
                 "network_receive" => found.0 = series.now.unwrap(),
                 "network_transmit" => found.1 = series.now.unwrap(),

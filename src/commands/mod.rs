@@ -7,7 +7,7 @@ pub mod health;
 pub mod print;
 pub mod serve;
 
-use crate::agent::flags::INTERVAL;
+use crate::agent::{flags::INTERVAL, keeper::DIRECTORY};
 use crate::cli::{Command, Entry, Options, help};
 use crate::collect::processes::{COMMAND_LINES, PROCESSES};
 use crate::judge::rules;
@@ -25,7 +25,7 @@ pub static ALL: &[&Command] = &[&serve::COMMAND, &print::COMMAND, &events::COMMA
 pub fn entries() -> Vec<Entry> {
     let mut all = Vec::new();
     all.extend(server::flags::FLAGS);
-    for flags in [roots::FLAGS, &[&INTERVAL, &log::LOG_LEVEL]] {
+    for flags in [roots::FLAGS, &[&INTERVAL, &DIRECTORY, &log::LOG_LEVEL]] {
         all.extend(flags.iter().copied().map(Entry::Value));
     }
     all.extend(ALL.iter().flat_map(|command| command.flags));

@@ -1,7 +1,7 @@
 //! `pi-monitor serve`: the dashboard, the metrics and JSON on a port.
 
 use super::{confine, runtime};
-use crate::agent::{Agent, heartbeat::Heartbeat};
+use crate::agent::{Agent, heartbeat::Heartbeat, keeper};
 use crate::cli::{Bare, Command, Entry, Options};
 use crate::kernel::{Machine, Roots};
 use crate::server::{self, Protection, listen::Door};
@@ -27,6 +27,7 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     let protection = Protection::read(options)?;
     let check = options.has(&CHECK);
     let doors = if check { Vec::new() } else { server::listen::open(options, &Roots::new(options).proc)? };
+    let journal = if check { None } else { keeper::open(options) };
     confine(options, &[server::NEEDS])?;
     if check {
         return Ok(ExitCode::SUCCESS);
@@ -35,7 +36,11 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     let agent = {
         // Helper processes register with the runtime.
         let _entered = runtime.enter();
-        Agent::new(options, Machine::default())
+        let mut agent = Agent::new(options, Machine::default());
+        if let Some(journal) = journal {
+            agent.keep(journal);
+        }
+        agent
     };
     runtime.block_on(serve(options, agent, protection, doors)).map(|()| ExitCode::SUCCESS)
 }
@@ -56,9 +61,12 @@ pub async fn serve(options: &Options, agent: Agent, protection: Protection, door
     let tasks = LocalSet::new();
     let work = async {
         let server = server::start(options, agent.clone(), protection, doors)?;
-        tasks.spawn_local(Heartbeat::new(options)?.run(agent));
+        tasks.spawn_local(Heartbeat::new(options)?.run(agent.clone()));
         signals.readable().await.map(drop).map_err(|error| format!("signals: {error}"))?;
         server.stop().await;
+        if let Ok(mut agent) = agent.try_lock() {
+            agent.end();
+        }
         crate::info!("stopped");
         Ok(())
     };

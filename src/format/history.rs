@@ -18,13 +18,14 @@ pub fn write(history: &mut History, request: Request, times: &Times<'_>, out: &m
     let time = |time: Duration, out: &mut Vec<u8>| {
         Value::decimal(u64::try_from(time.as_millis()).unwrap_or(0), 3).write(out);
     };
-    let span = history.span(request);
+    let offset = times.unix.as_millis() as i64 - times.since_boot.as_millis() as i64;
+    let span = history.span(request, offset);
     let mut object = Object::open(out);
     time(times.unix, object.key("now"));
     time(times.since_boot, object.key("boot"));
     write_string(times.boot_id, object.key("boot_id"));
     Value::decimal(span.step, 3).write(object.key("step"));
-    Value::decimal(span.end, 3).write(object.key("end"));
+    Value::signed(span.end, 3).write(object.key("end"));
     Value::from(span.count).write(object.key("count"));
     let mut list = List::open(object.key("series"));
     history.points(&span, |series, points| {

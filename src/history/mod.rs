@@ -1,4 +1,4 @@
-//! The recent past of the charted series, in memory alone: rings of a fixed size that every tick feeds.
+//! The recent past of the charted series: rings of a fixed size in memory that every tick feeds. [`journal`] keeps it on disk.
 //!
 //! Which series there are is said in the families' [`Chart`](crate::model::Chart)s; nothing is listed here. Time is counted in ticks since boot, so
 //! that a clock which steps (a Pi has none of its own) moves nothing, and where no tick was, there is a gap. A tick is one
@@ -7,9 +7,11 @@
 //! A point is 4 bytes: the average as a 16-bit number with 12 significant bits, and how far the extremes lie below and above
 //! it, relative to it, in 8 bits with 5 significant ones. Values are whole numbers of a [`Grain`] before that. An average is
 //! therefore off by at most half a grain or 1/4096, whichever is more, and an extreme by 1/32 of its distance from the average
-//! and 1/2048 of the average more. No sample goes to disk and nothing is allocated after the start.
+//! and 1/2048 of the average more. Nothing is allocated after the start.
 
 pub mod events;
+pub mod journal;
+mod past;
 mod ring;
 mod series;
 
@@ -38,10 +40,14 @@ pub const RANGES: [(&str, u64, u64); 5] =
 pub struct History {
     /// Milliseconds between ticks.
     interval: u64,
-    /// When tick 0 was or would have been, in milliseconds since boot.
+    /// When tick 0 was or would have been, in milliseconds since boot and `base` before.
     phase: i64,
+    /// How long before boot time is counted from, in milliseconds: the rings also hold what was before this boot.
+    base: u64,
     /// The first tick and the last one.
     ticks: Option<(u64, u64)>,
+    /// The first tick of this run.
+    own: u64,
     series: Vec<Series>,
     feeds: Vec<Feed>,
     rates: Rates,
@@ -86,10 +92,24 @@ impl History {
             let every = (step * 1000).div_ceil(interval);
             let slots = (span / step) as usize + 1;
             let points = vec![0; slots * series.len()];
-            Tier { every, slots, points, open: vec![Open::default(); series.len()], slot: 0 }
+            Tier { every, slots, points, open: vec![Open::default(); series.len()], slot: 0, shifted: 0 }
         });
+        // A multiple of the steps with usual intervals, so that points begin at full minutes since boot.
+        let base = (tiers.iter().map(|tier| tier.every * tier.slots as u64).max().unwrap_or(0)).next_multiple_of(840);
         let scratch = Vec::with_capacity(MOST_POINTS as usize);
-        History { interval, phase: 0, ticks: None, series, feeds, rates: Rates::default(), tiers, scratch }
+        let base = base * interval;
+        History {
+            interval,
+            phase: 0,
+            base,
+            ticks: None,
+            own: 0,
+            series,
+            feeds,
+            rates: Rates::default(),
+            tiers,
+            scratch,
+        }
     }
 
     /// Returns the memory that the rings occupy, in bytes.
@@ -128,11 +148,12 @@ impl History {
     ///
     /// Ticks come late by a little, so the nearest one counts. Should they all come late from now on, the count follows.
     fn count(&mut self, now: u64) -> u64 {
-        let (now, interval) = (now as i64, self.interval as i64);
+        let (now, interval) = (now.saturating_add(self.base) as i64, self.interval as i64);
         let Some((first, last)) = self.ticks else {
             self.phase = now % interval;
             let tick = (now / interval) as u64;
             self.ticks = Some((tick, tick));
+            self.own = tick;
             for tier in &mut self.tiers {
                 tier.slot = tick / tier.every;
             }
@@ -193,25 +214,37 @@ impl History {
         rates.end();
     }
 
-    /// Returns what a request asks for: which points, and how far they are apart.
-    pub fn span(&self, request: Request) -> Span {
-        let (_, seconds, levels) = RANGES[request.range];
+    /// Returns what a request asks for: which points, and how far they are apart. `offset` is the Unix time at boot, in milliseconds.
+    pub fn span(&self, request: Request, offset: i64) -> Span {
+        let (_, seconds, mut levels) = RANGES[request.range];
         let (first, last) = self.ticks.unwrap_or((0, 0));
-        let reaches = |tier: &Tier| tier.every * self.interval * (tier.slots as u64 - 1) >= seconds * 1000;
+        let interval = self.interval as i64;
+        let time = |tick: u64| tick as i64 * interval + self.phase - self.base as i64;
+        let (mut length, mut reach) = (seconds * 1000, seconds * 1000);
+        let mut until = last;
+        if request.from.is_some() || request.to.is_some() {
+            let clamped = |unix: i64| unix.saturating_sub(offset).clamp(time(0), time(last));
+            let to = request.to.map_or(time(last), clamped);
+            let from = request.from.map_or(to - length as i64, clamped).max(time(0));
+            length = u64::try_from(to - from).unwrap_or(0);
+            reach = u64::try_from(time(last) - from).unwrap_or(0);
+            until = u64::try_from((to - time(0)).div_euclid(interval)).unwrap_or(0);
+            levels = if length <= RANGES[1].1 * 1000 { RANGES[1].2 } else { RANGES[2].2 };
+        }
+        let reaches = |tier: &Tier| tier.every * self.interval * (tier.slots as u64 - 1) >= reach;
         let tier = self.tiers.iter().position(reaches).unwrap_or(TIERS.len() - 1);
         let Tier { every, .. } = self.tiers[tier];
         let slot_time = every * self.interval;
         // As many slots become one point as it takes to have no more than MOST_POINTS.
-        let merged = (seconds * 1000 / slot_time).div_ceil(MOST_POINTS).max(1);
+        let merged = (length / slot_time).div_ceil(MOST_POINTS).max(1);
         let ticks = every * merged;
         let step = ticks * self.interval;
-        // Points of which all ticks have been, by number since boot; the first of them may be incomplete.
-        let beyond = if self.ticks.is_some() { (last + 1) / ticks } else { 0 };
-        let end = (beyond * ticks) as i64 * self.interval as i64 - self.interval as i64 + self.phase;
-        let end = u64::try_from(end).unwrap_or(0);
-        let mut count = (seconds * 1000 / step).min(beyond.saturating_sub(first / ticks));
+        // Points of which all ticks have been, by number; the first of them may be incomplete.
+        let beyond = if self.ticks.is_some() { (until + 1) / ticks } else { 0 };
+        let end = if self.ticks.is_some() { time(beyond * ticks) - interval } else { 0 };
+        let mut count = (length / step).min(beyond.saturating_sub(first / ticks));
         if let Some(since) = request.since {
-            count = count.min((end + step / 2).saturating_sub(since) / step);
+            count = count.min(u64::try_from(end + step as i64 / 2 - since as i64).unwrap_or(0) / step);
         }
         Span { step, end, count, levels, tier, merged, beyond }
     }
@@ -241,6 +274,9 @@ pub struct Request {
     pub range: usize,
     /// Only what is newer: milliseconds since boot.
     pub since: Option<u64>,
+    /// Another span than that: its begin and its end, in milliseconds of the Unix epoch.
+    pub from: Option<i64>,
+    pub to: Option<i64>,
 }
 
 /// Which points answer a request.
@@ -248,8 +284,8 @@ pub struct Request {
 pub struct Span {
     /// Milliseconds between two points.
     pub step: u64,
-    /// When the last point ends, in milliseconds since boot.
-    pub end: u64,
+    /// When the last point ends, in milliseconds since boot; below zero before it.
+    pub end: i64,
     pub count: u64,
     /// Into how many levels a series' largest value is divided.
     pub levels: u64,
@@ -325,7 +361,7 @@ mod tests {
     fn text(history: &mut History, range: usize, since: Option<u64>) -> String {
         let mut out = Vec::new();
         let times = Times { unix: Duration::from_secs(1_000), since_boot: Duration::from_secs(10), boot_id: "ab12" };
-        write(history, Request { range, since }, &times, &mut out);
+        write(history, Request { range, since, from: None, to: None }, &times, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -486,14 +522,14 @@ mod tests {
         };
         let mut wanders: Vec<_> = (0..history.series.len() as u64).map(|it| Wander { state: it, level: 0.0 }).collect();
         for tick in 0..44_000 {
-            history.count((tick + 50) * 2000);
+            let now = history.count((tick + 50) * 2000);
             for (series, wander) in history.series.iter_mut().zip(&mut wanders) {
                 let (usual, peak, step) = usual(series.name);
                 let value = (wander.next(tick, usual, peak) / step).round() * step;
                 series.now = Some(value * series.grain.per_unit + series.grain.offset as f64);
                 series.seen = true;
             }
-            history.keep(tick + 50);
+            history.keep(now);
         }
         let mut gzip = crate::format::Gzip::new();
         gzip.level(crate::format::Gzip::SMALL);

@@ -12,6 +12,8 @@ pub struct Tier {
     /// What the slot that is being filled has seen, for each series.
     pub open: Vec<Open>,
     pub slot: u64,
+    /// By how many slots the past before this boot was moved.
+    pub shifted: i64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

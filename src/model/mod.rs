@@ -1,5 +1,6 @@
 //! The words that all other rooms use: values, families, tables, the snapshot, findings, events, rates. It imports no other room.
 
+mod checksum;
 mod event;
 mod family;
 mod finding;
@@ -12,6 +13,7 @@ mod snapshot;
 mod table;
 mod value;
 
+pub use checksum::crc32;
 pub use event::{BUSY_LISTS, BUSY_MAX, Busy, Episode, Event, EventKind, Keep, Lane, Note, kinds};
 pub use family::{Chart, Combine, Dimension, Family, Kind, Unit};
 pub use finding::{Finding, Report, RuleHead, Severity, Threshold, Top};

@@ -14,7 +14,7 @@
 //! <https://docs.kernel.org/userspace-api/seccomp_filter.html>, <https://docs.kernel.org/userspace-api/landlock.html>
 
 use crate::cli::Bare;
-use crate::sys;
+use crate::sys::{self, ARCHITECTURE};
 use libc::sock_filter;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -129,19 +129,6 @@ fn readable(needs: &[Needs], locate: impl Fn(&str) -> PathBuf) -> Vec<PathBuf> {
     }
     places
 }
-
-// What the processor's system call numbers are numbers of.
-#[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
-#[cfg(target_arch = "arm")]
-const ARCHITECTURE: u32 = 0x4000_0028;
-#[cfg(target_arch = "riscv64")]
-const ARCHITECTURE: u32 = 0xc000_00f3;
-/// Another processor: a number that no call has, so that the filter is refused below.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "arm", target_arch = "riscv64")))]
-const ARCHITECTURE: u32 = 0;
 
 /// Names of system calls as numbers; all of them are below 65,536.
 macro_rules! calls {

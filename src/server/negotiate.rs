@@ -36,9 +36,9 @@ pub fn collectors(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
     parameters(query).filter(|(name, _)| name == "collect[]").map(|(_, value)| value)
 }
 
-/// `range=10m` (the default), and `since=4711.5`, seconds since boot.
+/// `range=10m` (the default), and `since=4711.5`, seconds since boot; or `from` and `to`, Unix seconds.
 pub fn parse_history(query: &str) -> Result<Past, &'static str> {
-    let mut past = Past { range: 1, since: None };
+    let mut past = Past { range: 1, since: None, from: None, to: None };
     for (name, value) in parameters(query) {
         match &*name {
             "range" => {
@@ -46,15 +46,24 @@ pub fn parse_history(query: &str) -> Result<Past, &'static str> {
                 past.range = range.ok_or("range: expected one of 2m, 10m, 1h, 24h, 7d\n")?;
             }
             "since" => {
-                let seconds = Value::parse(value.as_bytes()).and_then(Value::to_f64);
-                let seconds = seconds.filter(|&seconds| seconds < 1e12);
-                past.since =
-                    Some((seconds.ok_or("since: expected a number of seconds since boot\n")? * 1000.0).round() as u64);
+                // What ends before this boot is no longer news.
+                let since = seconds(&value).ok_or("since: expected a number of seconds since boot\n")?;
+                past.since = Some(u64::try_from(since).unwrap_or(0));
             }
+            "from" => past.from = Some(seconds(&value).ok_or("from: expected a number of seconds since 1970\n")?),
+            "to" => past.to = Some(seconds(&value).ok_or("to: expected a number of seconds since 1970\n")?),
             _ => {}
         }
     }
     Ok(past)
+}
+
+/// Seconds as milliseconds.
+fn seconds(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let seconds = Value::parse(digits.as_bytes()).and_then(Value::to_f64)?;
+    let milliseconds = (seconds * 1000.0).round() as i64;
+    (seconds < 1e12).then_some(if digits.len() < text.len() { -milliseconds } else { milliseconds })
 }
 
 /// The most events in one answer, unless more are asked for.
@@ -179,10 +188,16 @@ mod tests {
             ("x=1&range=24%68", 3, None),
             ("nonsense", 1, None),
             ("since=12%2E5", 1, Some(12_500)),
+            ("since=-240", 1, Some(0)),
         ] {
-            assert_eq!(parse_history(query), Ok(Past { range, since }), "{query}");
+            let expected = Past { range, since, from: None, to: None };
+            assert_eq!(parse_history(query), Ok(expected), "{query}");
         }
-        for query in ["range=", "range=3h", "since=", "since=-1", "since=nan", "since=9999999999999", "range"] {
+        let asked = parse_history("from=1800000000.5&to=1800003600").unwrap();
+        assert_eq!((asked.from, asked.to), (Some(1_800_000_000_500), Some(1_800_003_600_000)));
+        for query in
+            ["range=", "range=3h", "since=", "since=-", "since=nan", "since=9999999999999", "range", "from=now", "to="]
+        {
             assert!(parse_history(query).is_err(), "{query}");
         }
     }

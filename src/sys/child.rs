@@ -1,4 +1,4 @@
-//! A forked child that answers questions.
+//! Forked children: one that answers questions, and one that writes files.
 
 use std::ffi::CStr;
 use std::io;
@@ -12,6 +12,11 @@ pub struct Child {
 }
 
 impl Child {
+    /// Takes charge of a child that was just forked.
+    pub(crate) fn new(pid: libc::pid_t) -> Self {
+        Child { pid }
+    }
+
     /// Ends the child for good; one that hangs in the kernel ends when that lets go of it.
     pub fn kill(&self) {
         // SAFETY: kill only sends a signal; `pid` is our child and not yet waited for, so it is no other process.
@@ -32,6 +37,21 @@ impl Child {
 /// # Errors
 /// What `socketpair(2)` or `fork(2)` says.
 pub fn fork_helper(answer: fn(&CStr) -> [u8; 56]) -> io::Result<(Child, OwnedFd)> {
+    let [ours, theirs] = socket_pair()?;
+    // SAFETY: the child runs only `serve`, which neither allocates nor takes locks, so it is safe whatever other threads
+    // held at the moment of the fork.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => serve(theirs.as_raw_fd(), answer),
+        pid => Ok((Child::new(pid), ours)),
+    }
+}
+
+/// Returns two ends of a socket that keeps messages apart and waits for none.
+///
+/// # Errors
+/// What `socketpair(2)` says.
+pub fn socket_pair() -> io::Result<[OwnedFd; 2]> {
     let mut ends = [0; 2];
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: `ends` has room for two descriptors.
@@ -39,13 +59,21 @@ pub fn fork_helper(answer: fn(&CStr) -> [u8; 56]) -> io::Result<(Child, OwnedFd)
         return Err(io::Error::last_os_error());
     }
     // SAFETY: socketpair returned 0, so both are open descriptors that nobody else owns.
-    let [ours, theirs] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
-    // SAFETY: the child runs only `serve`, which neither allocates nor takes locks, so it is safe whatever other threads
-    // held at the moment of the fork.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => serve(theirs.as_raw_fd(), answer),
-        pid => Ok((Child { pid }, ours)),
+    Ok(ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) }))
+}
+
+/// Closes every descriptor of a child from `first` on.
+///
+/// # Safety
+/// Nothing in this process may use one of them afterwards.
+pub(super) unsafe fn close_from(first: libc::c_uint) {
+    // SAFETY: plain system calls; the caller promises that nobody misses the descriptors.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) != 0 {
+            for descriptor in first..1024 {
+                libc::close(descriptor as RawFd);
+            }
+        }
     }
 }
 
@@ -63,11 +91,7 @@ fn serve(socket: RawFd, answer: fn(&CStr) -> [u8; 56]) -> ! {
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
         libc::dup2(socket, 0);
         libc::fcntl(0, libc::F_SETFL, 0);
-        if libc::syscall(libc::SYS_close_range, 1, u32::MAX, 0) != 0 {
-            for descriptor in 1..1024 {
-                libc::close(descriptor);
-            }
-        }
+        close_from(1);
         let mut path = [0_u8; libc::PATH_MAX as usize + 1];
         loop {
             let length = libc::recv(0, path.as_mut_ptr().cast(), path.len() - 1, 0);

@@ -4,6 +4,22 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 
+/// What the processor's system call numbers are numbers of.
+#[cfg(target_arch = "x86_64")]
+pub const ARCHITECTURE: u32 = 0xc000_003e;
+/// What the processor's system call numbers are numbers of.
+#[cfg(target_arch = "aarch64")]
+pub const ARCHITECTURE: u32 = 0xc000_00b7;
+/// What the processor's system call numbers are numbers of.
+#[cfg(target_arch = "arm")]
+pub const ARCHITECTURE: u32 = 0x4000_0028;
+/// What the processor's system call numbers are numbers of.
+#[cfg(target_arch = "riscv64")]
+pub const ARCHITECTURE: u32 = 0xc000_00f3;
+/// Another processor: a number that no call has, so that the filter is refused below.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "arm", target_arch = "riscv64")))]
+pub const ARCHITECTURE: u32 = 0;
+
 /// Keeps every program that this process starts from gaining rights by it.
 ///
 /// # Errors

@@ -165,6 +165,18 @@ impl Directory {
     }
 }
 
+/// Locks a file for this process and those that inherit the descriptor; does not wait.
+///
+/// # Errors
+/// What `flock(2)` says, `WouldBlock` if another process holds the lock.
+pub fn lock(file: &File) -> io::Result<()> {
+    // SAFETY: plain system call on an open descriptor.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Returns how many files this process may have open.
 pub fn file_limit() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -11,14 +11,18 @@ mod netlink;
 mod stderr;
 mod terminal;
 mod thread;
+mod writer;
 
-pub use child::{Child, fork_helper, receive, send};
+pub use child::{Child, fork_helper, receive, send, socket_pair};
 pub use clock::{await_setting, expirations, is_synchronized, setting_timer, since_boot, timer, unix_time};
-pub use confine::{filter_system_calls, keep_capabilities, no_new_privs, read_only_below};
+pub use confine::{ARCHITECTURE, filter_system_calls, keep_capabilities, no_new_privs, read_only_below};
 pub use crash::report_crashes;
-pub use files::{Directory, FsStat, file_limit, has_news, is_made_by_kernel, is_procfs, machine, page_size, statvfs};
+pub use files::{
+    Directory, FsStat, file_limit, has_news, is_made_by_kernel, is_procfs, lock, machine, page_size, statvfs,
+};
 pub use firmware::{VIDEOCORE_REQUEST, videocore};
 pub use netlink::{join, netlink, receive_from_kernel};
 pub use stderr::{log_without_waiting, write_log};
 pub use terminal::{random, without_echo};
 pub use thread::{be_nice, ignore_signal, signals, spawn, watch, watch_for};
+pub use writer::{MESSAGE_MAX, ORDER, SECOND, fork_writer, wait_for_message};

@@ -14,6 +14,7 @@ mod crash;
 mod events;
 mod first_answer;
 mod http;
+mod journal;
 mod listening;
 mod logs;
 mod mounts;

@@ -278,7 +278,8 @@ fn the_clock_is_set() {
             let page = agent.page(Format::Json, false, Duration::ZERO).await;
             serde_json::from_slice::<serde_json::Value>(&page).unwrap();
             for range in 0..pi_monitor::history::RANGES.len() {
-                let page = agent.history(pi_monitor::history::Request { range, since: None }, false);
+                let page =
+                    agent.history(pi_monitor::history::Request { range, since: None, from: None, to: None }, false);
                 serde_json::from_slice::<serde_json::Value>(&page).unwrap();
             }
         }

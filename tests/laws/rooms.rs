@@ -37,7 +37,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that may open files: the kernel's own files in `kernel`, and what a person names on the command line elsewhere.
-const OPENS_FILES: &[&str] = &["sys", "kernel", "server"];
+const OPENS_FILES: &[&str] = &["sys", "kernel", "server", "history"];
 
 /// Collects the Rust files below a directory.
 fn walk(directory: &Path, found: &mut Vec<PathBuf>) {

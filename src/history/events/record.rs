@@ -88,6 +88,16 @@ pub enum Record<'a> {
     Event(u32, Event<'a>, Lists<'a>),
 }
 
+/// Returns whether an event's record may still change: the event lasts, or its processes are not known yet.
+pub fn is_open(record: &[u8]) -> bool {
+    number(record, END) == u64::MAX || record[FLAGS] & PENDING > 0
+}
+
+/// Returns whether an event's record is of something critical.
+pub fn is_critical(record: &[u8]) -> bool {
+    record[FLAGS] & 3 == Severity::Critical as u8
+}
+
 /// The lists of processes in a record that was decoded.
 #[derive(Clone, Copy, Debug)]
 pub struct Lists<'a>(&'a [u8]);

@@ -56,14 +56,18 @@ wait_answering() { # VERSION SECONDS
     done
 }
 
-# The agent's pid in the guest, from the kernel: whose program is the installed file.
+# The agent's pid in the guest, from the kernel: whose program is the installed file,
+# but not the child that writes its journal.
 agent_pid() {
-    guest "ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's|.*/proc/\\([0-9]*\\)/exe -> /usr/local/bin/pi-monitor\$|\\1|p'" | tr '\n' ' ' | sed 's/ $//'
+    guest "for pid in \$(ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's|.*/proc/\\([0-9]*\\)/exe -> /usr/local/bin/pi-monitor\$|\\1|p'); do
+        parent=\$(sed -n 's/^PPid:[^0-9]*//p' /proc/\$pid/status 2>/dev/null)
+        case \$(readlink /proc/\$parent/exe 2>/dev/null) in /usr/local/bin/pi-monitor) ;; *) echo \$pid ;; esac
+    done" | tr '\n' ' ' | sed 's/ $//'
 }
 
 # Every file, directory and link on the card, and the contents of all that is not Dropbear's.
 card_listing() {
-    guest 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /lost+found \) -prune -o -print | sort; find /etc /root /usr/local -xdev -type f 2>/dev/null | grep -v /etc/dropbear/ | sort | xargs md5sum; ls -A /run /tmp'
+    guest 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /lost+found -o -path /var/lib/pi-monitor \) -prune -o -print | sort; find /etc /root /usr/local -xdev -type f 2>/dev/null | grep -v /etc/dropbear/ | sort | xargs md5sum; ls -A /run /tmp'
 }
 
 # Does a case that must leave the agent alone: same version, same process.

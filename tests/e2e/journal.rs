@@ -1,0 +1,199 @@
+//! The past on disk: over restarts and kills, on disks that are full or read-only, and what it costs on a real filesystem.
+
+use crate::agent::{Agent, BINARY};
+use crate::{has_program, needs};
+use pi_monitor::history::journal::{Journal, Outcome};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("pi-monitor-past-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// How many points of the CPU there are before a time in Unix seconds.
+fn points_before(agent: &Agent, time: u64) -> usize {
+    let path = format!("/history?from={}&to={time}", time - 300);
+    let answer: serde_json::Value = serde_json::from_slice(&agent.get(&path).body).unwrap();
+    let series = answer["series"].as_array().unwrap();
+    let user = series.iter().find(|series| series["name"] == "cpu_user");
+    user.map_or(0, |user| user["v"].as_array().unwrap().iter().filter(|value| !value.is_null()).count())
+}
+
+fn unix() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// Runs until a point of 10 s is complete, and ends as the service manager asks for.
+fn run_and_end(mut agent: Agent) -> u64 {
+    std::thread::sleep(Duration::from_secs(21));
+    let now = unix();
+    assert!(points_before(&agent, now) > 0);
+    agent.signal("TERM");
+    assert!(agent.wait(Duration::from_secs(3)).unwrap().success());
+    now
+}
+
+#[test]
+fn the_past_outlives_the_agent() {
+    let folder = folder("restart");
+    let flag = format!("--state.directory={}", folder.display());
+    let ended = run_and_end(Agent::start(&[&flag]));
+    let agent = Agent::start(&[&flag]);
+    assert!(points_before(&agent, ended) >= 5, "points of 2 s from those of 10 s");
+    assert_eq!(agent.early_lines, [""; 0]);
+    // Two agents do not share one.
+    let second = Agent::start(&[&flag]);
+    assert!(second.early_lines[0].ends_with("journal.0: in use by another process; the past is kept in memory alone"));
+    assert_eq!(points_before(&second, ended), 0);
+    // Whoever ends the agent for good ends the process that writes with it.
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.child.id())).unwrap();
+    let writer: u32 = children.split_whitespace().next().unwrap().parse().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{writer}/status")).unwrap();
+    assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
+    assert_eq!(std::fs::read_dir(format!("/proc/{writer}/fd")).unwrap().count(), 3);
+    drop(agent);
+    let end = std::time::Instant::now() + Duration::from_secs(5);
+    while Path::new(&format!("/proc/{writer}/status")).exists() {
+        assert!(std::time::Instant::now() < end, "the writer stays");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // $STATE_DIRECTORY is as good as the flag, and "none" is none.
+    let mut command = Command::new(BINARY);
+    command.env("STATE_DIRECTORY", &folder).arg("--web.listen-address=127.0.0.1:0");
+    assert!(points_before(&Agent::spawn(&mut command), ended) > 0);
+    assert_eq!(points_before(&Agent::spawn(command.arg("--state.directory=none")), ended), 0);
+    // A directory that is not there is no reason not to start.
+    let agent = Agent::start(&["--state.directory=/nowhere"]);
+    let line =
+        "warn: journal: /nowhere/journal.0: No such file or directory (os error 2); the past is kept in memory alone";
+    assert_eq!(agent.early_lines, [line]);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn full_and_read_only_disks_are_said_once_and_the_agent_goes_on() {
+    let allowed = Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success());
+    if !needs("the right to mount (root)", allowed) {
+        return;
+    }
+    let folder = folder("full");
+    let mut command = Command::new("unshare");
+    let script =
+        "mount -t tmpfs -o size=4k none \"$1\"; exec \"$0\" --web.listen-address=127.0.0.1:0 --state.directory=\"$1\"";
+    command.args(["--mount", "--propagation", "private", "sh", "-ec", script, BINARY]).arg(&folder);
+    let agent = Agent::spawn(&mut command);
+    let line = agent.log_line("journal");
+    assert!(line.starts_with("warn: journal: cannot write: No space left on device (os error 28); "), "{line}");
+    let inside = |script: &str| {
+        let pid = agent.child.id().to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &pid, "-m", "sh", "-ec", script, BINARY]).arg(&folder);
+        command
+    };
+    assert!(inside("mount -o remount,size=1m \"$1\"").status().unwrap().success());
+    // Another agent in the same place, before that is gone: it gets the past that the first one wrote at its end.
+    let mut keeper = inside("exec sleep 600").spawn().unwrap();
+    let second = |script: &str| {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &keeper.id().to_string(), "-m", "sh", "-ec"]);
+        command.arg(format!("{script}; exec \"$0\" --web.listen-address=127.0.0.1:0 --state.directory=\"$1\""));
+        command.arg(BINARY).arg(&folder);
+        command
+    };
+    std::thread::sleep(Duration::from_millis(300));
+    let ended = run_and_end(agent);
+    let again = Agent::spawn(&mut second("true"));
+    assert!(again.early_lines.is_empty() && points_before(&again, ended) > 0, "{:?}", again.early_lines);
+    drop(again);
+    let read_only = Agent::spawn(&mut second("mount -o remount,ro \"$1\""));
+    let line = format!("warn: journal: {}: read-only; the past is shown, and nothing is added to it", folder.display());
+    assert_eq!(read_only.early_lines, [line]);
+    assert!(points_before(&read_only, ended) > 0);
+    drop(read_only);
+    keeper.kill().unwrap();
+    keeper.wait().unwrap();
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+/// An ext4 filesystem on a loop device; taken down when dropped.
+struct Card {
+    folder: PathBuf,
+    device: String,
+}
+
+impl Card {
+    fn new(folder: PathBuf) -> Option<Card> {
+        let image = folder.join("image");
+        let mount = folder.join("mount");
+        std::fs::create_dir(&mount).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(256 << 20).unwrap();
+        let run = |program: &str, words: &[&str]| Command::new(program).args(words).output().unwrap();
+        let image = image.to_str().unwrap();
+        // What mkfs leaves for later would be counted as ours.
+        let made = run("mkfs.ext4", &["-q", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", image]);
+        assert!(made.status.success());
+        let device = run("losetup", &["--find", "--show", image]);
+        let card = Card { folder, device: String::from_utf8(device.stdout).unwrap().trim().to_owned() };
+        let mounted = run("mount", &["-t", "ext4", &card.device, mount.to_str().unwrap()]).status.success();
+        (!card.device.is_empty() && mounted).then_some(card)
+    }
+
+    /// The bytes that the device was told to write so far.
+    fn written(&self) -> u64 {
+        let name = self.device.rsplit('/').next().unwrap();
+        let stat = std::fs::read_to_string(format!("/sys/block/{name}/stat")).unwrap();
+        stat.split_whitespace().nth(6).unwrap().parse::<u64>().unwrap() * 512
+    }
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        // The process that writes has its files open until it has seen that it is alone.
+        for _ in 0..100 {
+            if Command::new("umount").arg("-q").arg(self.folder.join("mount")).status().is_ok_and(|it| it.success()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let _ = Command::new("losetup").args(["-d", &self.device]).status();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn a_flush_costs_what_the_budget_says() {
+    const FLUSHES: u64 = 8;
+    let can = has_program("mkfs.ext4") && has_program("losetup");
+    let root = std::fs::metadata("/proc/self").is_ok_and(|it| std::os::unix::fs::MetadataExt::uid(&it) == 0);
+    if !needs("mkfs.ext4 and losetup, as root", can && root) {
+        return;
+    }
+    let Some(card) = Card::new(folder("card")) else {
+        needs("a loop device", false);
+        return;
+    };
+    let (mut journal, _) = Journal::open(&card.folder.join("mount")).unwrap();
+    let mut flush = |length: usize| {
+        journal.turns();
+        assert!(journal.append(1, &vec![7; length]));
+        let cost = journal.cost();
+        assert!(journal.flush());
+        assert_eq!(journal.wait(Duration::from_secs(60)), Some(Outcome::Written));
+        // Seconds apart, as in life: what the filesystem still has to write of one flush is not joined with the next.
+        std::thread::sleep(Duration::from_secs(6));
+        println!("{length}: {cost}, {}", card.written());
+        cost
+    };
+    flush(100);
+    let (mut before, mut expected) = (card.written(), 0);
+    for number in 0..FLUSHES {
+        expected += flush(if number % 2 == 0 { 300 } else { 7000 });
+    }
+    before = card.written() - before;
+    println!("{FLUSHES} flushes: {before} bytes at the device; by the model {expected}");
+    assert!(before <= expected && before > expected / 2, "{before} {expected}");
+}
