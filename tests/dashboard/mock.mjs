@@ -135,14 +135,17 @@ export class Mock {
     const { options } = this;
     const k = options.trouble ? Math.min(1, Math.max(0, (at - this.incident) / 8)) : 0;
     const busy = k * (0.94 + 0.08 * drift(at, 20, 1)) + (1 - k) * (0.08 + 0.14 * drift(at, 45, 2) ** 2 + 0.1 * noise(at / 2, 3) ** 4);
-    const io = k * (4 + 14 * drift(at, 16, 4)) + (1 - k) * 0.5 * drift(at, 10, 5);
+    const wait = at < options.night + 12 && at > options.night - 400 ? 58 : 0;
+    const io = wait + k * (4 + 14 * drift(at, 16, 4)) + (1 - k) * 0.5 * drift(at, 10, 5);
     const user = Math.min(92 - io, 88 * busy);
     const ram = 416 * MiB;
-    const memory = k * 342 * MiB + (1 - k) * 206 * MiB + 8 * MiB * drift(at, 60, 6);
+    // At night, a process takes all memory within a quarter of an hour, until the kernel kills it.
+    const n = at < options.night + 12 ? Math.max(0, 1 + (at - options.night) / 900) : 0;
+    const memory = n * 190 * MiB + k * 342 * MiB + (1 - k) * 206 * MiB + 8 * MiB * drift(at, 60, 6);
     const warm = Math.min(1, Math.max(0, (at - this.incident) / 90)) * (options.trouble ? 1 : 0);
     return {
       cpu_user: user, cpu_system: 1.5 + 5 * busy * drift(at, 12, 7), cpu_iowait: io, cpu_irq: 0.3 + 0.6 * drift(at, 8, 8), cpu_steal: 0,
-      memory_used: memory, memory_cached: Math.min(ram - memory - 12 * MiB, 148 * MiB), swap_used: k * 21 * MiB, swap_rate: k * 190e3 * drift(at, 6, 9) ** 2,
+      memory_used: memory, memory_cached: Math.min(ram - memory - 12 * MiB, 148 * MiB), swap_used: (k * 21 + n * 100) * MiB, swap_rate: k * 190e3 * drift(at, 6, 9) ** 2,
       temperature: 47.5 + 27 * warm + 2 * drift(at, 40, 10), frequency: warm > 0.6 ? 1.2e9 : 1.4e9,
       pressure_cpu: k * (42 + 10 * drift(at, 30, 11)) + (1 - k) * drift(at, 20, 12), pressure_io: k * (18 + 8 * drift(at, 25, 13)) + (1 - k) * 0.6 * drift(at, 9, 14), pressure_memory: k * 4 * drift(at, 18, 15),
       load: k * (5.2 + drift(at, 60, 16)) + (1 - k) * (0.25 + 0.3 * drift(at, 60, 17)),
@@ -208,9 +211,9 @@ export class Mock {
       { kind: 'packages', lane: 'changes', severity: 'info', begin: night - 5 * 3600, title: '12 packages changed', detail: 'influxdb, openssl, libssl3, curl, tzdata and 7 more' },
       { kind: 'verdict', rule: 'memory_low', lane: 'trouble', severity: 'critical', begin: night - 610, end: night, title: 'Memory is almost used up', detail: '12 MiB of 416 MiB available; influxd uses most', culprit: 'influxd', worst: 97.1, unit: 'percent' },
       { kind: 'power', lane: 'power', severity: 'critical', begin: night - 500, end: night - 489, title: 'Under-voltage' },
-      { kind: 'oom_kill', lane: 'trouble', severity: 'critical', begin: night + 12, title: 'Out of memory: influxd was killed', detail: 'It held 318 MiB.', culprit: 'influxd' },
+      { kind: 'oom_kill', lane: 'trouble', severity: 'critical', begin: night + 12, title: 'Out of memory: influxd was killed', detail: 'It held 318 MiB', culprit: 'influxd' },
       { kind: 'link', lane: 'changes', severity: 'warning', begin: night + 3600, end: night + 3640, title: 'wlan0 lost its link', culprit: 'wlan0' },
-      { kind: 'reboot', lane: 'changes', severity: 'warning', begin: night + 4 * 3600, title: 'The machine restarted without a clean end', detail: 'The last sample before it was under-voltage.' },
+      { kind: 'reboot', lane: 'changes', severity: 'warning', begin: night + 4 * 3600, title: 'The machine restarted without a clean end', detail: 'The last sample before it was under-voltage' },
     ].filter((one) => one.begin <= now);
     if (this.options.trouble && now > this.incident) {
       all.push({ kind: 'verdict', rule: 'under_voltage', lane: 'power', severity: 'critical', begin: this.incident + 60, lasts: true, title: 'Under-voltage', detail: 'Supply voltage is below 4.63 V right now.', culprit: 'power supply' });

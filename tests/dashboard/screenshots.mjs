@@ -31,6 +31,15 @@ await picture('dashboard-1440x900');
 await picture('dashboard-1024x768', { size: [1024, 768], full: true });
 await picture('dashboard-800x480', { size: [800, 480] });
 await picture('dashboard-390x844', { size: [390, 844], full: true, touch: true });
+const night = new Date();
+night.setHours(3, 4, 0, 0);
+if (night > Date.now() - 3600e3) night.setDate(night.getDate() - 1);
+for (const [name, size] of [['dashboard-moment', [1440, 900]], ['dashboard-moment-390x844', [390, 844]]]) {
+  await picture(name, {
+    size, touch: size[0] < 700, full: true, hash: `#t=${night / 1000 - 100}&r=24h`, options: { trouble: false, night: night / 1000 },
+    before: (tab) => tab.waitForSelector('#event span'),
+  });
+}
 await picture('dashboard-dialog', { hash: '#cpu', before: async (tab) => { await tab.waitForSelector('#dialog-body .chart'); await tab.hover('#dialog-body .chart', { position: { x: 760, y: 90 } }); await sleep(300); } });
 await picture('dashboard-down', {
   options: { trouble: false },
