@@ -259,7 +259,7 @@ choose_way() {
 # compile OUTPUT [CHANGE...]: builds for the target that choose_way prepared, copies the
 # binary to OUTPUT.  A CHANGE alters the recipe, for --measure and --map.
 compile() {
-    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no debug=no message=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder
+    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no debug=no message=no small=yes outline=yes erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder
     shift
     dir=${CARGO_TARGET_DIR:-$REPO/target}/static-$WAY_NOW-$std
     flags+=(-C "linker=$LINKER" -C linker-flavor=ld.lld -C link-self-contained=no
@@ -273,6 +273,8 @@ compile() {
         location=*) location=${change#*=} ;;
         debug=*) debug=${change#*=} ;;
         message=*) message=${change#*=} ;;
+        small=*) small=${change#*=} ;;
+        outline=*) outline=${change#*=} ;;
         erratum=*) erratum=${change#*=} ;;
         features=*) features=${change#*=} ;;
         std=*) std=${change#*=} ;;
@@ -297,6 +299,11 @@ compile() {
     # Cortex-A53 (Pi 3, Zero 2) may compute a wrong address after some load sequences.
     if [ "$erratum $TRIPLE" = "yes aarch64-unknown-linux-musl" ]; then flags+=(-C link-arg=--fix-cortex-a53-843419); fi
     [ "$icf" = no ] || flags+=(-C link-arg=--icf=all)
+    # Common sequences of instructions become functions, and fewer functions are copied to where they are called.
+    if [ "$outline $TRIPLE" = "yes aarch64-unknown-linux-musl" ]; then
+        flags+=(-C llvm-args=--enable-machine-outliner=always -C llvm-args=--machine-outliner-reruns=1
+            -C llvm-args=--inline-threshold=25)
+    fi
     # No folder of this machine in messages of panics: the same bytes wherever it is built, and fewer of them.
     flags+=("--remap-path-prefix=$("$RUSTC" --print sysroot)/lib/rustlib/src/rust=/rust"
         "--remap-path-prefix=$REPO=/pi-monitor" "--remap-path-prefix=$dir=/target")
@@ -318,6 +325,11 @@ compile() {
             else
                 features=panic_immediate_abort${features:+,$features}
             fi
+        fi
+        # Sorting, numbers as text and the like with less code; files, paths and addresses with as little as possible.
+        if [ "$small" = yes ]; then
+            features=optimize_for_size${features:+,$features}
+            args+=(--config 'profile.release.package.std.opt-level="z"')
         fi
         args+=(-Z "build-std=std,panic_abort")
         # No backtraces: they would be bare addresses, the binary has no symbols.
@@ -424,7 +436,7 @@ readable_names() { if have c++filt; then c++filt -i; else cat; fi; }
 
 # print_where ADDRESS DIR: the function at an address of the recipe's binary.
 print_where() {
-    compile "$2/mapped" 'profile=strip="none"' "dir=$2/target" || return 1
+    compile "$2/mapped" 'rust=-C strip=none' "dir=$2/target" || return 1
     perl scripts/lib/elf.pl --functions "$2/mapped" "$1" | readable_names
     rm -rf "$2/target" "$2/mapped"
 }
@@ -433,24 +445,24 @@ print_where() {
 # itself to this script's recipe, a step at a time; the second changes the recipe.
 # shellcheck disable=SC2016  # Markdown
 CUMULATIVE='
-standard library built with the release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no location=yes debug=yes message=yes
-standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no location=yes debug=yes message=yes
-no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no location=yes debug=yes message=yes
-identical functions folded (`--icf=all`)|pie=no relr=no location=yes debug=yes message=yes
-static-PIE|relr=no location=yes debug=yes message=yes
-relocations packed (`--pack-dyn-relocs=relr`)|location=yes debug=yes message=yes
-no file and line in panic messages (`-Z location-detail=none`)|debug=yes message=yes
-no `Debug` output (`-Z fmt-debug=none`)|message=yes
-no panic messages (`-C panic=immediate-abort`): **the recipe**|
+standard library built with the release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no location=yes debug=yes message=yes small=no outline=no
+standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no location=yes debug=yes message=yes small=no outline=no
+no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no location=yes debug=yes message=yes small=no outline=no
+identical functions folded (`--icf=all`)|pie=no relr=no location=yes debug=yes message=yes small=no outline=no
+static-PIE|relr=no location=yes debug=yes message=yes small=no outline=no
+relocations packed (`--pack-dyn-relocs=relr`)|location=yes debug=yes message=yes small=no outline=no
+no file and line in panic messages (`-Z location-detail=none`)|debug=yes message=yes small=no outline=no
+no `Debug` output (`-Z fmt-debug=none`)|message=yes small=no outline=no
+no panic messages (`-C panic=immediate-abort`)|small=no outline=no
+small code in the standard library (`optimize_for_size`, `opt-level = "z"` for `std`)|outline=no
+machine outliner, and less inlining (`--enable-machine-outliner`, `--inline-threshold=25`): **the recipe**|
 '
 # shellcheck disable=SC2016
 SINGLE='
-`build-std-features=optimize_for_size`|features=optimize_for_size
 `opt-level = "z"`|opt="z"
 `opt-level = 2`|opt=2
 `opt-level = 3`|opt=3
 no work-around for the Cortex-A53 (`--fix-cortex-a53-843419`)|erratum=no
-machine outliner (`-C llvm-args=--enable-machine-outliner=always`)|rust=-Cllvm-args=--enable-machine-outliner=always
 no RELRO (`-C relro-level=off`)|rust=-Crelro-level=off
 '
 
@@ -486,7 +498,7 @@ measure() {
         echo "|---|---:|---:|"
     } >"$tmp/table"
     local title changes last=''
-    if [ "$WAY_NOW" = rustup ]; then CUMULATIVE="rustup's ready-made standard library, static, not position-independent|std=prebuilt pie=no relr=no icf=no
+    if [ "$WAY_NOW" = rustup ]; then CUMULATIVE="rustup's ready-made standard library, static, not position-independent|std=prebuilt pie=no relr=no icf=no outline=no
 $CUMULATIVE"; fi
     while IFS='|' read -r title changes; do
         [ -n "$title" ] || continue
