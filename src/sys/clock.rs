@@ -87,11 +87,11 @@ pub fn setting_timer() -> io::Result<OwnedFd> {
 /// What `timerfd_settime(2)` says.
 #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between targets")]
 pub fn await_setting(timer: &OwnedFd) -> io::Result<()> {
-    // Never: the last second of 32 bits, or one that the kernel takes for the end of its time.
-    let never = if size_of::<libc::time_t>() == 4 { i64::from(i32::MAX) } else { 1 << 40 };
     // SAFETY: all-zero is a valid itimerspec, and timerfd_settime only reads it.
     let armed = unsafe {
         let mut once: libc::itimerspec = std::mem::zeroed();
+        // Never: the last second of 32 bits, or one that the kernel takes for the end of its time.
+        let never = if size_of_val(&once.it_value.tv_sec) == 4 { i64::from(i32::MAX) } else { 1 << 40 };
         once.it_value.tv_sec = never as _;
         let how = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
         libc::timerfd_settime(timer.as_raw_fd(), how, &once, std::ptr::null_mut())
