@@ -150,30 +150,35 @@ fn record(record: &[u8], limit: &mut Short, out: &mut Out<'_>) {
     let Some(line) = record.split(|&byte| byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok()) else {
         return;
     };
-    let Some((head, text)) = line.split_once(';') else { return };
-    let Some(level) = head.split(',').next().and_then(|number| uint(number.as_bytes())).filter(|it| *it < 8) else {
+    let Some((head, text)) = around(line, ";") else { return };
+    let Some(level) = around(head, ",").and_then(|(number, _)| uint(number.as_bytes())).filter(|it| *it < 8) else {
         return;
     };
     if killed(text, limit, out) {
         return;
     }
-    for pattern in PATTERNS.lines() {
-        let Some((first, rest)) = pattern.split_once('|') else { continue };
-        let [letter, urgency, most] = *first.as_bytes() else { continue };
-        let mut parts = rest.splitn(4, '|');
-        let mut part = || parts.next().unwrap_or_default();
-        let (start, within, before, title) = (part(), part(), part(), part());
-        if level > u64::from(most - b'0') || !text.starts_with(start) || !text.contains(within) {
+    let mut patterns = PATTERNS;
+    while let Some((pattern, rest)) = around(patterns, "\n") {
+        patterns = rest;
+        let mut parts = [pattern; 5];
+        for place in 1..parts.len() {
+            let Some((part, rest)) = around(parts[place - 1], "|") else { return };
+            parts[place - 1] = part;
+            parts[place] = rest;
+        }
+        let [first, start, within, before, title] = parts;
+        let [letter, urgency, most] = *first.as_bytes() else { return };
+        if level > u64::from(most - b'0') || !text.starts_with(start) || around(text, within).is_none() {
             continue;
         }
         let Some(kind) = kind(letter) else { return };
         // Some lines quote the process that ran into it.
-        let quoted = out.processes || !(text.contains("comm ") || letter == b't' || letter == b'k');
+        let quoted = out.processes || !(around(text, "comm ").is_some() || letter == b't' || letter == b'k');
         let mut end = if quoted { text.len().min(QUOTED) } else { 0 };
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        let (name, front, back) = match title.split_once("{}") {
+        let (name, front, back) = match around(title, "{}") {
             Some((front, back)) => (name(text, before), front, back),
             None => ("", title, ""),
         };
@@ -183,10 +188,24 @@ fn record(record: &[u8], limit: &mut Short, out: &mut Out<'_>) {
     }
 }
 
+/// Returns what stands before and after the first `mark` in a text. The standard library's search is made for long texts, and
+/// takes some kilobytes of code.
+fn around<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
+    let at =
+        (0..=text.len().checked_sub(mark.len())?).find(|&at| text.as_bytes()[at..].starts_with(mark.as_bytes()))?;
+    text.get(..at).zip(text.get(at + mark.len()..))
+}
+
+fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
+    around(text, mark).map(|(_, after)| after)
+}
+
 /// Returns the name that follows `before`.
 fn name<'a>(text: &'a str, before: &str) -> &'a str {
-    let rest = text.split_once(before).map_or("", |(_, rest)| rest);
-    rest.split([' ', ',', ')', ']']).next().unwrap_or_default().trim_end_matches(':')
+    let rest = after(text, before).unwrap_or_default();
+    let end = rest.bytes().position(|byte| b" ,)]".contains(&byte)).unwrap_or(rest.len());
+    let name = &rest[..end];
+    name.strip_suffix(':').unwrap_or(name)
 }
 
 /// Takes note of a process that was killed for lack of memory; returns whether the line is about that.
@@ -198,20 +217,27 @@ fn killed(text: &str, limit: &mut Short, out: &mut Out<'_>) -> bool {
     if let Some(rest) = text.strip_prefix("oom-kill:constraint=") {
         limit.clear();
         if rest.starts_with("CONSTRAINT_MEMCG,") {
-            let group = rest.split_once(",oom_memcg=").and_then(|(_, rest)| rest.split_once(",task_memcg="));
+            let group = after(rest, ",oom_memcg=").and_then(|rest| around(rest, ",task_memcg="));
             let _ = limit.write_str(group.map_or("", |(group, _)| group));
         }
         return true;
     }
-    let Some((why, rest)) = text.split_once("Killed process ") else { return false };
-    if !why.is_empty() && !why.contains("ut of memory") {
+    let Some((why, rest)) = around(text, "Killed process ") else { return false };
+    if !why.is_empty() && around(why, "ut of memory").is_none() {
         return false;
     }
-    let Some((pid, rest)) = rest.split_once(" (") else { return false };
-    // The name may be anything, also what follows it here.
-    let Some((name, sizes)) = rest.rsplit_once(") total-vm:") else { return false };
+    let Some((pid, mut sizes)) = around(rest, " (") else { return false };
+    // The name may be anything, also what follows it here: that is the last one.
+    let rest = sizes;
+    while let Some(behind) = after(sizes, ") total-vm:") {
+        sizes = behind;
+    }
+    let Some(name) = rest.get(..(rest.len() - sizes.len()).saturating_sub(") total-vm:".len())) else { return false };
+    if name.is_empty() {
+        return false;
+    }
     let resident = ["anon-rss:", "file-rss:", "shmem-rss:"].map(|kind| {
-        let size = sizes.split_once(kind).and_then(|(_, rest)| rest.split_once("kB"));
+        let size = after(sizes, kind).and_then(|rest| around(rest, "kB"));
         size.and_then(|(size, _)| uint(size.as_bytes())).unwrap_or(0)
     });
     let size = resident.iter().fold(0_u64, |sum, size| sum.saturating_add(*size)) / 1024;
