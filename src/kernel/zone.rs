@@ -1,6 +1,6 @@
 //! `/etc/localtime`: how far the machine's time zone is from UTC (RFC 9636).
 
-use super::read_once;
+use super::read_into;
 use std::path::PathBuf;
 
 /// A file of the time zone database; empty if the machine has none.
@@ -15,7 +15,9 @@ impl Zone {
         // An absolute name replaces the directory.
         let path =
             if name.is_empty() { "/etc/localtime".into() } else { PathBuf::from("/usr/share/zoneinfo").join(name) };
-        Zone(read_once(&path).unwrap_or_default())
+        let mut data = Vec::new();
+        let _ = read_into(&path, &mut data);
+        Zone(data)
     }
 
     /// Returns what is added to UTC at this Unix time, in seconds. `None` if the file does not say: beyond its last change, some

@@ -142,7 +142,11 @@ fn trouble_comes_with_the_busiest_processes() {
 }
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(BINARY).args(arguments).env("TZ", "/nowhere").output().unwrap();
+    run_in("/nowhere", arguments)
+}
+
+fn run_in(zone: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(BINARY).args(arguments).env("TZ", zone).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -156,6 +160,15 @@ fn a_person_asks_for_them() {
     let line = out.lines().next().unwrap();
     // Without a time zone, times are those of UTC and say so.
     assert!(line.as_bytes()[19] == b'Z' && (line.contains("started") || line.contains("restarted")), "{out}");
+    // A zone that is always 12 hours ahead.
+    let zone = std::env::temp_dir().join(format!("pi-monitor-zone-{}", std::process::id()));
+    let counts = [0_u32, 0, 0, 0, 1, 4].map(u32::to_be_bytes).concat();
+    let half = [b"TZif2", &[0; 15][..], &counts, &43_200_u32.to_be_bytes(), b"\0\0ABC\0"].concat();
+    std::fs::write(&zone, [&half, &half, &b"\nABC-12\n"[..]].concat()).unwrap();
+    let local = run_in(zone.to_str().unwrap(), &["events", &url]).1;
+    let _ = std::fs::remove_file(&zone);
+    let hour = |line: &str| line[11..13].parse::<u64>().unwrap();
+    assert_eq!((hour(&local), local.as_bytes()[19]), ((hour(line) + 12) % 24, b' '), "{local}");
     let port = format!("--web.listen-address=:{}", agent.address.rsplit(':').next().unwrap());
     assert_eq!(run(&["events", &port, "--since", "1h"]).1.lines().next(), Some(line));
     std::thread::sleep(Duration::from_millis(1500));
