@@ -123,7 +123,7 @@ async function zoom(from, to) {
   let data = new History();
   try {
     data.absorb(JSON.parse(await fetchText(`history?from=${Math.floor(from)}&to=${Math.ceil(to)}`)));
-    if (!(Math.abs(data.end + data.offset - to) <= Math.max(5, 2 * data.step))) data = null;
+    if (!(data.count > 1 && Math.abs(data.end + data.offset - to) <= Math.max(5, 2 * data.step))) data = null;
   } catch {
     data = null;
   }

@@ -208,12 +208,12 @@ export class Mock {
     const now = Date.now() / 1000;
     const { night = now - 10 * 3600 } = this.options;
     const all = [
-      { kind: 'packages', lane: 'changes', severity: 'info', begin: night - 5 * 3600, title: '12 packages changed', detail: 'influxdb, openssl, libssl3, curl, tzdata and 7 more' },
-      { kind: 'verdict', rule: 'memory_low', lane: 'trouble', severity: 'critical', begin: night - 610, end: night, title: 'Memory is almost used up', detail: '12 MiB of 416 MiB available; influxd uses most', culprit: 'influxd', worst: 97.1, unit: 'percent' },
+      { kind: 'kernel', lane: 'changes', severity: 'info', begin: night - 5 * 3600, title: 'Linux 6.12.47-v8+ runs now', detail: 'before: 6.6.51-v8+' },
+      { kind: 'verdict', rule: 'memory_low', lane: 'trouble', severity: 'critical', begin: night - 610, end: night, title: 'Memory is almost used up', detail: '2.9% of 416 MiB available; influxd uses most', culprit: 'influxd', worst: 97.1, unit: 'percent' },
       { kind: 'power', lane: 'power', severity: 'critical', begin: night - 500, end: night - 489, title: 'Under-voltage' },
-      { kind: 'oom_kill', lane: 'trouble', severity: 'critical', begin: night + 12, title: 'Out of memory: influxd was killed', detail: 'It held 318 MiB', culprit: 'influxd' },
+      { kind: 'oom_kill', lane: 'trouble', severity: 'critical', begin: night + 12, title: 'influxd was killed for lack of memory', detail: 'process 902, 318 MiB: the machine ran out of memory', culprit: 'influxd' },
       { kind: 'link', lane: 'changes', severity: 'warning', begin: night + 3600, end: night + 3640, title: 'wlan0 lost its link', culprit: 'wlan0' },
-      { kind: 'reboot', lane: 'changes', severity: 'warning', begin: night + 4 * 3600, title: 'The machine restarted without a clean end', detail: 'The last sample before it was under-voltage' },
+      { kind: 'reboot', lane: 'changes', severity: 'warning', begin: night + 4 * 3600, title: 'The machine restarted after a power cut or a crash', detail: 'Pi-Monitor 0.1.0 started 19 s after boot; the last event before: Under-voltage' },
     ].filter((one) => one.begin <= now);
     if (this.options.trouble && now > this.incident) {
       all.push({ kind: 'verdict', rule: 'under_voltage', lane: 'power', severity: 'critical', begin: this.incident + 60, lasts: true, title: 'Under-voltage', detail: 'Supply voltage is below 4.63 V right now.', culprit: 'power supply' });
