@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The systemd unit: exposure, syntax, and what must not be in it.
 
-EXPOSURE_LIMIT=1.3
+EXPOSURE_LIMIT=1.8
 
 group_unit() {
     local unit=$HERE/systemd/pi-monitor.service score words
@@ -10,6 +10,13 @@ group_unit() {
         pass "unit: what must stay open" "no ProcSubset=pid, PrivateNetwork, IPAddressAllow"
     else
         fail "unit: what must stay open" "$words"
+    fi
+    # What the agent reads to see what happens must stay open, and no more than that.
+    words=$(grep -E '^(RestrictAddressFamilies|ProtectClock|ProtectKernelLogs|DeviceAllow)=' "$unit" | tr '\n' ';')
+    if [ "$words" = "DeviceAllow=/dev/vcio r;ProtectKernelLogs=yes;RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK;" ]; then
+        pass "unit: what events need" "$words"
+    else
+        fail "unit: what events need" "$words"
     fi
     if ! command -v systemd-analyze >/dev/null; then
         skip "unit: exposure" "there is no systemd-analyze (Debian package systemd)"
