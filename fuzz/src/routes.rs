@@ -3,6 +3,7 @@
 use pi_monitor::agent::Agent;
 use pi_monitor::commands;
 use pi_monitor::kernel::Machine;
+use pi_monitor::kernel::watch::Watch;
 use pi_monitor::server;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -24,7 +25,9 @@ fn serve() -> SocketAddr {
             Agent::new(&options, Machine::default())
         };
         let doors = server::listen::open(&options, "/proc".as_ref()).expect("a free port");
-        runtime.block_on(commands::serve::serve(&options, agent, Default::default(), doors)).expect("a server");
+        runtime
+            .block_on(commands::serve::serve(&options, agent, Watch::default(), Default::default(), doors))
+            .expect("a server");
         unreachable!("the server ended");
     });
     let end = Instant::now() + Duration::from_secs(10);

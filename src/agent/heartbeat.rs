@@ -1,16 +1,41 @@
-//! The heartbeat: ends a sample interval again and again.
+//! The heartbeat: ends a sample interval again and again, and listens to what the kernel reports in between.
 
 use super::{Agent, flags};
 use crate::cli::Options;
+use crate::collect::{self, disk, processes::PROCESSES};
+use crate::kernel::watch::{Wanted, Watch};
+use crate::kernel::{Machine, Roots};
+use crate::model::Note;
 use crate::sys;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Mutex;
 
-/// A timer of the kernel that strikes at the end of every sample interval.
+/// Opens what wakes the agent when something happens. Call it before the agent confines itself.
+pub fn watch(options: &Options, machine: Machine) -> Watch {
+    let wanted = Wanted {
+        machine,
+        filesystems: Box::new(disk::wanted(options)),
+        processes: collect::is_enabled(options, &PROCESSES),
+    };
+    Watch::open(&Roots::new(options), wanted)
+}
+
+/// What is ready.
+#[derive(Clone, Copy, Debug)]
+enum Woken {
+    Timer,
+    Source(usize),
+}
+
+/// A timer of the kernel that strikes at the end of every sample interval, and the sources of events beside it.
 #[derive(Debug)]
-pub struct Heartbeat(AsyncFd<OwnedFd>);
+pub struct Heartbeat {
+    watch: Watch,
+    ready: Vec<(Woken, AsyncFd<OwnedFd>)>,
+}
 
 /// Looks at processes if somebody waits for that, and once more beside the ticks if it takes two looks. Call it within a
 /// [`tokio::task::LocalSet`].
@@ -25,26 +50,62 @@ async fn second_look(agent: Rc<Mutex<Agent>>, pause: std::time::Duration) {
     agent.lock().await.look();
 }
 
+/// Hands over what a source reported.
+fn take(agent: &mut Agent, note: Note<'_>) {
+    let Note { kind, severity, title, detail, .. } = note;
+    crate::debug!("event {} {}: {title}: {detail}", kind.name, severity.name());
+    agent.note(note);
+}
+
 impl Heartbeat {
     /// Starts the timer. Call it within a runtime.
     ///
     /// # Errors
     /// The kernel gives no timer.
-    pub fn new(options: &Options) -> Result<Self, String> {
+    pub fn new(options: &Options, watch: Watch) -> Result<Self, String> {
         let timer = sys::timer(flags::interval(options)).and_then(sys::watch);
-        timer.map(Heartbeat).map_err(|error| format!("cannot start the sample timer: {error}"))
+        let mut ready = vec![(Woken::Timer, timer.map_err(|error| format!("cannot start the sample timer: {error}"))?)];
+        watch.each(&mut |number, descriptor, exceptional| {
+            ready.push((Woken::Source(number), sys::watch_for(descriptor, exceptional)?));
+            Ok(())
+        });
+        Ok(Heartbeat { watch, ready })
     }
 
     /// Ticks for as long as it is polled, within a [`tokio::task::LocalSet`].
     ///
     /// History counts time in ticks, so missed ones are skipped and the others stay where they are.
-    pub async fn run(self, agent: Rc<Mutex<Agent>>) {
-        while let Ok(mut ready) = self.0.readable().await {
-            if ready.try_io(|timer| sys::expirations(timer.get_ref())).is_ok() {
-                let mut busy = agent.lock().await;
-                busy.tick();
-                look(&agent, &mut busy);
+    pub async fn run(mut self, agent: Rc<Mutex<Agent>>) {
+        while let Some(woken) = std::future::poll_fn(|context| self.next(context)).await {
+            let mut busy = agent.lock().await;
+            let now = sys::since_boot();
+            let Heartbeat { watch, ready } = &mut self;
+            match woken {
+                Woken::Source(source) => watch.read(source, now, &mut |note| take(&mut busy, note)),
+                Woken::Timer if sys::expirations(ready[0].1.get_ref()).is_ok() => {
+                    busy.tick();
+                    if watch.tick(now, &mut |note| take(&mut busy, note)) {
+                        busy.clock_is_right();
+                    }
+                }
+                Woken::Timer => {}
+            }
+            look(&agent, &mut busy);
+        }
+    }
+
+    /// Returns what is ready. It is read completely afterwards, so that whatever comes from now on makes it ready again.
+    fn next(&self, context: &mut Context<'_>) -> Poll<Option<Woken>> {
+        for (woken, descriptor) in &self.ready {
+            match descriptor.poll_read_ready(context) {
+                Poll::Ready(Ok(mut ready)) => {
+                    ready.clear_ready();
+                    return Poll::Ready(Some(*woken));
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(None),
+                Poll::Pending => {}
             }
         }
+        Poll::Pending
     }
 }

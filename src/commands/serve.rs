@@ -1,8 +1,13 @@
 //! `pi-monitor serve`: the dashboard, the metrics and JSON on a port.
 
 use super::{confine, runtime};
-use crate::agent::{Agent, heartbeat::Heartbeat, keeper};
+use crate::agent::{
+    Agent,
+    heartbeat::{self, Heartbeat},
+    keeper,
+};
 use crate::cli::{Bare, Command, Entry, Options};
+use crate::kernel::watch::{self, Watch};
 use crate::kernel::{Machine, Roots};
 use crate::server::{self, Protection, listen::Door};
 use crate::sys;
@@ -23,12 +28,13 @@ pub static CHECK: Bare = Bare { name: "check", help: "Check the flags and the fi
 
 fn run(options: &Options) -> Result<ExitCode, String> {
     sys::log_without_waiting();
-    // Their files, and who has a port, are out of reach afterwards.
+    // Their files, who has a port, and the sources of events are out of reach afterwards.
     let protection = Protection::read(options)?;
     let check = options.has(&CHECK);
     let doors = if check { Vec::new() } else { server::listen::open(options, &Roots::new(options).proc)? };
     let journal = if check { None } else { keeper::open(options) };
-    confine(options, &[server::NEEDS])?;
+    let watch = heartbeat::watch(options, Machine::default());
+    confine(options, &[server::NEEDS, watch::NEEDS])?;
     if check {
         return Ok(ExitCode::SUCCESS);
     }
@@ -42,14 +48,20 @@ fn run(options: &Options) -> Result<ExitCode, String> {
         }
         agent
     };
-    runtime.block_on(serve(options, agent, protection, doors)).map(|()| ExitCode::SUCCESS)
+    runtime.block_on(serve(options, agent, watch, protection, doors)).map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs the heartbeat and the server side by side until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// One line that names what the system refuses.
-pub async fn serve(options: &Options, agent: Agent, protection: Protection, doors: Vec<Door>) -> Result<(), String> {
+pub async fn serve(
+    options: &Options,
+    agent: Agent,
+    watch: Watch,
+    protection: Protection,
+    doors: Vec<Door>,
+) -> Result<(), String> {
     let signals = sys::signals(&[libc::SIGTERM, libc::SIGINT])
         .and_then(sys::watch)
         .map_err(|error| format!("signals: {error}"))?;
@@ -61,7 +73,7 @@ pub async fn serve(options: &Options, agent: Agent, protection: Protection, door
     let tasks = LocalSet::new();
     let work = async {
         let server = server::start(options, agent.clone(), protection, doors)?;
-        tasks.spawn_local(Heartbeat::new(options)?.run(agent.clone()));
+        tasks.spawn_local(Heartbeat::new(options, watch)?.run(agent.clone()));
         signals.readable().await.map(drop).map_err(|error| format!("signals: {error}"))?;
         server.stop().await;
         if let Ok(mut agent) = agent.try_lock() {

@@ -12,8 +12,8 @@ use std::rc::Rc;
 pub const CONNECTIONS_MAX: usize = 128;
 /// Evicted connections that may be closed in order at one time; more are closed at once.
 const LEAVING_MAX: usize = 8;
-/// File descriptors that connections leave to everything else.
-const RESERVED: usize = 24;
+/// File descriptors that connections leave to everything else: files that are kept open, and what wakes the agent.
+const RESERVED: usize = 36;
 /// File descriptors that are free at any time, for what collectors open anew.
 const FREE: usize = 12;
 /// The most memory, in bytes, that pages may occupy that are on their way to clients.

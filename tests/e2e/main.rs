@@ -21,5 +21,6 @@ mod mounts;
 mod needs;
 mod node_exporter;
 mod prometheus;
+mod watch;
 
 use needs::{has_program, needs};

@@ -1,16 +1,14 @@
-//! What keeps a storm of reports from drowning everything else: the same report once, then its count; and no more than a
-//! certain number of all kinds.
+//! What keeps a storm of different reports from pushing everything else out of the record.
 
 use crate::model::{EventKind, Note, Severity, kinds};
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-/// A report that comes again within this time is counted, and the count reported at its end.
-const SAME: Duration = Duration::from_secs(60);
-/// How many notes there may be in [`SAME`]; what is critical does not count.
+/// How many different reports there may be in [`MINUTE`]; what is critical does not count.
 const NOTES_MAX: u32 = 30;
-/// How many different reports are remembered.
-const REMEMBERED: usize = 16;
+const MINUTE: Duration = Duration::from_secs(60);
+/// How many reports are remembered to tell whether one is different.
+const RECENT: usize = 16;
 
 /// Text of bounded length; what does not fit is cut.
 #[derive(Clone, Copy)]
@@ -47,23 +45,13 @@ impl fmt::Write for Short {
     }
 }
 
-/// A report that was made.
-#[derive(Clone, Copy)]
-struct Made {
-    kind: &'static EventKind,
-    severity: Severity,
-    title: Short,
-    culprit: Short,
-    at: Duration,
-    /// How often it came again since then.
-    more: u32,
-}
-
 /// What was reported lately.
 #[derive(Default)]
 pub struct Flow {
-    made: [Option<Made>; REMEMBERED],
-    /// When counting began, how many notes there were since, and how many were left out.
+    /// Hashes of kinds and titles, the oldest at `next`.
+    recent: [u32; RECENT],
+    next: usize,
+    /// When counting began, how many reports there were since, and how many were left out.
     since: Duration,
     notes: u32,
     lost: u32,
@@ -81,7 +69,7 @@ pub struct Out<'a> {
 }
 
 impl Out<'_> {
-    /// Reports something, unless the same was reported within a minute. What may differ from time to time is `detail`.
+    /// Reports something. What may differ from time to time is `detail`: who keeps reports counts those of the same title.
     pub fn note(
         &mut self,
         kind: &'static EventKind,
@@ -90,63 +78,29 @@ impl Out<'_> {
         detail: fmt::Arguments<'_>,
         culprit: &str,
     ) {
-        let mut made = Made { kind, severity, title: Short::new(), culprit: Short::new(), at: self.now, more: 0 };
-        let _ = made.title.write_fmt(title);
-        let _ = made.culprit.write_str(culprit);
-        let text = made.title.text();
-        let known =
-            self.flow.made.iter_mut().flatten().find(|it| std::ptr::eq(it.kind, kind) && it.title.text() == text);
-        if let Some(known) = known {
-            known.more = known.more.saturating_add(1);
-            return;
-        }
-        if severity != Severity::Critical {
-            if self.flow.notes >= NOTES_MAX {
-                self.flow.lost += 1;
-                return;
+        let mut text = Short::new();
+        let _ = text.write_fmt(title);
+        // FNV-1a.
+        let bytes = kind.name.bytes().chain(text.text().bytes());
+        let hash = bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let Flow { recent, next, notes, lost, .. } = &mut *self.flow;
+        if !recent.contains(&hash) {
+            if severity != Severity::Critical {
+                if *notes >= NOTES_MAX {
+                    *lost += 1;
+                    return;
+                }
+                *notes += 1;
             }
-            self.flow.notes += 1;
+            recent[*next] = hash;
+            *next = (*next + 1) % RECENT;
         }
-        (self.to)(Note { kind, severity, title: format_args!("{text}"), detail, culprit });
-        // In a free place, or that of the oldest.
-        let mut oldest = 0;
-        for (place, it) in self.flow.made.iter().enumerate() {
-            let age = |it: &Option<Made>| it.as_ref().map(|it| it.at);
-            if age(it) < age(&self.flow.made[oldest]) {
-                oldest = place;
-            }
-        }
-        if let Some(old) = self.flow.made[oldest].replace(made) {
-            self.again(&old);
-        }
+        (self.to)(Note { kind, severity, title: format_args!("{}", text.text()), detail, culprit });
     }
 
-    /// Reports how often a report came again.
-    fn again(&mut self, made: &Made) {
-        let Made { kind, severity, title, culprit, at, more } = made;
-        if *more > 0 {
-            let seconds = (self.now - *at).as_secs();
-            (self.to)(Note {
-                kind,
-                severity: *severity,
-                title: format_args!("{}", title.text()),
-                detail: format_args!("{more} more times in {seconds} s"),
-                culprit: culprit.text(),
-            });
-        }
-    }
-
-    /// Reports what came again during the last minute.
+    /// Begins to count anew after a minute, and reports what was left out.
     pub fn tick(&mut self) {
-        for place in 0..REMEMBERED {
-            let Some(made) = self.flow.made[place].filter(|it| self.now.saturating_sub(it.at) >= SAME) else {
-                continue;
-            };
-            self.again(&made);
-            // What still goes on stays one report.
-            self.flow.made[place] = (made.more > 0).then_some(Made { at: self.now, more: 0, ..made });
-        }
-        if self.now.saturating_sub(self.flow.since) >= SAME {
+        if self.now.saturating_sub(self.flow.since) >= MINUTE {
             self.flow.since = self.now;
             self.flow.notes = 0;
             let lost = std::mem::take(&mut self.flow.lost);
@@ -198,34 +152,28 @@ mod tests {
     use super::*;
 
     fn error(out: &mut Out<'_>, disk: &str, sector: u32) {
-        let title = format_args!("{disk} reported an I/O error");
-        out.note(&kinds::STORAGE_ERROR, Severity::Critical, title, format_args!("sector {sector}"), disk);
+        out.note(
+            &kinds::STORAGE_ERROR,
+            Severity::Critical,
+            format_args!("{disk} reported an I/O error"),
+            format_args!("sector {sector}"),
+            disk,
+        );
     }
 
+    /// Who keeps reports counts them.
     #[test]
-    fn the_same_is_reported_once_and_then_counted() {
+    fn the_same_again_is_no_different_report() {
         let flow = &mut Flow::default();
-        let first = notes(flow, 100, |out| (0..50).for_each(|sector| error(out, "sda", sector)));
-        assert_eq!(first, ["storage_error critical: sda reported an I/O error | sector 0 | sda"]);
-        assert_eq!(notes(flow, 100, |out| error(out, "sdb", 1)).len(), 1);
-        assert_eq!(notes(flow, 159, |out| out.tick()), [""; 0]);
-        let counted = notes(flow, 160, |out| out.tick());
-        assert_eq!(counted, ["storage_error critical: sda reported an I/O error | 49 more times in 60 s | sda"]);
-        // It goes on: still counted, until a minute passes without it.
-        assert_eq!(notes(flow, 200, |out| error(out, "sda", 7)), [""; 0]);
-        assert_eq!(notes(flow, 220, |out| out.tick()).len(), 1);
-        assert_eq!(notes(flow, 280, |out| out.tick()), [""; 0]);
-        assert_eq!(notes(flow, 281, |out| error(out, "sda", 8)).len(), 1);
-    }
-
-    #[test]
-    fn what_is_forgotten_for_something_new_is_counted_first() {
-        let flow = &mut Flow::default();
-        notes(flow, 1, |out| (0..3).for_each(|sector| error(out, "sda", sector)));
-        let names: Vec<_> = (0..REMEMBERED).map(|number| format!("sd{number}")).collect();
-        let seen = notes(flow, 3, |out| names.iter().for_each(|name| error(out, name, 0)));
-        assert_eq!(seen.len(), REMEMBERED + 1);
-        assert_eq!(seen[REMEMBERED], "storage_error critical: sda reported an I/O error | 2 more times in 2 s | sda");
+        let seen = notes(flow, 100, |out| {
+            for sector in 0..100 {
+                error(out, "sda", sector);
+                out.note(&kinds::LINK, Severity::Info, format_args!("eth0 has a link"), format_args!(""), "");
+            }
+        });
+        assert_eq!(seen.len(), 200);
+        assert_eq!(seen[199], "link info: eth0 has a link");
+        assert_eq!((flow.notes, flow.lost), (1, 0));
     }
 
     #[test]

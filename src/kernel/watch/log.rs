@@ -182,8 +182,7 @@ fn record(record: &[u8], limit: &mut Short, out: &mut Out<'_>) {
             Some((front, back)) => (name(text, before), front, back),
             None => ("", title, ""),
         };
-        let title = format_args!("{front}{name}{back}");
-        out.note(kind, severity(urgency), title, format_args!("{}", &text[..end]), name);
+        out.note(kind, severity(urgency), format_args!("{front}{name}{back}"), format_args!("{}", &text[..end]), name);
         return;
     }
 }

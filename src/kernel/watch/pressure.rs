@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 /// What is reported as a stall.
 #[derive(Debug)]
@@ -47,9 +46,6 @@ pub static ALL: [&Resource; 3] = [
     },
 ];
 
-/// A stall that comes again within this time is the same one.
-const SAME: Duration = Duration::from_secs(30);
-
 /// Returns whether the files at `proc` are the kernel's: a copy must not be written to.
 pub fn is_real(proc: &Path) -> bool {
     CString::new(proc.as_os_str().as_bytes()).is_ok_and(|proc| sys::is_procfs(&proc))
@@ -58,8 +54,6 @@ pub fn is_real(proc: &Path) -> bool {
 struct Pressure {
     file: File,
     resource: &'static Resource,
-    /// When it last stalled.
-    stalled: Option<Duration>,
 }
 
 /// Asks the kernel to report stalls of a resource.
@@ -71,7 +65,7 @@ pub fn open(proc: &Path, resource: &'static Resource) -> io::Result<Box<dyn Sour
         return Err(io::ErrorKind::Unsupported.into());
     }
     file.write_all(resource.trigger.as_bytes())?;
-    Ok(Box::new(Pressure { file, resource, stalled: None }))
+    Ok(Box::new(Pressure { file, resource }))
 }
 
 impl Source for Pressure {
@@ -84,12 +78,8 @@ impl Source for Pressure {
     }
 
     fn read(&mut self, _buffer: &mut [u8], out: &mut Out<'_>) -> Next {
-        let before = self.stalled.replace(out.now);
-        if before.is_none_or(|at| out.now.saturating_sub(at) >= SAME) {
-            let Resource { title, detail, .. } = self.resource;
-            let (title, detail) = (format_args!("{title}"), format_args!("{detail}"));
-            out.note(&kinds::STALL, Severity::Info, title, detail, "");
-        }
+        let Resource { title, detail, .. } = self.resource;
+        out.note(&kinds::STALL, Severity::Info, format_args!("{title}"), format_args!("{detail}"), "");
         Next::Wait
     }
 }
@@ -111,13 +101,10 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_that_goes_on_is_one() {
-        let file = File::open("/dev/null").unwrap();
-        let mut io = Pressure { file, resource: ALL[2], stalled: None };
-        let mut read = |now| notes(&mut Flow::default(), now, |out| assert_eq!(io.read(&mut [], out), Next::Wait));
-        let seen: Vec<_> = [100, 102, 110, 139, 168, 198].into_iter().map(|now| read(now).len()).collect();
-        assert_eq!(seen, [1, 0, 0, 0, 0, 1]);
-        assert_eq!(read(300), ["stall info: Processes waited for a disk | some for at least 1.2 s of 2 s"]);
+    fn a_stall_is_reported() {
+        let mut io = Pressure { file: File::open("/dev/null").unwrap(), resource: ALL[2] };
+        let seen = notes(&mut Flow::default(), 9, |out| assert_eq!(io.read(&mut [], out), Next::Wait));
+        assert_eq!(seen, ["stall info: Processes waited for a disk | some for at least 1.2 s of 2 s"]);
     }
 
     #[test]
