@@ -28,6 +28,8 @@ export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 HERE=$(cd "$(dirname "$0")" && pwd)
 REPOSITORY=$(dirname "$HERE")
 export PROGRAM=packaging
+# shellcheck source=scripts/lib/elf.sh
+. "$REPOSITORY/scripts/lib/elf.sh"
 # shellcheck source=tests/pi3a/lib/report.sh
 . "$REPOSITORY/tests/pi3a/lib/report.sh"
 # shellcheck source=tests/pi3a/deploy/binaries.sh
@@ -70,15 +72,6 @@ if [ ${#BINARIES[@]} = 0 ]; then
 fi
 [ ${#BINARIES[@]} -gt 0 ] || die 2 "no binary is named, and dist has none (scripts/build.sh makes them)"
 
-elf_cpu() { # FILE
-    case $(od -An -tx1 -N20 "$1" | tr -d ' \n') in
-        7f454c460201*b700) echo aarch64 ;;
-        7f454c460101*2800) echo arm ;;
-        7f454c460201*f300) echo riscv64 ;;
-        7f454c460201*3e00) echo x86_64 ;;
-        *) echo unknown ;;
-    esac
-}
 # The one that this host can run.
 NATIVE=''
 for f in "${BINARIES[@]}" "$REPOSITORY/dist/pi-monitor-$(uname -m)"; do

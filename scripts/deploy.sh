@@ -47,6 +47,8 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 REPOSITORY=$(dirname "$HERE")
 PACKAGING=$REPOSITORY/packaging
 REMOTE_SCRIPT=$HERE/lib/deploy-remote.sh
+# shellcheck source=scripts/lib/elf.sh
+. "$HERE/lib/elf.sh"
 STAGE=/usr/local/bin/.pi-monitor-deploy # as in deploy-remote.sh
 
 usage() { sed -n '3,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "$0"; }
@@ -277,16 +279,6 @@ target_of() { # what uname -m says
     esac
 }
 
-elf_target() { # FILE: from the ELF header's class, byte order and machine
-    case $(od -An -tx1 -N20 "$1" | tr -d ' \n') in
-        7f454c460201*b700) echo aarch64 ;;
-        7f454c460101*2800) echo arm ;;
-        7f454c460201*f300) echo riscv64 ;;
-        7f454c460201*3e00) echo x86_64 ;;
-        *) echo 'no program for Linux' ;;
-    esac
-}
-
 choose_binary() { # MACHINE
     local target kind
     target=$(target_of "$1") || die 1 "the Pi's CPU is '$1': there is no build for it"
@@ -298,7 +290,7 @@ choose_binary() { # MACHINE
         fi
     fi
     [ -f "$BINARY" ] || die 1 "no such file: $BINARY"
-    kind=$(elf_target "$BINARY")
+    kind=$(elf_cpu "$BINARY") || kind='no program for Linux'
     case $kind:$target in
         "$target:$target" | arm:armv7 | arm:armv6 | arm:aarch64) ;;
         *) die 1 "$BINARY is for another CPU: it is $kind, the Pi ($1) needs $target" ;;

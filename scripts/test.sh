@@ -201,7 +201,7 @@ step_release() {
 }
 step_packaging() {
     [ "$(id -u)" = 0 ] || skip "needs root, for the containers"
-    # Init systems in containers are told from outside by their process numbers, which a namespace would change.
+    # Init systems in containers are recognized from outside by their process numbers, which a namespace would change.
     [ "$(readlink /proc/self/ns/pid)" = 'pid:[4026531836]' ] || skip "needs a machine's own processes; here is a process namespace"
     [ -x "dist/pi-monitor-$(uname -m)" ] || skip "no dist/pi-monitor-$(uname -m): run step build first"
     counted packaging/test.sh
@@ -259,14 +259,14 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# The steps to run, and what the others are left out for.
-wanted() { # NAME WHEN: prints why the step is left out; nothing if it runs
+# The steps to run, and why the others are skipped.
+wanted() { # NAME WHEN: prints why the step is skipped; nothing if it runs
     local name
     if [ ${#NAMED[@]} -gt 0 ]; then
         for name in "${NAMED[@]}"; do if [ "$name" = "$1" ]; then return; fi; done
         echo "not named"
     elif [ "$2" = named ]; then echo "takes long: runs when named (scripts/test.sh $1)"
-    elif [ "$2" = full ] && [ $FAST = yes ]; then echo "left out by --fast"
+    elif [ "$2" = full ] && [ $FAST = yes ]; then echo "skipped by --fast"
     fi
 }
 

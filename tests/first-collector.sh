@@ -15,7 +15,8 @@ esac
 cd "$(dirname "$0")/.."
 
 copy=$(mktemp -d)
-trap 'rm -rf "$copy"' EXIT
+pid=
+trap 'kill $pid 2>/dev/null || true; rm -rf "$copy"' EXIT
 # Files as they are in the working tree; compiled dependencies are shared with it.
 git ls-files -z | xargs -0 cp -a --parents -t "$copy" 2>/dev/null || { echo "first-collector.sh: cannot copy the repository to $copy" >&2; exit 1; }
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/first-collector
@@ -41,11 +42,25 @@ BLESS=1 cargo test --quiet --locked --test laws >laws.log 2>&1 || { cat laws.log
 cargo test --quiet --locked --lib collect::pty >unit.log 2>&1 || { cat unit.log >&2; fail "its own tests fail"; }
 agent=$CARGO_TARGET_DIR/debug/pi-monitor
 cargo build --quiet --locked
-"$agent" print --format prometheus --sample.interval 100ms >metrics.out
-"$agent" print --format json --sample.interval 100ms >json.out
-# Confined as it is when it serves, where this machine allows it: what its needs name is all that it may open.
-"$agent" print --collector.disable-defaults --collector.pty --sample.interval 100ms >table.out
+# The served pages, of an agent in its sandbox: what needs names is all that it may open.
+"$agent" --web.listen-address 127.0.0.1:0 2>agent.log &
+pid=$!
+for _ in {1..100}; do
+    port=$(sed -n 's|.*listening on http://127\.0\.0\.1:\([0-9]*\)/.*|\1|p' agent.log)
+    [ -z "$port" ] || break
+    sleep 0.1
+done
+[ -n "$port" ] || { cat agent.log >&2; fail "the agent does not listen"; }
+get() { # PATH: the body of an answer
+    exec 3<>"/dev/tcp/127.0.0.1/$port"
+    printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$1" >&3
+    sed '1,/^\r$/d' <&3
+    exec 3<&-
+}
 open=$(cat /proc/sys/kernel/pty/nr)
+get /metrics >metrics.out
+get /json >json.out
+"$agent" print --collector.disable-defaults --collector.pty --sample.interval 100ms >table.out
 grep -q "^pi_pty_open $open\$" metrics.out || fail "it is not in /metrics"
 grep -q '^pi_collector_up{collector="pty"} 1$' metrics.out || fail "its health is not in /metrics"
 grep -q "\"pty\":{\"open\":$open}" json.out || fail "it is not in /json"

@@ -17,7 +17,7 @@ mod routes;
 use libfuzzer_sys::fuzz_target;
 use pi_monitor::collect;
 use pi_monitor::kernel::{mailbox, text, watch};
-use pi_monitor::server::config;
+use pi_monitor::server::{access, config};
 use pi_monitor::{cli, commands, format, model};
 use std::cell::RefCell;
 use std::io::Write;
@@ -34,7 +34,7 @@ const OTHERS: [(&str, fn(&[u8])); 11] = [
     ("names", names),
     ("pattern", patterns),
     ("flags", flags),
-    ("config", config::fuzz),
+    ("config", files),
     ("whole", agent::run),
     ("routes", routes::run),
 ];
@@ -107,6 +107,12 @@ fn seed_texts(paths: &[&str], directory: &Path) {
             count += 1;
         }
     }
+}
+
+/// The two files that a person writes for the server.
+fn files(data: &[u8]) {
+    config::fuzz(data);
+    access::fuzz(data);
 }
 
 /// Lines, words and numbers of any kernel file.

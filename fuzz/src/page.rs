@@ -18,7 +18,7 @@ pub fn decode(text: &str) -> Vec<u8> {
     out
 }
 
-/// Panics unless every line is a comment or a sample as Prometheus reads it, no series is there twice, and a family's samples stand
+/// Panics unless every line is a comment or a sample as Prometheus reads it, no series is duplicate, and a family's samples stand
 /// together.
 pub fn check_metrics(page: &[u8]) {
     let text = std::str::from_utf8(page).expect("UTF-8");

@@ -24,6 +24,8 @@ export LC_ALL=C
 HERE=$(cd "$(dirname "$0")" && pwd)
 REPOSITORY=$(cd "$HERE/../.." && pwd)
 PACKAGING=$REPOSITORY/packaging
+# shellcheck source=scripts/lib/elf.sh
+. "$REPOSITORY/scripts/lib/elf.sh"
 
 usage() { sed -n '3,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "$0"; }
 die() {
@@ -54,13 +56,15 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$REPOSITORY" log -1 --format=%c
 export SOURCE_DATE_EPOCH
 MAINTAINER=${DEB_MAINTAINER:-The Pi-Monitor authors <maintainers@pi-monitor.invalid>}
 
-architecture() { # FILE: from the ELF header's class, byte order and machine
-    case $(od -An -tx1 -N20 "$1" | tr -d ' \n') in
-        7f454c460201*b700) echo arm64 ;;
-        7f454c460101*2800) echo armhf ;;
-        7f454c460201*f300) echo riscv64 ;;
-        7f454c460201*3e00) echo amd64 ;;
-        *) return 1 ;;
+# Prints the CPU of a binary as Debian names it.
+architecture() { # FILE
+    local cpu
+    cpu=$(elf_cpu "$1") || return 1
+    case $cpu in
+        aarch64) echo arm64 ;;
+        arm) echo armhf ;;
+        x86_64) echo amd64 ;;
+        *) echo "$cpu" ;;
     esac
 }
 

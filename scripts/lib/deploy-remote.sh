@@ -436,13 +436,16 @@ last_words() { # what the agent said, for a failure's message
 # BusyBoxes. Not timeout: older BusyBoxes want another syntax.)
 bounded() {
     "$@" &
-    bounded_pid=$!
+    wait_bounded $!
+}
+
+wait_bounded() { # PID
     (
         sleep 6
-        kill "$bounded_pid"
+        kill "$1"
     ) </dev/null >/dev/null 2>&1 &
     watch_pid=$!
-    wait "$bounded_pid"
+    wait "$1"
     bounded_status=$?
     kill "$watch_pid" 2>/dev/null
     return $bounded_status
@@ -455,16 +458,7 @@ by_nc() { # HOST PORT PATH
         printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$3"
         sleep 2
     } | nc "$1" "$2" &
-    bounded_pid=$!
-    (
-        sleep 6
-        kill "$bounded_pid"
-    ) </dev/null >/dev/null 2>&1 &
-    watch_pid=$!
-    wait "$bounded_pid"
-    bounded_status=$?
-    kill "$watch_pid" 2>/dev/null
-    return $bounded_status
+    wait_bounded $!
 }
 
 by_bash() { # HOST PORT PATH

@@ -2,7 +2,7 @@
 
 use super::{Agent, flags};
 use crate::cli::Options;
-use crate::collect::{self, disk, processes::PROCESSES};
+use crate::collect::{self, processes::PROCESSES};
 use crate::kernel::watch::{Wanted, Watch};
 use crate::kernel::{Machine, Roots};
 use crate::model::Note;
@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 pub fn watch(options: &Options, machine: Machine) -> Watch {
     let wanted = Wanted {
         machine,
-        filesystems: Box::new(disk::wanted(options)),
+        filesystems: Box::new(collect::wanted_filesystems(options)),
         processes: collect::is_enabled(options, &PROCESSES),
     };
     Watch::open(&Roots::new(options), wanted)

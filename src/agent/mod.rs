@@ -10,10 +10,7 @@ pub use pages::Page;
 
 use crate::cli::Options;
 use crate::collect::processes::{self, COMMAND_LINES, PROCESSES, Processes, Progress};
-use crate::collect::{
-    self, Context, Setup,
-    agent::{COLLECTORS, EVENTS, VERDICT_INFO, VERDICTS},
-};
+use crate::collect::{self, Context, Outcome, Setup, Summary};
 use crate::format::history::Times;
 use crate::format::{self, Format, Gzip, Renderer};
 use crate::history::{
@@ -23,7 +20,7 @@ use crate::history::{
 };
 use crate::judge::{Judge, recorder::Recorder};
 use crate::kernel::{Machine, RemoteStat, Roots, read_once};
-use crate::model::{Moment, Note, Report, Selection, Severity, Snapshot, Value, kinds};
+use crate::model::{Moment, Note, Report, Selection, Severity, Snapshot, kinds};
 use crate::runtime::sandbox::Needs;
 use keeper::{Before, Keeper, Start};
 use pages::Rendered;
@@ -40,6 +37,8 @@ const REBOOT: Duration = Duration::from_secs(300);
 pub struct Agent {
     machine: Machine,
     slots: Vec<Slot>,
+    /// How the collectors of the last collection fared.
+    outcomes: Vec<Outcome>,
     remote: RemoteStat,
     snapshot: Snapshot,
     /// Which collectors `snapshot` holds a collection of.
@@ -182,6 +181,7 @@ impl Agent {
             .then(|| Processes::new(&roots, collect::is_enabled(options, &COMMAND_LINES)));
         let mut agent = Agent {
             machine,
+            outcomes: Vec::with_capacity(slots.len()),
             slots,
             remote: RemoteStat::new(machine.answer),
             snapshot,
@@ -265,13 +265,12 @@ impl Agent {
     /// Filesystems are judged by the last scrape; without a recent one, this samples those that cannot hang, and for the others
     /// the last answer stands.
     fn judge(&mut self) {
-        let disk = self.disk();
         let Agent { slots, remote, snapshot, sampled, verdicts, judged, filled, processes, .. } = self;
         let moment = sampled.moment;
         let (at, id) = *judged;
         let pause = if verdicts.watches_filesystems() { Duration::ZERO } else { LOOK_AT_FILESYSTEMS };
         let mut filesystems = None;
-        if let Some(disk) = disk {
+        if let Some(disk) = verdicts.filesystems() {
             if snapshot.moment.id != id && filled.contains(disk) {
                 *judged = (moment.since_boot, snapshot.moment.id);
                 filesystems = Some(&*snapshot);
@@ -346,7 +345,7 @@ impl Agent {
         let scan = processes.scanned_at().unwrap_or_default().as_nanos() as u64;
         let page = processes_page.get((scan, 0), gzip.then(|| compressor.level(Gzip::SMALL)), |out| {
             out.clear();
-            let scan = processes.summary((machine.unix_time)(), collect::cpu::count(sampled));
+            let scan = processes.summary((machine.unix_time)(), collect::count_cpus(sampled));
             format::processes::write(&scan, |show| processes.each(show), out);
         });
         Some(Ok(page))
@@ -421,12 +420,14 @@ impl Agent {
         self.fill(selection);
     }
 
-    /// Asks for what may block; returns whether a collector asked, or could have. Not inlined, like [`Agent::fill`], so that the code exists only once.
+    /// Asks for what may block; returns whether a collector asked, or could have. Not inlined, like [`Agent::fill`], so that the
+    /// code exists only once.
     #[inline(never)]
     fn prepare(&mut self, selection: Selection) -> bool {
         self.filled = Selection::NONE;
         // Without the filesystems, their last answers stay.
-        let asks = self.disk().is_some_and(|disk| selection.contains(disk));
+        let asks =
+            self.slots.iter().enumerate().any(|(index, slot)| selection.contains(index) && slot.collector.asks());
         if asks {
             self.remote.begin();
         }
@@ -437,43 +438,32 @@ impl Agent {
         asks
     }
 
-    /// Returns the place of the collector that asks filesystems, if it runs.
-    fn disk(&self) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.registration.name == collect::disk::COLLECTOR.name)
-    }
-
     #[inline(never)]
     fn fill(&mut self, selection: Selection) {
         // What took long to answer must not make everything else look old.
         let moment = self.next_moment();
-        let Agent { machine, slots, remote, snapshot, verdicts, events, recorder, .. } = self;
+        let Agent { machine, slots, outcomes, remote, snapshot, verdicts, events, recorder, .. } = self;
         snapshot.clear(moment);
+        outcomes.clear();
         let mut context = Context { moment, remote };
         let mut before = (machine.since_boot)();
         for (index, slot) in slots.iter_mut().enumerate().filter(|(index, _)| selection.contains(*index)) {
             snapshot.select(index);
             let result = slot.collector.collect(&mut context, snapshot);
             let after = (machine.since_boot)();
-            slot.duration = after.saturating_sub(before);
+            outcomes.push(Outcome {
+                collector: slot.registration.name,
+                up: result.is_ok(),
+                duration: after.saturating_sub(before),
+            });
             before = after;
             slot.note(result.err(), moment.since_boot);
         }
-        if let Some(own) = slots.iter().position(|slot| slot.registration.name == collect::agent::COLLECTOR.name) {
-            snapshot.select(own);
-            for finding in &verdicts.report().findings {
-                snapshot.row(&VERDICTS, [finding.rule.name.as_bytes()], [finding.since.is_some().into()]);
-            }
-            for finding in verdicts.report().items() {
-                let labels = [finding.rule.name, finding.rule.severity.name(), &finding.culprit];
-                snapshot.row(&VERDICT_INFO, labels.map(str::as_bytes), [true.into()]);
-            }
-            if recorder.is_some() {
-                snapshot.row(&EVENTS, [], events.counts().map(Value::from));
-            }
-            for (_, slot) in slots.iter().enumerate().filter(|(index, _)| selection.contains(*index)) {
-                let values = [slot.fault.is_empty().into(), Value::seconds(slot.duration)];
-                snapshot.row(&COLLECTORS, [slot.registration.name.as_bytes()], values);
-            }
+        let counts = recorder.as_ref().map(|_| events.counts());
+        let summary = Summary { report: verdicts.report(), events: counts, outcomes };
+        for (index, slot) in slots.iter_mut().enumerate().filter(|(index, _)| selection.contains(*index)) {
+            snapshot.select(index);
+            slot.collector.conclude(&summary, snapshot);
         }
         snapshot.verdicts.copy(verdicts.report());
         snapshot.events = (events.last(), events.changes());

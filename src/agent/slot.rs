@@ -12,9 +12,8 @@ pub struct Slot {
     /// Whether history keeps any of its families.
     pub charted: bool,
     /// What went wrong last time; empty if nothing did.
-    pub fault: String,
+    fault: String,
     changes: Changes,
-    pub duration: Duration,
 }
 
 impl Slot {
@@ -23,14 +22,7 @@ impl Slot {
         let collector = (registration.new)(setup);
         let mut families = registration.tables.iter().flat_map(|head| head.families);
         let charted = families.any(|family| !family.charts.is_empty());
-        Slot {
-            registration,
-            collector,
-            charted,
-            fault: String::new(),
-            changes: Changes::default(),
-            duration: Duration::ZERO,
-        }
+        Slot { registration, collector, charted, fault: String::new(), changes: Changes::default() }
     }
 
     /// Remembers whether the collector's data was good and logs each change of that, unless there are too many.

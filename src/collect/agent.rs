@@ -3,7 +3,7 @@
 //!
 //! The `process_` families have the names that every Prometheus client library uses.
 
-use super::{Collect, Context, Registration, Setup};
+use super::{Collect, Context, Registration, Setup, Summary};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Shared, Source, size};
 use crate::model::{Family, Place, Snapshot, Table, Unit, Value, kinds};
@@ -12,31 +12,27 @@ use crate::runtime::traffic::{self, REASONS};
 use crate::sys::{self, Directory};
 use std::path::{Path, PathBuf};
 
-/// For Prometheus; JSON has the report itself. Filled by [`crate::agent::Agent`].
-pub static VERDICTS: Table<1, 1> = Table::new(
-    Place::Elsewhere,
+static VERDICTS: Table<1, 1> = Table::new(
+    Place::Elsewhere("verdicts"),
     &["rule"],
     &[Family::gauge("pi_verdict", "1 while this rule is firing, 0 otherwise.", Unit::Count)],
 );
 
-/// Who is to blame. Filled by [`crate::agent::Agent`].
-pub static VERDICT_INFO: Table<3, 1> = Table::new(
-    Place::Elsewhere,
+static VERDICT_INFO: Table<3, 1> = Table::new(
+    Place::Elsewhere("verdicts"),
     &["rule", "severity", "culprit"],
     &[Family::gauge("pi_verdict_info", "1 for each rule that is firing, with the culprit if it is known.", Unit::Info)],
 )
 .of_text();
 
-/// What happened. Filled by [`crate::agent::Agent`]; JSON has `/events`.
-pub static EVENTS: Table<0, { kinds::NAMES.len() }> = Table::new(
-    Place::Elsewhere,
+static EVENTS: Table<0, { kinds::NAMES.len() }> = Table::new(
+    Place::Elsewhere("/events"),
     &[],
     &[Family::counter("pi_events_total", "Events recorded since the agent started.", Unit::Count)
         .by("kind", kinds::NAMES)],
 );
 
-/// Filled by [`crate::agent::Agent`], which runs the collectors.
-pub static COLLECTORS: Table<1, 2> = Table::new(
+static COLLECTORS: Table<1, 2> = Table::new(
     Place::List("collectors"),
     &["collector"],
     &[
@@ -168,6 +164,22 @@ impl Collect for Agent {
         ];
         out.row(&PROCESS, [], values);
         first.result()
+    }
+
+    fn conclude(&mut self, summary: &Summary<'_>, out: &mut Snapshot) {
+        for finding in &summary.report.findings {
+            out.row(&VERDICTS, [finding.rule.name.as_bytes()], [finding.since.is_some().into()]);
+        }
+        for finding in summary.report.items() {
+            let labels = [finding.rule.name, finding.rule.severity.name(), &finding.culprit];
+            out.row(&VERDICT_INFO, labels.map(str::as_bytes), [true.into()]);
+        }
+        if let Some(counts) = summary.events {
+            out.row(&EVENTS, [], counts.map(Value::from));
+        }
+        for outcome in summary.outcomes {
+            out.row(&COLLECTORS, [outcome.collector.as_bytes()], [outcome.up.into(), Value::seconds(outcome.duration)]);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, take_uint};
 use crate::kernel::{Bad, Fault, First, Shared};
-use crate::model::{Chart, Family, Place, Section, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 
 /// How many of the kernel's modes are reported. Two more columns, guest and guest_nice, are parts of user and nice.
@@ -44,8 +44,7 @@ pub static CPUS: Table<1, { 2 * MODES }> = Table::new(
 
 /// Returns how many CPUs a snapshot holds; 1 if it does not say.
 pub fn count(snapshot: &Snapshot) -> u64 {
-    let mut sections = snapshot.parts().iter().flat_map(|part| &part.sections);
-    let rows = sections.find(|section| std::ptr::eq(section.head, CPUS.head())).map_or(0, Section::len);
+    let rows = snapshot.locate(CPUS.head()).map_or(0, |(part, section)| snapshot.parts()[part].sections[section].len());
     rows.saturating_sub(1).max(1) as u64
 }
 
@@ -72,7 +71,7 @@ struct Tracked {
     /// The counters at the last tick (or at the first sight of this CPU): where the present interval began.
     since: Ticks,
     /// The counters last reported, to keep idle and iowait from running backwards.
-    told: Ticks,
+    shown: Ticks,
     /// The last finished interval's shares.
     shares: [u16; MODES],
     seen: u64,
@@ -115,8 +114,8 @@ impl Cpu {
 impl Collect for Cpu {
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
         self.read(context, |tracked, line| {
-            let told = steady(&tracked.told, &line.ticks);
-            tracked.told = told;
+            let shown = steady(&tracked.shown, &line.ticks);
+            tracked.shown = shown;
             let mut values = [Value::ABSENT; 2 * MODES];
             let (usage, seconds) = values.split_at_mut(MODES);
             for (value, share) in usage.iter_mut().zip(tracked.shares) {
@@ -124,7 +123,7 @@ impl Collect for Cpu {
             }
             // No seconds for the total: summing over all CPUs would count everything twice.
             if line.id != Id::Total {
-                for (value, ticks) in seconds.iter_mut().zip(told) {
+                for (value, ticks) in seconds.iter_mut().zip(shown) {
                     *value = Value::decimal(ticks, 2);
                 }
             }
@@ -149,7 +148,7 @@ impl Tracked {
         Tracked {
             id: line.id,
             since: line.ticks,
-            told: line.ticks,
+            shown: line.ticks,
             shares: shares(&[0; MODES], &line.ticks).unwrap_or_default(),
             seen: 0,
         }
@@ -190,12 +189,12 @@ fn shares(before: &Ticks, now: &Ticks) -> Option<[u16; MODES]> {
 /// that shrinks looks like a restart to Prometheus and would show as a spike.
 ///
 /// A large step back is a real restart of the counters and is reported as it is.
-fn steady(told: &Ticks, now: &Ticks) -> Ticks {
+fn steady(shown: &Ticks, now: &Ticks) -> Ticks {
     const LITTLE: u64 = 300;
     let mut steady = *now;
     for mode in [IDLE, IOWAIT] {
-        if now[mode] < told[mode] && told[mode] - now[mode] <= LITTLE {
-            steady[mode] = told[mode];
+        if now[mode] < shown[mode] && shown[mode] - now[mode] <= LITTLE {
+            steady[mode] = shown[mode];
         }
     }
     steady

@@ -1,7 +1,7 @@
 //! `/sys/devices/system/cpu/cpufreq/policy*`: how fast each CPU runs, and who decides that.
 //! <https://docs.kernel.org/admin-guide/pm/cpufreq.html#policy-interface-in-sysfs>
 //!
-//! CPUs that share a clock share a policy: its files are read once and told for each of its CPUs.
+//! CPUs that share a clock share a policy: its files are read once and reported for each of its CPUs.
 
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{trim, uint, words};

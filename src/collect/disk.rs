@@ -184,6 +184,10 @@ impl Errors {
 }
 
 impl Collect for Disk {
+    fn asks(&self) -> bool {
+        true
+    }
+
     /// Reads the mount table and asks for what may hang.
     fn prepare(&mut self, context: &mut Context<'_>) {
         let now = context.moment.since_boot;

@@ -103,7 +103,7 @@ impl Collect for DiskIo {
     }
 }
 
-/// Remembers which devices are left out: looking at two dozen loop and RAM devices at every collection would cost more than all
+/// Remembers which devices are excluded: looking at two dozen loop and RAM devices at every collection would cost more than all
 /// else here.
 struct Devices {
     /// `/sys/class/block`
@@ -113,7 +113,7 @@ struct Devices {
 }
 
 impl Devices {
-    /// Returns whether `device`, the one at `place` in the kernel's list, is left out. The kernel's order is the same nearly every time.
+    /// Returns whether `device`, the one at `place` in the kernel's list, is excluded. The kernel's order is the same nearly every time.
     fn is_excluded(&mut self, place: usize, device: &[u8]) -> bool {
         let Devices { class, exclude, known } = self;
         if known.get(place).is_none_or(|(name, _)| name != device) {

@@ -93,9 +93,7 @@ struct Memory {
 
 impl Collect for Memory {
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        /// ZFS is a module, which may be loaded later.
-        const LOOK_AGAIN: Duration = Duration::from_secs(60);
-        let Memory { meminfo, arc, arc_next, doubted } = self;
+        let Memory { meminfo, doubted, .. } = self;
         let text = meminfo.read()?;
         let (mut info, bad) = parse(text);
         let result = bad.map_or(Ok(()), |bad| Err(Fault::parse(meminfo.path(), bad)));
@@ -105,79 +103,63 @@ impl Collect for Memory {
             crate::debug!("{}: {name} is more than the whole that it is a part of", meminfo.path().display());
         }
         *doubted = odd.is_some();
-        let now = context.moment.since_boot;
-        let arc = if now < *arc_next {
-            None
-        } else if let Ok(text) = arc.try_read() {
-            parse_arc(text)
-        } else {
-            *arc_next = now + LOOK_AGAIN;
-            None
-        };
         // It is a part of what is used.
-        if let Some(bytes) = arc.filter(|&bytes| info.total.is_none_or(|total| bytes <= total)) {
+        if let Some(bytes) =
+            self.read_arc(context.moment.since_boot).filter(|&bytes| info.total.is_none_or(|total| bytes <= total))
+        {
             out.row(&ZFS, [], [bytes.into()]);
         }
         info.available = info.available.or(estimated);
-        let Info {
-            total,
-            free,
-            available,
-            buffers,
-            cached,
-            swap_total,
-            swap_free,
-            swap_cached,
-            active,
-            inactive,
-            anonymous,
-            mapped,
-            shared,
-            slab,
-            slab_reclaimable,
-            kernel_stack,
-            page_tables,
-            dirty,
-            writeback,
-            committed,
-            commit_limit,
-            cma_total,
-            cma_free,
-        } = info;
         let used = |total: Option<u64>, free: Option<u64>| total?.checked_sub(free?);
         let values = [
-            total,
-            used(total, available),
-            free,
-            available,
-            buffers,
-            cached,
-            swap_total,
-            used(swap_total, swap_free),
-            swap_free,
-            swap_cached,
-            active,
-            inactive,
-            anonymous,
-            mapped,
-            shared,
-            slab,
-            slab_reclaimable,
-            kernel_stack,
-            page_tables,
-            dirty,
-            writeback,
-            committed,
-            commit_limit,
-            cma_total,
-            cma_free,
+            info.total,
+            used(info.total, info.available),
+            info.free,
+            info.available,
+            info.buffers,
+            info.cached,
+            info.swap_total,
+            used(info.swap_total, info.swap_free),
+            info.swap_free,
+            info.swap_cached,
+            info.active,
+            info.inactive,
+            info.anonymous,
+            info.mapped,
+            info.shared,
+            info.slab,
+            info.slab_reclaimable,
+            info.kernel_stack,
+            info.page_tables,
+            info.dirty,
+            info.writeback,
+            info.committed,
+            info.commit_limit,
+            info.cma_total,
+            info.cma_free,
         ];
         out.row(&MEMORY, [], values.map(Value::from));
         result
     }
 }
 
-/// What is told of meminfo, in bytes.
+impl Memory {
+    /// Returns the size of ZFS's cache.
+    fn read_arc(&mut self, now: Duration) -> Option<u64> {
+        /// ZFS is a module, which may be loaded later.
+        const LOOK_AGAIN: Duration = Duration::from_secs(60);
+        if now < self.arc_next {
+            return None;
+        }
+        let Ok(text) = self.arc.try_read() else {
+            self.arc_next = now + LOOK_AGAIN;
+            return None;
+        };
+        parse_arc(text)
+    }
+}
+
+/// What is reported of meminfo, in bytes.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Info {
     total: Option<u64>,

@@ -6,11 +6,15 @@
 use crate::cli::pattern::Pattern;
 use crate::cli::{Bare, Flag, Group, Options, Switch};
 use crate::kernel::{Fault, Machine, RemoteStat, Roots, Shared, Source};
-use crate::model::{Head, Moment, Snapshot};
+use crate::model::{Head, Moment, Report, Snapshot, kinds};
 use crate::runtime::sandbox::Needs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub mod processes;
+
+pub use cpu::count as count_cpus;
+pub use disk::wanted as wanted_filesystems;
 
 /// Declares the collectors' modules and lists their registrations.
 macro_rules! collectors {
@@ -131,6 +135,16 @@ pub trait Collect {
     /// Broken data: it sets `pi_collector_up` to 0 and is logged when it comes, changes and goes.
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault>;
 
+    /// Runs after all collectors have run, for rows about the collection itself.
+    fn conclude(&mut self, summary: &Summary<'_>, out: &mut Snapshot) {
+        let _ = (summary, out);
+    }
+
+    /// Returns whether [`Collect::prepare`] asks for anything.
+    fn asks(&self) -> bool {
+        false
+    }
+
     /// Runs before [`Collect::collect`] and asks for what may block; see [`RemoteStat`].
     fn prepare(&mut self, context: &mut Context<'_>) {
         let _ = context;
@@ -147,6 +161,26 @@ pub trait Collect {
 pub struct Context<'a> {
     pub moment: Moment,
     pub remote: &'a mut RemoteStat,
+}
+
+/// What is known once all collectors have run.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// What the rules found at the last tick.
+    pub report: &'a Report,
+    /// How often each kind of event happened, if they are recorded.
+    pub events: Option<&'a [u64; kinds::NAMES.len()]>,
+    /// One for each collector of this collection, in their order.
+    pub outcomes: &'a [Outcome],
+}
+
+/// How a collector fared.
+#[derive(Debug)]
+pub struct Outcome {
+    pub collector: &'static str,
+    /// Whether all of its data was good.
+    pub up: bool,
+    pub duration: Duration,
 }
 
 /// What a collector's `new` gets: the file trees and its flags.

@@ -5,7 +5,7 @@
 //!
 //! 1. The VideoCore mailbox, `/dev/vcio`: the same answer as `vcgencmd get_throttled`. A message may take as long as the firmware
 //!    likes, so a thread sends it.
-//! 2. `soc:firmware/get_throttled`, which Linux had until 2025. The kernel complains in its log about whoever reads it,
+//! 2. `soc:firmware/get_throttled`, which Linux had until 2025. The kernel logs a complaint about every reader,
 //!    and clears the history every two seconds, so that the agent has to remember it.
 //! 3. The hwmon chip `rpi_volt`: under-voltage only.
 //!    <https://docs.kernel.org/hwmon/raspberrypi-hwmon.html>
@@ -80,7 +80,7 @@ struct Power {
 impl Power {
     fn new(setup: &mut Setup) -> Self {
         let sys = &setup.roots.sys;
-        // Another tree than this machine's must not be told with this machine's firmware.
+        // Another tree than this machine's must not be mixed with this machine's firmware.
         let mailbox = (sys == Path::new("/sys")).then(mailbox::throttling).flatten();
         Power {
             mailbox,
@@ -136,7 +136,7 @@ impl Collect for Power {
     }
 
     fn tick(&mut self, context: &mut Context<'_>) {
-        // What the mailbox says now is the answer to the last tick's or collection's question. A fault is told by the next
+        // What the mailbox says now is the answer to the last tick's or collection's question. A fault is reported by the next
         // collection.
         if let Ok(Some((at, state))) = self.read(context.moment.since_boot) {
             self.watch.note(at, state);

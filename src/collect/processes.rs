@@ -6,7 +6,7 @@
 //! a few processes, their users and command lines, is read for those alone.
 //!
 //! A process may vanish between any two reads, its name may hold any bytes, and `hidepid` may hide all but the agent's own:
-//! what cannot be read is left out.
+//! what cannot be read is absent.
 
 use crate::cli::Switch;
 use crate::collect::GROUP;
@@ -36,7 +36,7 @@ pub static COMMAND_LINES: Switch = Switch {
 /// What [`Processes`] need: users' names change while the agent runs.
 pub const NEEDS: Needs = Needs { capabilities: CAP_SYS_PTRACE, ..Needs::reading(&["proc", "root/etc"]) };
 
-/// How many processes are told by each of CPU, memory and I/O.
+/// How many processes are shown by each of CPU, memory and I/O.
 const MOST: usize = 10;
 /// The time between the two scans that a first answer needs.
 const FIRST: Duration = Duration::from_millis(500);
@@ -44,7 +44,7 @@ const FIRST: Duration = Duration::from_millis(500);
 const SHARED_FOR: Duration = Duration::from_millis(950);
 /// A scan older than this is no basis for rates, and its culprits are no news.
 const FORGOTTEN: Duration = Duration::from_secs(10);
-/// As much of a command line as is told.
+/// The most of a command line that is shown.
 const COMMAND: usize = 256;
 
 /// The kernel's letter for uninterruptible sleep.
@@ -173,8 +173,7 @@ impl Processes {
 
     fn scan(&mut self, now: Duration, clock: fn() -> Duration) {
         std::mem::swap(&mut self.before, &mut self.present);
-        let Processes { path, directory, before, present, interval, ended, cost, top, shown, busiest, buffer, .. } =
-            self;
+        let Processes { path, directory, before, present, interval, ended, buffer, .. } = self;
         let Scan { at, all, names, spent } = present;
         all.clear();
         names.clear();
@@ -220,6 +219,13 @@ impl Processes {
         });
         *ended = spent.zip(before.spent).map(|(now, then)| now.saturating_sub(then).saturating_sub(seen));
         *interval = before.at.map(|before| now.saturating_sub(before));
+        self.find_largest();
+        self.cost = clock().saturating_sub(now);
+    }
+
+    /// Finds the processes to show, and those to blame.
+    fn find_largest(&mut self) {
+        let Processes { present: Scan { all, names, .. }, interval, top, shown, busiest, .. } = self;
         shown.clear();
         for ((key, name), busiest) in [
             (Process::cpu_key as fn(&Process) -> u64, &mut top.cpu),
@@ -259,7 +265,6 @@ impl Processes {
                 shown.swap(at, at - 1);
             }
         }
-        *cost = clock().saturating_sub(now);
     }
 
     /// Describes the last scan.

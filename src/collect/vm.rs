@@ -84,7 +84,7 @@ fn parse(text: &[u8]) -> (Counters, Result<(), Bad>) {
     let mut first = First::new();
     let mut any = false;
     for (number, line) in lines(text) {
-        // Most of the 100 to 200 lines are told apart by their first letters already.
+        // Most of the 100 to 200 lines already differ in their first letters.
         let field = match line {
             [b'o', ..] | [b'p', b'g' | b's', ..] => {
                 let mut words = words(line);

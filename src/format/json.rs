@@ -89,7 +89,7 @@ fn write_section(section: &Section, collector: &str, parent: &mut Object<'_>) {
             }
             object.close();
         }
-        Place::Elsewhere => {}
+        Place::Elsewhere(_) => {}
         Place::List(name) => {
             let mut list = List::open(parent.key(name));
             for row in section.rows() {

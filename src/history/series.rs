@@ -40,7 +40,7 @@ pub struct Series {
     pub unit: Unit,
     pub grain: Grain,
     pub peak: bool,
-    /// Whether there ever was a value: what the machine lacks is left out.
+    /// Whether there ever was a value: what the machine lacks is omitted.
     pub seen: bool,
     /// The value of the present tick.
     pub now: Option<f64>,

@@ -15,7 +15,8 @@ pub use view::{LinkPast, View};
 
 use crate::cli::Options;
 use crate::model::{Finding, Rates, Report, Snapshot, Threshold, Top};
-use rule::{LIMITS_MAX, Rule};
+use rule::Rule;
+use view::LIMITS_MAX;
 
 /// How long before a rule fires the processes are looked at again, in seconds.
 const AHEAD: u64 = 3;
@@ -101,6 +102,12 @@ impl Judge {
     /// The present state of all rules.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// Returns which part of the snapshots has the filesystems; `None` if no rule asks for them.
+    pub fn filesystems(&self) -> Option<usize> {
+        let judged = self.rules.iter().find(|judged| judged.rule.filesystems)?;
+        judged.places.first().copied().flatten().map(|(part, _)| part)
     }
 
     /// Whether to look at processes: a condition with an unknown culprit begins to hold.

@@ -1,11 +1,8 @@
 //! What a rule is: a condition over what the collectors saw, with its thresholds, its delays and its words.
 
-use super::view::View;
+use super::view::{LIMITS_MAX, View};
 use crate::cli::{Flag, Group, Options, Switch};
 use crate::model::{Finding, Input, RuleHead, Severity, Top, Unit, Value};
-
-/// The most thresholds that a rule has.
-pub const LIMITS_MAX: usize = 2;
 
 /// One kind of trouble. A rule is all in one place: what it reads, when it holds, how long it waits, and what it says.
 #[derive(Debug)]

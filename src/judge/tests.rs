@@ -278,7 +278,7 @@ fn memory_ran_out_only_where_it_was_low() {
         write(&bench.directory, "proc/meminfo", &memory(900));
         let report = (0..120).map(|_| bench.tick()).last().unwrap();
         let finding = report.items().next().unwrap();
-        assert_eq!((report.now - finding.since.unwrap(), finding.until), (240, None), "told as an event");
+        assert_eq!((report.now - finding.since.unwrap(), finding.until), (240, None), "reported as an event");
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a rule's condition sees: the rows of the families that it has declared, its thresholds, and how counters grow.
 
-use super::rule::LIMITS_MAX;
 use crate::model::{Input, Rates, Row, Section, Snapshot, key};
 
+/// The most thresholds that a rule has.
+pub const LIMITS_MAX: usize = 2;
 /// The time between two looks at processes for one and the same trouble, in seconds.
 const LOOK_AGAIN: u64 = 60;
 /// The most under-voltages that are remembered.

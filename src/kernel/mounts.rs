@@ -161,7 +161,7 @@ impl Mounts {
     /// the other way round.
     ///
     /// An overlay answers with the numbers of the filesystem that holds its upper layer. Where that is reported by itself, the
-    /// overlay holds the same bytes and is left out, unless it is the root.
+    /// overlay holds the same bytes and is omitted, unless it is the root.
     pub fn ask(&mut self, statfs: fn(&CStr) -> io::Result<FsStat>) -> bool {
         let Mounts { all, names, root, inside, .. } = self;
         let mut turned = false;

@@ -4,6 +4,7 @@
 //! allocates nothing.
 
 use super::{Family, Head, Moment, Report, Selection, Table, Value, push_label};
+
 /// The rows of one table.
 ///
 /// Things have the same names in nearly every collection, so labels stay where they are when the section is cleared, and are made
@@ -49,7 +50,7 @@ impl Section {
 
     /// Adds a row's labels; false if an earlier row has the same ones.
     ///
-    /// Prometheus refuses a whole page for one series that is there twice. No two rows in `ends` are the same, so only labels that
+    /// Prometheus rejects a whole page for one duplicate series. No two rows in `ends` are the same, so only labels that
     /// were not in this place last time have to be compared with all before them.
     fn push_labels(&mut self, labels: &[&[u8]]) -> bool {
         let known = self.has_labels(self.rows, labels);
@@ -229,8 +230,8 @@ impl Snapshot {
     ///
     /// Labels are the kernel's bytes. What is not UTF-8 in them is written as `\xNN`, see [`push_label`].
     ///
-    /// A row with the labels of an earlier one is left out: two things that the kernel gives one name cannot be told apart, and
-    /// Prometheus would refuse the whole page.
+    /// A row with the labels of an earlier one is omitted: two things with the same name are indistinguishable, and Prometheus
+    /// would reject the whole page.
     ///
     /// A table that the current collector did not register is a mistake in that collector's file; debug builds panic.
     pub fn row<const LABELS: usize, const VALUES: usize>(
@@ -309,9 +310,9 @@ mod tests {
                 snapshot.row(&CARS, [name, b"red"], [1.into(), 2.into(), 3.into()]);
             }
             let section = &snapshot.parts()[0].sections[0];
-            let told: Vec<_> = section.rows().map(|row| row.labels().map(decode).collect::<Vec<_>>()).collect();
+            let found: Vec<_> = section.rows().map(|row| row.labels().map(decode).collect::<Vec<_>>()).collect();
             let expected: Vec<_> = names.iter().map(|name| vec![name.to_vec(), b"red".to_vec()]).collect();
-            assert_eq!((told, section.changes() != changes), (expected, changed));
+            assert_eq!((found, section.changes() != changes), (expected, changed));
             changes = section.changes();
         }
     }
@@ -321,7 +322,7 @@ mod tests {
         static ALONE: Table<0, 1> = Table::new(Place::Inline, &[], &[Family::gauge("pi_alone", "Alone.", Unit::Count)]);
         let mut snapshot = Snapshot::new();
         snapshot.register("car", &[CARS.head(), ALONE.head()]);
-        let mut told = Vec::new();
+        let mut found = Vec::new();
         for names in [["a", "b", "a"], ["a", "b", "a"], ["b", "b", "a"], ["a", "a", "a"], ["c", "a", "c"]] {
             snapshot.clear(Moment::default());
             snapshot.select(0);
@@ -333,8 +334,8 @@ mod tests {
             let sections = &snapshot.parts()[0].sections;
             assert_eq!((sections[1].len(), sections[1].values()), (1, &[0.into()][..]));
             assert_eq!(sections[0].values().len(), 3 * sections[0].len());
-            told.push(sections[0].rows().filter_map(|row| row.labels().next()).collect::<String>());
+            found.push(sections[0].rows().filter_map(|row| row.labels().next()).collect::<String>());
         }
-        assert_eq!(told, ["ab", "ab", "ba", "a", "ca"]);
+        assert_eq!(found, ["ab", "ab", "ba", "a", "ca"]);
     }
 }

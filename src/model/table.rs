@@ -15,8 +15,8 @@ pub enum Place {
     Object(&'static str),
     /// Any number of rows, in an array of this name.
     List(&'static str),
-    /// Nowhere: JSON shows it in another way.
-    Elsewhere,
+    /// Outside of the collector's object: under this key of the whole, or on this page.
+    Elsewhere(&'static str),
 }
 
 /// The head of a table: everything about it but its rows.

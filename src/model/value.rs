@@ -20,7 +20,7 @@ impl Value {
     /// The most places behind the point.
     const MOST_PLACES: u8 = 20;
 
-    /// No value: the sample is left out of every output.
+    /// No value: the sample is absent from every output.
     pub const ABSENT: Value = Value { digits: 0, places: 0, negative: false, present: false };
 
     /// Returns `digits` divided by 10 to the power of `places`, which are 20 at most.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Why a connection was dropped or a request refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// No place was left for it, or it had to make place for another.
+    /// No slot was free for it, or it was evicted for another.
     Full,
     /// A request's head did not come in time.
     SlowRequest,

@@ -215,7 +215,7 @@ impl Link {
         }
     }
 
-    /// Notes that hands were not shaken, of which the client was told.
+    /// Notes that the handshake failed; the client has received an alert.
     pub fn refuse_handshake(&self) {
         traffic::refused(Reason::Malformed);
         self.unread.set(true);

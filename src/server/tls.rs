@@ -97,11 +97,11 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// Makes a connection ready for requests: with TLS, by shaking hands.
+/// Makes a connection ready for requests: with TLS, by a handshake.
 ///
 /// # Errors
-/// What is left of the connection if hands were not shaken: `None` as the error if the client speaks something else, which
-/// nobody has read yet; else what was wrong, of which the client was told.
+/// What remains of the connection if the handshake failed: without an error if the client speaks another protocol, which nobody
+/// has read yet; else with what was wrong, of which an alert has informed the client.
 pub async fn open(socket: TcpStream, tls: Option<&Tls>) -> Result<Channel, (Channel, Option<io::Error>)> {
     let Some(Tls(acceptor)) = tls else { return Ok(Channel::Plain(socket)) };
     let mut first = [0];

@@ -68,7 +68,7 @@ pub fn filter_system_calls(program: &[libc::sock_filter]) -> io::Result<()> {
 }
 
 /// Restricts this thread and those it starts to opening what is below `paths`, for reading only. Those that
-/// do not exist are left out. Where the kernel can, it also keeps the process from connecting to others and from signalling
+/// do not exist are skipped. Where the kernel can, it also keeps the process from connecting to others and from signalling
 /// any but its own. Call [`no_new_privs`] first.
 ///
 /// # Errors

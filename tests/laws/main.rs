@@ -15,5 +15,6 @@ mod quiet;
 mod ran;
 mod reports;
 mod rooms;
+mod runbooks;
 mod table;
 mod toolchain;

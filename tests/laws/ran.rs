@@ -1,4 +1,4 @@
-//! `scripts/lib/ran.awk`, which tells `scripts/test.sh` what a run of tests left out.
+//! `scripts/lib/ran.awk`, which shows `scripts/test.sh` which tests a run skipped.
 
 use std::process::Command;
 

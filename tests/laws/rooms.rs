@@ -39,23 +39,24 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Rooms that may open files: the kernel's own files in `kernel`, and what a person names on the command line elsewhere.
 const OPENS_FILES: &[&str] = &["sys", "kernel", "server", "history"];
 
-/// Collects the Rust files below a directory.
+/// Collects the files below a directory.
 fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             walk(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else {
             found.push(path);
         }
     }
 }
 
-/// The source files below `src/` by their paths there, without tests and comments.
+/// The Rust files below `src/` by their paths there, without tests and comments.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     walk(&root, &mut paths);
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
     paths.retain(|path| !path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs"));
     paths.sort();
     let read = |path: &PathBuf| {
@@ -165,6 +166,38 @@ fn imports_run_downward_only() {
         assert!(!code.contains(&"super::".repeat(depth)), "src/{file} leaves its room through super");
     }
     assert!(wrong.is_empty(), "imports that run upward, see ROOMS: {wrong:?}");
+}
+
+/// What the files of a room import from `crate::collect`, each path without `crate::collect::`.
+fn imports_of_collectors(own: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (file, code) in sources().into_iter().filter(|(file, _)| room(file) == Some(own)) {
+        for (at, _) in code.match_indices("collect::") {
+            let rest = code[at + "collect::".len()..].split([';', '(']).next().unwrap();
+            let paths = rest.split(['{', '}', ',', ' ', '\n']).filter(|path| !path.is_empty());
+            found.extend(paths.map(|path| (file.clone(), path.to_owned())));
+        }
+    }
+    found
+}
+
+#[test]
+fn rules_know_of_collectors_only_their_tables() {
+    let imports = imports_of_collectors("judge");
+    assert!(imports.len() > 10, "{imports:?}");
+    for (file, path) in imports {
+        let last = path.rsplit("::").next().unwrap();
+        assert_eq!(last, last.to_uppercase(), "src/{file} imports {path}, which is no table of a collector");
+    }
+}
+
+#[test]
+fn the_agent_knows_no_collector_by_name() {
+    for (file, path) in imports_of_collectors("agent") {
+        let first = path.split("::").next().unwrap();
+        let known = pi_monitor::collect::ALL.iter().any(|registration| registration.name == first);
+        assert!(!known, "src/{file} names the collector {path}");
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn names_are_unique_and_well_formed() {
     let mut seen = HashSet::new();
     for (head, family) in families() {
         let name = family.name;
-        assert!(seen.insert(name), "{name} is there twice");
+        assert!(seen.insert(name), "duplicate family {name}");
         assert!(is_name(name) && !name.contains("__"), "{name}");
         assert!(name.starts_with("pi_") || name.starts_with("process_"), "{name}: families begin with pi_");
         for label in head.labels.iter().copied().chain(family.by.iter().map(|by| by.label)) {
@@ -79,7 +79,7 @@ fn json_keys_do_not_clash() {
         for head in registration.tables {
             let mut inner = HashSet::new();
             let keys = match head.place {
-                Place::Elsewhere => continue,
+                Place::Elsewhere(_) => continue,
                 Place::Inline => &mut own,
                 Place::Object(name) | Place::List(name) => {
                     assert!(is_name(name) && inner.insert(name.to_owned()), "{}: {name}", registration.name);
@@ -90,12 +90,12 @@ fn json_keys_do_not_clash() {
             let values =
                 head.families.iter().filter(|it| it.unit != Unit::Info).map(|it| it.key(registration.name).to_owned());
             for key in labels.chain(values) {
-                assert!(keys.insert(key.clone()), "{}: the key {key} is there twice", registration.name);
+                assert!(keys.insert(key.clone()), "{}: duplicate key {key}", registration.name);
             }
         }
         for head in registration.tables {
             if let Place::Object(name) | Place::List(name) = head.place {
-                assert!(own.insert(name.to_owned()), "{}: the key {name} is there twice", registration.name);
+                assert!(own.insert(name.to_owned()), "{}: duplicate key {name}", registration.name);
             }
             if head.labels.is_empty() {
                 assert!(!matches!(head.place, Place::List(_)), "{}: rows of a list need labels", registration.name);
@@ -136,7 +136,7 @@ fn every_family_is_seen_on_some_board() {
 }
 
 #[test]
-fn no_series_is_there_twice() {
+fn no_series_is_duplicate() {
     for boards::Output { board, metrics: text, .. } in boards::outputs() {
         let mut seen = HashSet::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -153,6 +153,13 @@ fn no_series_is_there_twice() {
 fn json_is_json_and_holds_the_same_numbers() {
     for boards::Output { board, metrics: text, json, .. } in boards::outputs() {
         let value: serde_json::Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{board}: {error}"));
+        for (_, head) in tables() {
+            let Place::Elsewhere(key) = head.place else { continue };
+            if key.starts_with('/') {
+                continue;
+            }
+            assert!(value[key].is_object(), "{board}: {} says that JSON has {key}", head.families[0].name);
+        }
         let sample = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name) && line.as_bytes()[name.len()] == b' ');
             line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())

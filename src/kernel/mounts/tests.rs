@@ -1,7 +1,7 @@
 use super::*;
 
 /// The mount points that are reported, and whether they are asked here.
-fn told(text: &[u8]) -> Vec<(Vec<u8>, bool)> {
+fn reported(text: &[u8]) -> Vec<(Vec<u8>, bool)> {
     let mut mounts = Mounts::default();
     mounts.parse(text, b"/root").unwrap();
     mounts.find_hidden();
@@ -10,7 +10,7 @@ fn told(text: &[u8]) -> Vec<(Vec<u8>, bool)> {
 }
 
 fn names(text: &[u8]) -> Vec<String> {
-    told(text).into_iter().map(|(name, _)| String::from_utf8_lossy(&name).into_owned()).collect()
+    reported(text).into_iter().map(|(name, _)| String::from_utf8_lossy(&name).into_owned()).collect()
 }
 
 #[test]
@@ -35,8 +35,8 @@ fn names_are_decoded() {
 26 25 8:2 / /mnt/My\\040\\011\\012\\134Disk rw - ext4 /dev/disk\\040one rw
 27 25 8:3 / /\xff rw - ext4  rw
 ";
-    assert_eq!(told(text)[1].0, b"/mnt/My \t\n\\Disk");
-    assert_eq!(told(text)[2].0, b"/\xff");
+    assert_eq!(reported(text)[1].0, b"/mnt/My \t\n\\Disk");
+    assert_eq!(reported(text)[2].0, b"/\xff");
     let mut mounts = Mounts::default();
     mounts.parse(text, b"").unwrap();
     assert_eq!(mounts.bytes(&mounts.all[1].device), b"/dev/disk one");
@@ -47,7 +47,7 @@ fn names_are_decoded() {
 fn what_is_hidden_is_not_told() {
     // Twice on one point; the second's parent is the first.
     let twice = b"1 1 8:1 / / rw - ext4 a rw\n2 1 8:2 / /mnt rw - ext4 b rw\n3 2 8:3 / /mnt rw - xfs c rw\n";
-    assert_eq!(told(twice).len(), 2);
+    assert_eq!(reported(twice).len(), 2);
     // A mount below one that was then hidden by a mount on the upper directory.
     let below = b"1 1 8:1 / / rw - ext4 a rw\n2 1 8:2 / /mnt/a rw - ext4 b rw\n3 2 8:3 / /mnt/a/b rw - ext4 c rw\n\
                   4 1 8:4 / /mnt rw - ext4 d rw\n5 4 8:5 / /mnt/a rw - ext4 e rw\n6 1 8:6 / /mnt2 rw - ext4 f rw\n";
@@ -155,7 +155,7 @@ fn an_overlay_may_hang_where_its_upper_layer_may() {
 4 1 0:51 / /two rw - overlay overlay rw,lowerdir=/l,upperdir=/tanker/diff,workdir=/w
 5 1 0:52 / /three rw - overlay overlay ro,lowerdir=/tank/a:/b
 ";
-    let here: Vec<_> = told(text).into_iter().map(|(_, local)| local).collect();
+    let here: Vec<_> = reported(text).into_iter().map(|(_, local)| local).collect();
     assert_eq!(here, [true, false, false, true, false]);
 }
 
@@ -213,8 +213,9 @@ fn what_may_hang_is_not_asked_here() {
 5 1 0:5 / /media rw - fuse.sshfs x rw
 6 1 8:6 / /data rw - f2fs x rw
 ";
-    let told = told(text);
-    let asked_here: Vec<_> = told.iter().map(|(name, local)| (std::str::from_utf8(name).unwrap(), *local)).collect();
+    let reported = reported(text);
+    let asked_here: Vec<_> =
+        reported.iter().map(|(name, local)| (std::str::from_utf8(name).unwrap(), *local)).collect();
     let expected = [("/", true), ("/net/usb", false), ("/net", false), ("/media", false), ("/data", true)];
     assert_eq!(asked_here, expected);
 }
