@@ -3,7 +3,7 @@
 use super::Judge;
 use super::rule::Direction;
 use crate::collect::power::{REASON_NAMES, THROTTLING};
-use crate::model::{Episode, EventKind, Input, Keep, Lane, Note, Severity, Snapshot, Unit, kinds};
+use crate::model::{Episode, EventKind, Finding, Input, Keep, Lane, Note, Severity, Snapshot, Unit, kinds};
 use std::time::Duration;
 
 static NOW: Input = THROTTLING.input("pi_throttled");
@@ -47,6 +47,25 @@ pub struct Recorder {
     killed: Option<u64>,
 }
 
+/// Records a finding as an event that begins at `now`, in seconds since boot; a verdict lasts. Returns its id.
+fn begin(events: &mut dyn Keep, finding: &Finding, kind: &'static EventKind, lane: Lane, now: u64, unit: Unit) -> u64 {
+    let lasts = std::ptr::eq(kind, &kinds::VERDICT);
+    events.begin(&Episode {
+        note: Note {
+            kind,
+            severity: finding.rule.severity,
+            title: format_args!("{}", finding.title),
+            detail: format_args!("{}", finding.detail),
+            culprit: &finding.culprit,
+        },
+        lane,
+        rule: if lasts { finding.rule.name } else { "" },
+        begin: Duration::from_secs(now),
+        unit,
+        lasts,
+    })
+}
+
 impl Recorder {
     /// For what `judge` makes of snapshots with the parts of `snapshot`.
     pub fn new(judge: &Judge, snapshot: &Snapshot) -> Self {
@@ -70,21 +89,11 @@ impl Recorder {
         let now = judge.report.now;
         for ((judged, finding), open) in judge.rules.iter().zip(&judge.report.findings).zip(&mut self.rules) {
             let (rule, state) = (&judged.rule.head, &judged.state);
-            let note = Note {
-                kind: &kinds::VERDICT,
-                severity: rule.severity,
-                title: format_args!("{}", finding.title),
-                detail: format_args!("{}", finding.detail),
-                culprit: &finding.culprit,
-            };
             if rule.event {
                 // Each time it happens. Of these, restarts are recorded at the start.
                 let is_known = self.killed.is_some_and(|at| now < at + SAME_KILL);
                 if state.held && rule.name == kinds::OOM_KILL.name && !is_known {
-                    let note = Note { kind: &kinds::OOM_KILL, ..note };
-                    let begin = Duration::from_secs(now);
-                    let lane = Lane::Trouble;
-                    events.begin(&Episode { note, lane, rule: "", begin, unit: Unit::Count, lasts: false });
+                    begin(events, finding, &kinds::OOM_KILL, Lane::Trouble, now, Unit::Count);
                 }
                 continue;
             }
@@ -106,8 +115,7 @@ impl Recorder {
                 }
             } else if state.on {
                 let lane = if rule.card == "thermal" { Lane::Power } else { Lane::Trouble };
-                let begin = Duration::from_secs(finding.since.unwrap_or(now));
-                open.id = events.begin(&Episode { note, lane, rule: rule.name, begin, unit, lasts: true });
+                open.id = begin(events, finding, &kinds::VERDICT, lane, finding.since.unwrap_or(now), unit);
                 events.update(open.id, end.map(Duration::from_secs), open.worst);
             }
             open.end = end;
@@ -132,16 +140,20 @@ impl Recorder {
             let (is_on, begun) = (now == 1.0, begun as u64);
             // What was there before the agent began to count is an event too.
             if begun > open.begun || is_on && open.id == 0 {
-                let note = Note {
-                    kind: &kinds::POWER,
-                    severity: *severity,
-                    title: format_args!("{title}"),
-                    detail: format_args!(""),
-                    culprit: "",
-                };
-                let lane = Lane::Power;
-                let episode = Episode { note, lane, rule: "", begin: time, unit: Unit::Seconds, lasts: is_on };
-                open.id = events.begin(&episode);
+                open.id = events.begin(&Episode {
+                    note: Note {
+                        kind: &kinds::POWER,
+                        severity: *severity,
+                        title: format_args!("{title}"),
+                        detail: format_args!(""),
+                        culprit: "",
+                    },
+                    lane: Lane::Power,
+                    rule: "",
+                    begin: time,
+                    unit: Unit::Seconds,
+                    lasts: is_on,
+                });
                 if open.last != open.id {
                     (open.last, open.lasted) = (open.id, lasted);
                 }

@@ -196,8 +196,11 @@ fn restarts_share_the_budget_of_their_day() {
 impl Run {
     fn note(&mut self, severity: Severity, title: &str) {
         let kind = if severity == Severity::Critical { &events::OOM_KILL } else { &events::LINK };
-        let (title, detail) = (format_args!("{title}"), format_args!("{:300}", "what a detail takes"));
-        self.events.note(Note { kind, severity, title, detail, culprit: "x" }, Duration::from_secs(self.now as u64));
+        let detail = "what a detail takes";
+        self.events.note(
+            Note { kind, severity, title: format_args!("{title}"), detail: format_args!("{detail:300}"), culprit: "x" },
+            Duration::from_secs(self.now as u64),
+        );
         if severity == Severity::Critical {
             self.events.add_processes(|_| ());
         }

@@ -18,21 +18,28 @@ fn events() -> Events {
 }
 
 fn note(events: &mut Events, kind: &'static EventKind, severity: Severity, title: &str, at: u64) -> u64 {
-    let note = Note { kind, severity, title: format_args!("{title}"), detail: format_args!(""), culprit: "" };
-    events.note(note, second(at));
+    events.note(
+        Note { kind, severity, title: format_args!("{title}"), detail: format_args!(""), culprit: "" },
+        second(at),
+    );
     events.last()
 }
 
 fn verdict(events: &mut Events, title: &str, begin: u64) -> u64 {
-    let note = Note {
-        kind: &kinds::VERDICT,
-        severity: Severity::Critical,
-        title: format_args!("{title}"),
-        detail: format_args!("97.6% of {} GiB", 29),
-        culprit: "mysqld",
-    };
-    let begin = second(begin);
-    events.begin(&Episode { note, lane: Lane::Power, rule: "hot", begin, unit: Unit::Celsius, lasts: true })
+    events.begin(&Episode {
+        note: Note {
+            kind: &kinds::VERDICT,
+            severity: Severity::Critical,
+            title: format_args!("{title}"),
+            detail: format_args!("97.6% of {} GiB", 29),
+            culprit: "mysqld",
+        },
+        lane: Lane::Power,
+        rule: "hot",
+        begin: second(begin),
+        unit: Unit::Celsius,
+        lasts: true,
+    })
 }
 
 /// Each event as id, title, begin and end in seconds since the first boot, and how often.
@@ -116,14 +123,16 @@ fn the_buffer_never_grows_and_the_oldest_go() {
     // Full lists and long texts too.
     for number in 0..1000 {
         let long = format!("{number} {}", "ä".repeat(500));
-        let note = Note {
-            kind: &kinds::OOM_KILL,
-            severity: Severity::Critical,
-            title: format_args!("{long}"),
-            detail: format_args!("{long}"),
-            culprit: &long,
-        };
-        events.note(note, second(20_000 + number));
+        events.note(
+            Note {
+                kind: &kinds::OOM_KILL,
+                severity: Severity::Critical,
+                title: format_args!("{long}"),
+                detail: format_args!("{long}"),
+                culprit: &long,
+            },
+            second(20_000 + number),
+        );
         events.add_processes(|show| {
             for number in 0..3 * BUSY_MAX {
                 show(number / BUSY_MAX, &Busy { pid: 1, name: &"x".repeat(60), amount: 1 });
