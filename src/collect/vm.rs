@@ -2,9 +2,9 @@
 //! <https://docs.kernel.org/filesystems/proc.html#vmstat>
 
 use super::{Collect, Context, Registration};
-use crate::kernel::text::{lines, uint, words};
-use crate::kernel::{Bad, Fault, First, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit};
+use crate::kernel::text::{lines, trim, uint, words};
+use crate::kernel::{Bad, Cgroups, Fault, First, Source, read_into};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 use crate::sys;
 
@@ -27,24 +27,99 @@ pub static VM: Table<0, 6> = Table::new(
     ],
 );
 
+/// Only the groups in which something was killed or that ran out of memory.
+pub static GROUPS: Table<1, 3> = Table::new(
+    Place::List("groups"),
+    &["cgroup"],
+    &[
+        Family::counter(
+            "pi_cgroup_oom_kills_total",
+            "Processes of the control group killed by the out-of-memory killer, for whichever limit.",
+            Unit::Count,
+        ),
+        Family::counter(
+            "pi_cgroup_out_of_memory_total",
+            "Times the control group was at its own memory limit and an allocation was about to fail.",
+            Unit::Count,
+        ),
+        Family::gauge("pi_cgroup_memory_limit_bytes", "The control group's own memory limit.", Unit::Bytes),
+    ],
+);
+
 pub static COLLECTOR: Registration = Registration {
     name: "vm",
     summary: "page faults, swapping, out-of-memory kills",
     source: "/proc/vmstat",
-    needs: Needs::reading(&["proc/vmstat"]),
-    tables: &[VM.head()],
+    needs: Needs::reading(&["proc/vmstat", "sys/fs/cgroup"]),
+    tables: &[VM.head(), GROUPS.head()],
     flags: &[],
-    new: |setup| Box::new(Vm { vmstat: setup.proc("vmstat").in_small_records(), page_size: sys::page_size() }),
+    new: |setup| {
+        let vmstat = setup.proc("vmstat").in_small_records();
+        let killed = Killed { cgroups: Cgroups::new(setup.roots), groups: Vec::new(), kills: None };
+        Box::new(Vm { vmstat, page_size: sys::page_size(), killed })
+    },
 };
 
 struct Vm {
     vmstat: Source,
     page_size: u64,
+    killed: Killed,
+}
+
+/// The groups of which a process was killed, or that ran out of memory.
+struct Killed {
+    cgroups: Cgroups,
+    groups: Vec<Group>,
+    /// The kernel's count of kills when the groups were last looked at.
+    kills: Option<u64>,
+}
+
+/// A group's name, and its values as [`GROUPS`] has them.
+struct Group {
+    name: Vec<u8>,
+    values: [Option<u64>; 3],
+}
+
+impl Killed {
+    /// Looks at all groups if there was a kill since the last look.
+    fn look(&mut self, kills: Option<u64>) {
+        let Killed { cgroups, groups, kills: known } = self;
+        if kills == *known {
+            return;
+        }
+        *known = kills;
+        groups.clear();
+        let (mut text, mut paths) = (Vec::new(), Vec::new());
+        cgroups.each(&mut |path, _| {
+            let mut number = |file: &str, name: &[u8]| {
+                path.push(file);
+                let read = read_into(path, &mut text);
+                path.pop();
+                read.ok()?;
+                let mut lines = lines(&text).map(|(_, line)| line);
+                uint(trim(lines.find_map(|line| line.strip_prefix(name))?))
+            };
+            // Of the group alone, from Linux 5.2 on; before that with those below it; version 1.
+            const EVENTS: [&str; 3] = ["memory.events.local", "memory.events", "memory.oom_control"];
+            let kills = EVENTS.iter().find_map(|file| number(file, b"oom_kill "));
+            let exhausted = EVENTS[..2].iter().find_map(|file| number(file, b"oom "));
+            if kills.unwrap_or(0) > 0 || exhausted.unwrap_or(0) > 0 {
+                let limit = ["memory.max", "memory.limit_in_bytes"].iter().find_map(|file| number(file, b""));
+                // Version 1 writes the largest number of pages for none.
+                let limit = limit.filter(|limit| *limit < 1 << 62);
+                paths.push((path.clone(), [kills, exhausted, limit]));
+            }
+            false
+        });
+        for (path, values) in &paths {
+            groups.push(Group { name: cgroups.name(path).to_owned(), values: *values });
+        }
+    }
 }
 
 impl Collect for Vm {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let Vm { vmstat, page_size } = self;
+        let Vm { vmstat, page_size, killed } = self;
         let (counters, result) = parse(vmstat.read()?);
         let Counters { oom_kills, faults, major_faults, swapped_in, swapped_out, reclaims } = counters;
         let minor_faults = faults.zip(major_faults).map(|(all, major)| all.saturating_sub(major));
@@ -58,6 +133,10 @@ impl Collect for Vm {
             reclaims.into(),
         ];
         out.row(&VM, [], values);
+        killed.look(oom_kills);
+        for Group { name, values } in &killed.groups {
+            out.row(&GROUPS, [name], values.map(Value::from));
+        }
         result.map_err(|bad| Fault::parse(vmstat.path(), bad))
     }
 }

@@ -283,6 +283,83 @@ fn memory_ran_out_only_where_it_was_low() {
 }
 
 #[test]
+fn a_kill_names_the_group_and_whose_limit_it_was() {
+    let events =
+        |oom: u64, kills: u64| format!("low 0\nhigh 0\nmax 9\noom {oom}\noom_kill {kills}\noom_group_kill 0\n");
+    let control = |kills: u64| format!("oom_kill_disable 0\nunder_oom 0\noom_kill {kills}\n");
+    let (slice, service) = ("a.slice", "a.slice/b.service");
+    let none = format!("{}\n", u64::MAX / 2 / 4096 * 4096);
+    // What is available, files of groups, the detail and the culprit. The counts of c.service are old.
+    let after = [
+        (
+            900,
+            vec![(slice, "memory.events.local", events(1, 0)), (service, "memory.events.local", events(0, 1))],
+            "a.slice reached its memory limit of 64 MiB; processes killed since boot: 4; b.service lost a process",
+            "b.service",
+        ),
+        (
+            900,
+            vec![(service, "memory.events.local", events(1, 1))],
+            "b.service reached its memory limit of 32 MiB; processes killed since boot: 4",
+            "b.service",
+        ),
+        // Before Linux 5.2.
+        (
+            900,
+            vec![(service, "memory.events", events(1, 1))],
+            "b.service reached its memory limit of 32 MiB; processes killed since boot: 4",
+            "b.service",
+        ),
+        (
+            100,
+            vec![(service, "memory.events.local", events(0, 1))],
+            "Memory ran out; processes killed since boot: 4; b.service lost a process",
+            "b.service",
+        ),
+        (
+            900,
+            vec![
+                ("memory/d", "memory.oom_control", control(1)),
+                ("memory/d", "memory.limit_in_bytes", "16777216\n".into()),
+            ],
+            "d reached its memory limit of 16 MiB; processes killed since boot: 4",
+            "d",
+        ),
+        (
+            100,
+            vec![("memory/d", "memory.oom_control", control(1)), ("memory/d", "memory.limit_in_bytes", none)],
+            "Memory ran out; processes killed since boot: 4; d lost a process",
+            "d",
+        ),
+        (100, vec![], "Memory ran out; processes killed since boot: 4", ""),
+    ];
+    for (available, files, detail, culprit) in after {
+        let mut bench = Bench::new("groups");
+        let group = |bench: &Bench, name: &str, file: &str, text: &str| {
+            write(&bench.directory, &format!("sys/fs/cgroup/{name}/{file}"), text);
+        };
+        if !files.iter().any(|(name, ..)| name.starts_with("memory/")) {
+            write(&bench.directory, "sys/fs/cgroup/cgroup.controllers", "memory\n");
+        }
+        group(&bench, slice, "memory.max", "67108864\n");
+        group(&bench, service, "memory.max", "33554432\n");
+        group(&bench, "c.service", "memory.max", "1048576\n");
+        group(&bench, "c.service", "memory.events.local", &events(5, 7));
+        bench.restart();
+        bench.tick();
+        bench.tick();
+        for (name, file, text) in &files {
+            group(&bench, name, file, text);
+        }
+        write(&bench.directory, "proc/meminfo", &format!("MemTotal: 1000 kB\nMemAvailable: {available} kB\n"));
+        write(&bench.directory, "proc/vmstat", "nr_free_pages 1\npgfault 1\npgmajfault 1\noom_kill 4\n");
+        let report = bench.tick();
+        let finding = report.items().find(|it| it.rule.name == "oom_kill").unwrap();
+        assert_eq!((&*finding.detail, &*finding.culprit), (detail, culprit));
+    }
+}
+
+#[test]
 fn five_short_under_voltages_within_an_hour_are_a_verdict() {
     // Seconds between the beginnings.
     for (pause, expected) in [(890, Some("Supply voltage fell below 4.63 V 5 times within an hour")), (900, None)] {

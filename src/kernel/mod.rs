@@ -3,6 +3,7 @@
 
 mod asker;
 pub mod block;
+mod cgroups;
 mod devices;
 mod fault;
 mod links;
@@ -18,6 +19,7 @@ pub mod watch;
 mod zone;
 
 pub use asker::{Answer, Asker};
+pub use cgroups::Cgroups;
 pub use devices::{Device, Devices};
 pub use fault::{Bad, Fault, First, Members};
 pub use links::{LinkState, Links};

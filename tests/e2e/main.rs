@@ -22,5 +22,6 @@ mod needs;
 mod node_exporter;
 mod prometheus;
 mod watch;
+mod verdicts;
 
 use needs::{has_program, needs};

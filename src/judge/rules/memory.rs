@@ -3,16 +3,19 @@
 use crate::collect::{
     memory::{MEMORY, ZFS},
     pressure::RESOURCES,
-    vm::VM,
+    vm::{GROUPS, VM},
 };
 use crate::judge::rule::Rule;
 use crate::judge::rules::{RECENT, by_memory};
 use crate::judge::view::View;
 use crate::judge::words::{Size, Tenths};
-use crate::model::{Finding, Input, Severity, Unit};
+use crate::model::{Finding, Input, Row, Severity, Unit};
 
 static OOM_KILLS: Input = VM.input("pi_oom_kills_total");
 static RECLAIMS: Input = VM.input("pi_direct_reclaims_total");
+static GROUP_KILLS: Input = GROUPS.input("pi_cgroup_oom_kills_total");
+static EXHAUSTED: Input = GROUPS.input("pi_cgroup_out_of_memory_total");
+static GROUP_LIMIT: Input = GROUPS.input("pi_cgroup_memory_limit_bytes");
 static TOTAL: Input = MEMORY.input("pi_memory_total_bytes");
 static AVAILABLE: Input = MEMORY.input("pi_memory_available_bytes");
 static ZFS_CACHE: Input = ZFS.input("pi_memory_zfs_reclaimable_bytes");
@@ -23,7 +26,7 @@ pub static OOM_KILL: Rule = Rule::new(
     "the kernel killed a process for lack of memory",
     Severity::Critical,
     "memory",
-    &[&OOM_KILLS, &RECLAIMS, &TOTAL, &AVAILABLE],
+    &[&OOM_KILLS, &RECLAIMS, &TOTAL, &AVAILABLE, &GROUP_KILLS, &EXHAUSTED, &GROUP_LIMIT],
     oom_kill,
 )
 .below(
@@ -45,6 +48,19 @@ fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
     let share = share.map(|(available, total)| available / total * 100.0);
     let lowest = share.map(|share| view.lowest_available(share));
     let reclaims = view.value(&RECLAIMS, "").and_then(|count| view.growth(&RECLAIMS, "", count));
+    let (mut victim, mut exhausted) = (None, None);
+    if let Some(section) = view.section(&GROUP_KILLS) {
+        for row in section.rows() {
+            let name = row.labels().next().unwrap_or_default();
+            for (input, place) in [(&GROUP_KILLS, &mut victim), (&EXHAUSTED, &mut exhausted)] {
+                let Some(count) = view.of(row, input) else { continue };
+                // One that was not there before counted from zero.
+                if view.growth(input, name, count).map_or(count, |(growth, _)| growth) >= 1.0 {
+                    *place = Some(row);
+                }
+            }
+        }
+    }
     let Some(kills) = view.value(&OOM_KILLS, "") else { return false };
     if !view.growth(&OOM_KILLS, "", kills).is_some_and(|(growth, _)| growth >= 1.0) {
         return false;
@@ -52,8 +68,18 @@ fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
     let title = format_args!("The kernel killed a process");
     let kills = kills as u64;
     let is_low = |share: f64| share < view.limit() || share < FAST && reclaims.is_some_and(|(growth, _)| growth >= 1.0);
-    match lowest {
-        Some(share) if !is_low(share) => found.name(
+    let is_out = lowest.is_some_and(is_low);
+    // Version 1 does not say whose limit it was.
+    let own = victim.filter(|row| !is_out && view.of(*row, &EXHAUSTED).is_none());
+    let limited = exhausted.or(own).and_then(|row| Some((group(row), view.of(row, &GROUP_LIMIT)?)));
+    let victim = victim.map_or("", group);
+    match (limited, lowest) {
+        (Some((name, limit)), _) => found.name(
+            name,
+            title,
+            format_args!("{name} reached its memory limit of {}; processes killed since boot: {kills}", Size(limit)),
+        ),
+        (None, Some(share)) if !is_out => found.name(
             "",
             title,
             format_args!(
@@ -61,9 +87,22 @@ fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
                 Tenths(share)
             ),
         ),
-        Some(_) => found.name("", title, format_args!("Memory ran out; processes killed since boot: {kills}")),
-        None => found.name("", title, format_args!("Processes killed since boot: {kills}")),
+        (None, Some(_)) => found.name("", title, format_args!("Memory ran out; processes killed since boot: {kills}")),
+        (None, None) => found.name("", title, format_args!("Processes killed since boot: {kills}")),
+    };
+    if found.culprit != victim {
+        found.process.clear();
+        found.process.push_str(victim);
+        found.does = "lost a process";
+        found.blame();
     }
+    true
+}
+
+/// The last part of a group's name, which services and containers have.
+fn group<'a>(row: Row<'a>) -> &'a str {
+    let name = row.labels().next().unwrap_or_default();
+    name.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("this container")
 }
 
 pub static MEMORY_LOW: Rule = Rule::new(

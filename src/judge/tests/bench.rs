@@ -67,27 +67,18 @@ impl Bench {
         write("sys/class/thermal/thermal_zone0/temp", "45000\n");
         write("sys/devices/platform/soc/soc:firmware/get_throttled", "0\n");
         write("root/etc/os-release", "ID=debian\n");
-        let flags = ["proc", "sys", "root"].map(|root| format!("--path.{root}fs={}", directory.join(root).display()));
-        let machine = Machine {
-            statfs: |_| Ok(DISK.get()),
-            since_boot: || Duration::from_millis(CLOCK.get() * 1000 + HALVES.get()),
-            unix_time: || Duration::from_secs(1_800_000_000 + CLOCK.get()),
-            is_synchronized: || None,
-            ..Machine::default()
-        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let agent = {
-            let _entered = runtime.enter();
-            Agent::new(
-                &commands::parse(flags.into_iter().chain(more.iter().map(|flag| (*flag).to_owned()))).unwrap(),
-                machine,
-            )
-        };
+        let agent = start(&directory, more, &runtime);
         let mut bench = Bench { directory, agent, runtime };
         // The agent's own start is news for a while.
         CLOCK.set(START + RECENT);
         (0..3).for_each(|_| drop(bench.tick()));
         bench
+    }
+
+    /// Starts another agent on the same files.
+    pub fn restart(&mut self) {
+        self.agent = start(&self.directory, &[], &self.runtime);
     }
 
     /// Two seconds pass; the rules that are on then.
@@ -100,6 +91,20 @@ impl Bench {
             agent.snapshot(Duration::ZERO).await.verdicts.clone()
         })
     }
+}
+
+fn start(directory: &std::path::Path, more: &[&str], runtime: &tokio::runtime::Runtime) -> Agent {
+    let flags = ["proc", "sys", "root"].map(|root| format!("--path.{root}fs={}", directory.join(root).display()));
+    let machine = Machine {
+        statfs: |_| Ok(DISK.get()),
+        since_boot: || Duration::from_millis(CLOCK.get() * 1000 + HALVES.get()),
+        unix_time: || Duration::from_secs(1_800_000_000 + CLOCK.get()),
+        is_synchronized: || None,
+        ..Machine::default()
+    };
+    let flags = flags.into_iter().chain(more.iter().map(|flag| (*flag).to_owned()));
+    let _entered = runtime.enter();
+    Agent::new(&commands::parse(flags).unwrap(), machine)
 }
 
 impl Drop for Bench {
