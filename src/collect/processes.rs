@@ -11,12 +11,13 @@
 use crate::cli::Switch;
 use crate::collect::GROUP;
 use crate::kernel::text::{lines, uint, words};
-use crate::kernel::{Roots, read_into};
-use crate::model::{BUSY_LISTS, BUSY_MAX, Busy, ProcessRow, ProcessScan, Top, Value, push_label};
+use crate::kernel::{Cgroups, Roots, read_into};
+use crate::model::{BUSY_LISTS, BUSY_MAX, Busy, ProcessRow, ProcessScan, Top, Value, key, push_label};
 use crate::runtime::sandbox::{CAP_SYS_PTRACE, Needs};
 use crate::sys::{self, Directory};
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ pub static COMMAND_LINES: Switch = Switch {
 };
 
 /// What [`Processes`] need: users' names change while the agent runs.
-pub const NEEDS: Needs = Needs { capabilities: CAP_SYS_PTRACE, ..Needs::reading(&["proc", "root/etc"]) };
+pub const NEEDS: Needs =
+    Needs { capabilities: CAP_SYS_PTRACE, ..Needs::reading(&["proc", "root/etc", "sys/fs/cgroup"]) };
 
 /// How many processes are shown by each of CPU, memory and I/O.
 const MOST: usize = 10;
@@ -63,6 +65,7 @@ pub struct Processes {
     command_lines: bool,
     before: Scan,
     present: Scan,
+    groups: Groups,
     /// Time between the two scans; `None` if there is only one.
     interval: Option<Duration>,
     /// Ticks between the scans that went to processes which neither of them can account for; `None` if that is unknown.
@@ -87,6 +90,51 @@ struct Scan {
     names: Vec<u8>,
     /// Ticks that all CPUs have spent on processes.
     spent: Option<u64>,
+}
+
+/// What services and containers read and wrote, which anybody may know: each group's hash and bytes.
+#[derive(Debug)]
+struct Groups {
+    cgroups: Cgroups,
+    before: Vec<(u64, u64)>,
+    present: Vec<(u64, u64)>,
+}
+
+impl Groups {
+    /// Finds the group that read and wrote most since the last look; an empty name is none.
+    fn busiest(&mut self, buffer: &mut Vec<u8>, name: &mut String) {
+        let Groups { cgroups, before, present } = self;
+        std::mem::swap(before, present);
+        present.clear();
+        name.clear();
+        let (mut most, root) = (0, cgroups.root());
+        cgroups.each(&mut |path, below| {
+            // A group that holds others counts their bytes, too.
+            if below || path.as_os_str().len() == root {
+                return false;
+            }
+            path.push("io.stat");
+            let read = read_into(path, buffer);
+            path.pop();
+            if read.is_err() {
+                return false;
+            }
+            let mut bytes = 0_u64;
+            for word in words(buffer) {
+                let number = word.strip_prefix(b"rbytes=").or(word.strip_prefix(b"wbytes=")).and_then(uint);
+                bytes = bytes.saturating_add(number.unwrap_or(0));
+            }
+            let hash = key(&path.to_string_lossy(), 0);
+            present.push((hash, bytes));
+            let old = before.iter().find(|(other, _)| *other == hash).map_or(bytes, |(_, old)| *old);
+            if bytes.saturating_sub(old) > most {
+                most = bytes - old;
+                name.clear();
+                push_label(name, path.file_name().unwrap_or_default().as_bytes());
+            }
+            true
+        });
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,6 +176,7 @@ impl Processes {
             command_lines,
             before: Scan::default(),
             present: Scan::default(),
+            groups: Groups { cgroups: Cgroups::new(roots), before: Vec::new(), present: Vec::new() },
             interval: None,
             ended: None,
             cost: Duration::ZERO,
@@ -225,7 +274,7 @@ impl Processes {
 
     /// Finds the processes to show, and those to blame.
     fn find_largest(&mut self) {
-        let Processes { present: Scan { all, names, .. }, interval, top, shown, busiest, .. } = self;
+        let Processes { present: Scan { all, names, .. }, interval, groups, top, shown, busiest, buffer, .. } = self;
         shown.clear();
         for ((key, name), busiest) in [
             (Process::cpu_key as fn(&Process) -> u64, &mut top.cpu),
@@ -248,7 +297,7 @@ impl Processes {
         }
         // Who may not see what others read and write knows only its own.
         if all.iter().filter(|process| process.io.is_none()).count() * 2 > all.len() {
-            top.io.clear();
+            groups.busiest(buffer, &mut top.io);
             busiest[2] = Default::default();
         }
         top.blocked.clear();

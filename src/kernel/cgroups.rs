@@ -5,7 +5,7 @@ use super::Roots;
 use crate::sys::Directory;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The tree of groups that limits memory: the only one, or that of version 1.
 #[derive(Debug)]
@@ -25,8 +25,13 @@ impl Cgroups {
         Cgroups { root: path.as_os_str().len(), path }
     }
 
-    /// Hands each group's directory to `take`, with its name and whether `take` has taken a group below it; it returns
-    /// whether it takes this one. Groups come after those below them.
+    /// Returns how many bytes of each directory are the tree's own.
+    pub fn root(&self) -> usize {
+        self.root
+    }
+
+    /// Hands each group's directory to `take`, with whether `take` has taken a group below it; it returns whether it takes
+    /// this one. Groups come after those below them.
     pub fn each(&mut self, take: &mut dyn FnMut(&mut PathBuf, bool) -> bool) {
         /// Deeper than service managers and engines nest them.
         const DEPTH_MAX: usize = 12;
@@ -34,7 +39,7 @@ impl Cgroups {
     }
 
     /// Returns the name of the group with this directory: `/system.slice/cron.service`.
-    pub fn name<'a>(&self, path: &'a PathBuf) -> &'a [u8] {
+    pub fn name<'a>(&self, path: &'a Path) -> &'a [u8] {
         let name = path.as_os_str().as_bytes().get(self.root..).unwrap_or_default();
         if name.is_empty() { b"/" } else { name }
     }

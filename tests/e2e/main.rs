@@ -21,7 +21,7 @@ mod mounts;
 mod needs;
 mod node_exporter;
 mod prometheus;
-mod watch;
 mod verdicts;
+mod watch;
 
 use needs::{has_program, needs};

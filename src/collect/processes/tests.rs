@@ -36,8 +36,9 @@ impl Bench {
         let directory = std::env::temp_dir().join(format!("pi-monitor-processes-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&directory);
         write(&directory, "proc/uptime", b"1 1\n");
+        write(&directory, "sys/fs/cgroup/cgroup.controllers", b"io memory\n");
         write(&directory, "etc/passwd", b"root:x:0:0::/:/bin/sh\n\n:x:5::\nbad\npi:x:1000:1000::/:/bin/sh\n");
-        let roots = Roots { proc: directory.join("proc"), root: directory.clone(), ..Roots::default() };
+        let roots = Roots { proc: directory.join("proc"), root: directory.clone(), sys: directory.join("sys") };
         CLOCK.set(50_000);
         Bench { processes: Processes::new(&roots, command_lines), directory }
     }
@@ -58,6 +59,47 @@ impl Drop for Bench {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// The agent's own I/O is all that it may see.
+#[test]
+fn where_processes_hide_their_io_the_group_that_uses_most_is_named() {
+    let mut bench = Bench::new("groups", false);
+    for pid in [7, 30, 31] {
+        bench.write(&format!("{pid}/stat"), &stat(pid, b"any", 100, 900, 10));
+    }
+    bench.write("7/io", b"read_bytes: 0\nwrite_bytes: 0\n");
+    let group = |bench: &Bench, name: &str, read: u64, written: u64| {
+        // Two devices; nothing was read from or written to one of them.
+        let text = format!(
+            "8:0 rbytes=0 wbytes=0\n179:0 rbytes={read} wbytes={written} rios=9 wios=9 dbytes=5000000 dios=1\n"
+        );
+        write(&bench.directory, &format!("sys/fs/cgroup/{name}/io.stat"), text.as_bytes());
+    };
+    let mut look = |bytes: [u64; 4]| {
+        let [cron, database, media, new] = bytes;
+        group(&bench, "", 9_000_000, bytes.iter().sum());
+        group(&bench, "system.slice", 1000, cron + database);
+        group(&bench, "system.slice/cron.service", 500, cron);
+        group(&bench, "system.slice/database.service", 500, database);
+        group(&bench, "media.scope", media, 0);
+        if new > 0 {
+            group(&bench, "new.scope", new, new);
+        }
+        let mut progress = bench.processes.prepare(clock);
+        CLOCK.set(CLOCK.get() + 1000);
+        if let Progress::Wait(_) = progress {
+            progress = bench.processes.prepare(clock);
+            CLOCK.set(CLOCK.get() + 1000);
+        }
+        assert_eq!(progress, Progress::Ready);
+        bench.processes.top.io.clone()
+    };
+    assert_eq!(look([100, 100, 100, 0]), "");
+    assert_eq!(look([200, 350, 300, 0]), "database.service");
+    assert_eq!(look([200, 350, 700, 0]), "media.scope");
+    assert_eq!(look([200, 350, 700, 9999]), "", "a group that was not there before");
+    assert_eq!(look([900, 950, 1200, 9999]), "cron.service");
 }
 
 #[test]
