@@ -43,7 +43,8 @@ cargo test --quiet --locked --lib collect::pty >unit.log 2>&1 || { cat unit.log 
 agent=$CARGO_TARGET_DIR/debug/pi-monitor
 cargo build --quiet --locked
 # The served pages, of an agent in its sandbox: what needs names is all that it may open.
-"$agent" --web.listen-address 127.0.0.1:0 2>agent.log &
+: >agent.log
+"$agent" --web.listen-address 127.0.0.1:0 2>>agent.log &
 pid=$!
 for _ in {1..100}; do
     port=$(sed -n 's|.*listening on http://127\.0\.0\.1:\([0-9]*\)/.*|\1|p' agent.log)
