@@ -1,4 +1,5 @@
-//! Every board's outputs, compared with what they were when somebody last looked at them.
+//! Every board's outputs, compared with what they were when somebody last looked at them: one file a board, with a heading for
+//! each format.
 
 use crate::boards;
 use std::path::Path;
@@ -6,14 +7,12 @@ use std::path::Path;
 #[test]
 fn boards() {
     for output in boards::outputs() {
-        let golden = |file: &str, text: &str| {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(&output.board).join(file);
-            boards::compare(&path, text);
-        };
-        golden("metrics.txt", &output.metrics);
-        golden("openmetrics.txt", &output.openmetrics);
         let json: serde_json::Value = serde_json::from_str(&output.json).unwrap();
-        golden("pretty.json", &format!("{json:#}\n"));
-        golden("table.txt", &output.table);
+        let text = format!(
+            "-- metrics --\n{}-- openmetrics --\n{}-- json --\n{json:#}\n-- table --\n{}",
+            output.metrics, output.openmetrics, output.table
+        );
+        let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+        boards::compare(&goldens.join(&output.board).with_extension("txt"), &text);
     }
 }
