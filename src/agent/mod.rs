@@ -194,7 +194,7 @@ impl Agent {
             keeper: None,
             verdicts,
             judged: (Duration::ZERO, 0),
-            events: Events::new(false),
+            events: Events::new(processes.is_some()),
             recorder: None,
             events_page: Rendered::default(),
             history_page: Rendered::default(),
