@@ -700,10 +700,13 @@ test('an empty stretch says since when there are samples', () => mocked({ troubl
 
 test('the crosshair that keys move is spoken, once it stands still', () => mocked({}, async (mock) => {
   const page = await open(mock.url);
-  await page.keyboard.press('ArrowLeft');
-  await page.keyboard.press('ArrowLeft');
   const words = () => page.textContent('#spoken');
-  await until(async () => /^\d\d:\d\d:\d\d\. CPU use: user [\d.]+%.* Network transfer: in /.test(await words()), 'time and values');
+  await until(async () => {
+    // Keys do nothing before the page's second part is there.
+    await page.keyboard.press('ArrowLeft');
+    await sleep(2000);
+    return /^\d\d:\d\d:\d\d\. CPU use: user [\d.]+%.* Network transfer: in /.test(await words());
+  }, 'time and values');
   await show(page, 'memory');
   await page.keyboard.press('ArrowLeft');
   await until(async () => /^\d\d:\d\d:\d\d\. Memory: used /.test(await words()), "the dialog's charts");
@@ -1172,7 +1175,11 @@ test("the agent: in another site's frame the page and its dialogs work where the
     equal(frame.url(), opened.url, 'the address in the frame');
     await until(async () => (await state(frame)) === 'live', 'live');
     await until(async () => /^\d/.test(await text(frame, '#card-cpu .big')), 'CPU');
+    let tried = 0;
     for (const id of CARDS) {
+      // A card whose source this machine lacks is not shown.
+      if (!(await frame.isVisible(`#open-${id}`))) continue;
+      tried++;
       await frame.click(`#open-${id}`);
       await until(() => frame.evaluate((it) => document.querySelector('#dialog').open && location.hash === `#${it}`, id), `dialog ${id}`);
       await until(async () => (await text(frame, '#dialog-body')).length > 20, `the dialog ${id} is not empty`);
@@ -1180,6 +1187,7 @@ test("the agent: in another site's frame the page and its dialogs work where the
       await frame.press('#dialog', 'Escape');
       await until(() => frame.evaluate(() => !document.querySelector('#dialog').open), `dialog ${id} closes`);
     }
+    check(tried > 4, `${tried} cards`);
     equal(page.errors, [], 'console errors');
     // The same page under a name that is not allowed, and an agent without the flag.
     for (const [parent, url] of [[`http://127.0.0.1:${port}`, opened.url], [site, agent.url]]) {
