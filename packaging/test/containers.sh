@@ -206,6 +206,18 @@ wait_answering() { # VERSION SECONDS: a minute at least, since this machine may 
     done
 }
 
+# The programs of the agents that run in the container, wherever they are, each followed
+# by a blank; without the processes that write their journals.
+agent_programs() {
+    # shellcheck disable=SC2016  # expanded in the container
+    inside_sh 'for exe in /proc/[0-9]*/exe; do
+        program=$(readlink "$exe") || continue
+        case $program in */pi-monitor) ;; *) continue ;; esac
+        parent=$(sed -n "s/^PPid:[^0-9]*//p" "${exe%exe}status")
+        if [ "$(readlink "/proc/$parent/exe")" != "$program" ]; then echo "$program"; fi
+    done 2>/dev/null' | tr '\n' ' '
+}
+
 agent_pids() { # in the container's numbers, whose program is $AGENT there; not the process of an agent that writes its journal
     inside_sh "for pid in \$(ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's|.*/proc/\\([0-9]*\\)/exe -> $AGENT\$|\\1|p'); do
         parent=\$(sed -n 's/^PPid:[^0-9]*//p' /proc/\$pid/status 2>/dev/null)

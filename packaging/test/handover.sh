@@ -124,7 +124,7 @@ package_runs() { # LABEL
     local words
     wait_answering "$FIRST_VERSION" 10 || true
     words="$(package_state), $(answering) answers, $(inside systemctl is-enabled pi-monitor 2>&1) $(inside systemctl is-active pi-monitor 2>&1)"
-    words="$words, $(inside_sh 'ls -l /proc/[0-9]*/exe 2>/dev/null' | sed -n 's|.* -> \(.*/pi-monitor\)|\1|p' | tr '\n' ' ')"
+    words="$words, $(agent_programs)"
     if [ "$words" = "installed, $FIRST_VERSION answers, enabled active, /usr/bin/pi-monitor " ] && ! inside test -e /usr/local/bin/pi-monitor &&
         inside grep -q "^PI_MONITOR_FLAGS='--web.allowed-hosts=x.lan'" /etc/default/pi-monitor && inside grep -q '# a note' /etc/default/pi-monitor; then
         pass "$1" "$words"
@@ -137,7 +137,7 @@ deployed_runs() { # LABEL
     local words
     wait_answering "$SECOND_VERSION" 10 || true
     words="$(package_state), $(answering) answers, $(inside systemctl is-enabled pi-monitor 2>&1) $(inside systemctl is-active pi-monitor 2>&1)"
-    words="$words, $(inside_sh 'ls -l /proc/[0-9]*/exe 2>/dev/null' | sed -n 's|.* -> \(.*/pi-monitor\)|\1|p' | tr '\n' ' ')"
+    words="$words, $(agent_programs)"
     if [ "$words" = ", $SECOND_VERSION answers, enabled active, /usr/local/bin/pi-monitor " ] && ! inside test -e /usr/bin/pi-monitor &&
         inside grep -q "^PI_MONITOR_FLAGS='--web.allowed-hosts=x.lan'" /etc/default/pi-monitor; then
         pass "$1" "$words"

@@ -24,7 +24,7 @@ package_installs() { # OPTION: -i or -P; as unattended: without a terminal
 # shellcheck disable=SC2016  # notation of dpkg-query
 init_state() { # what is installed, which version answers, which files run
     printf '%s %s %s' "$(inside dpkg-query -W -f '${db:Status-Status}' pi-monitor 2>/dev/null || true)" "$(answering)" \
-        "$(inside_sh 'ls -l /proc/[0-9]*/exe 2>/dev/null' | sed -n 's|.* -> \(.*/pi-monitor\)|\1|p' | tr '\n' ' ')"
+        "$(agent_programs)"
 }
 
 expect_state() { # LABEL VERSION STATE
