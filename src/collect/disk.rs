@@ -55,7 +55,7 @@ pub static FILESYSTEMS: Table<3, 9> = Table::new(
 static MOUNT_POINTS_EXCLUDE: Flag = Flag {
     name: "collector.disk.mount-points-exclude",
     value: "REGEX",
-    default: "^/(dev|proc|sys|run/credentials|run/user|var/lib/containers|var/lib/docker|var/lib/kubelet)($|/)",
+    default: "^/(dev|proc|sys|run/credentials|run/user|var/lib/containers|var/lib/docker|var/lib/kubelet|var/lib/private)($|/)",
     help: "Mount points to exclude.",
     check: check_pattern,
 };
