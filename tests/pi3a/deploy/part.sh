@@ -59,10 +59,12 @@ wait_answering() { # VERSION SECONDS
 # The agent's pid in the guest, from the kernel: whose program is the installed file,
 # but not the child that writes its journal.
 agent_pid() {
-    guest "for pid in \$(ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's|.*/proc/\\([0-9]*\\)/exe -> /usr/local/bin/pi-monitor\$|\\1|p'); do
-        parent=\$(sed -n 's/^PPid:[^0-9]*//p' /proc/\$pid/status 2>/dev/null)
-        case \$(readlink /proc/\$parent/exe 2>/dev/null) in /usr/local/bin/pi-monitor) ;; *) echo \$pid ;; esac
-    done" | tr '\n' ' ' | sed 's/ $//'
+    # A command is one line.
+    local command
+    command="for pid in \$(ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's|.*/proc/\\([0-9]*\\)/exe -> /usr/local/bin/pi-monitor\$|\\1|p'); do"
+    command="$command parent=\$(sed -n 's/^PPid:[^0-9]*//p' /proc/\$pid/status 2>/dev/null);"
+    command="$command case \$(readlink /proc/\$parent/exe 2>/dev/null) in /usr/local/bin/pi-monitor) ;; *) echo \$pid ;; esac; done"
+    guest "$command" | tr '\n' ' ' | sed 's/ $//'
 }
 
 # Every file, directory and link on the card, and the contents of all that is not Dropbear's.
