@@ -226,10 +226,10 @@ agent_pids() { # in the container's numbers, whose program is $AGENT there; not 
 }
 
 # All files of the tree, with checksums of those that an installation may touch; without
-# the recorded past, which has checks of its own.
+# the recorded past, which has checks of its own, and the directory that holds it.
 listing() {
     # shellcheck disable=SC2016  # expanded in the container
-    inside_sh 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/lib/dpkg -o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path /var/lib/private -o -path /var/lib/pi-monitor -o -path /root/.ssh -o -path /home/pi/.ssh -o -path "/var/tmp/systemd-private-*" -o -path "/etc/*-" -o -path /etc/.pwd.lock -o -path /usr/lib/tmpfiles.d \) -prune -o -print | sort
+    inside_sh 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/lib/dpkg -o -path /var/log -o -path /var/cache -o -path /var/lib/systemd -o -path /var/lib/private -o -path /var/lib/pi-monitor -o -path /root/.ssh -o -path /home/pi/.ssh -o -path "/var/tmp/systemd-private-*" -o -path "/etc/*-" -o -path /etc/.pwd.lock -o -path /usr/lib/tmpfiles.d \) -prune -o -print | grep -vx /var/lib | sort
         find /etc $(ls -d /usr/local 2>/dev/null) -xdev -type f ! -path "/etc/*-" ! -path /etc/resolv.conf ! -path /etc/mtab -exec md5sum {} + | sort -k 2; ls /run | grep -i pi-monitor'
     return 0
 }

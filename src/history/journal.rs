@@ -41,11 +41,12 @@ const RECORD: usize = 3;
 const BEGIN: usize = ORDER + HEAD;
 
 /// What a flush costs at the block device beside its own pages, on ext4 with 4 KiB blocks and default options: descriptor, inode and
-/// commit blocks of its journal, and the inode again later. Measured by `a_flush_costs_what_the_budget_says` in `tests/e2e/journal.rs`.
-pub const FLUSH_COST: u64 = 16_400;
+/// commit blocks of its journal, and the inode again later. Measured by `a_flush_costs_what_the_budget_says` in `tests/e2e/journal.rs`:
+/// 16 kB, and up to 18 where others use the machine.
+pub const FLUSH_COST: u64 = 18_000;
 /// The same if the file grows, which also changes bitmaps and group descriptors. It therefore grows by the size of the largest batch at
 /// once, and the next flushes find room.
-pub const GROWTH_COST: u64 = 28_700;
+pub const GROWTH_COST: u64 = 30_300;
 
 /// What a file begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

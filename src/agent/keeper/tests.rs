@@ -189,7 +189,7 @@ fn restarts_share_the_budget_of_their_day() {
     }
     assert!(now < 86_400);
     println!("100 restarts: {flushes} flushes, {cost} bytes at the device");
-    assert!(cost <= BUDGET && flushes >= 10, "{flushes} {cost}");
+    assert!(cost <= BUDGET && flushes >= 6, "{flushes} {cost}");
     std::fs::remove_dir_all(folder).unwrap();
 }
 
