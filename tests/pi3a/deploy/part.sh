@@ -67,9 +67,10 @@ agent_pid() {
     guest "$command" | tr '\n' ' ' | sed 's/ $//'
 }
 
-# Every file, directory and link on the card, and the contents of all that is not Dropbear's.
+# Every file, directory and link on the card, without the recorded past and the directories that hold it,
+# and the contents of all that is not Dropbear's.
 card_listing() {
-    guest 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /lost+found -o -path /var/lib/pi-monitor \) -prune -o -print | sort; find /etc /root /usr/local -xdev -type f 2>/dev/null | grep -v /etc/dropbear/ | sort | xargs md5sum; ls -A /run /tmp'
+    guest 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /lost+found -o -path /var/lib/pi-monitor \) -prune -o -print | grep -vxE "/var(/lib)?" | sort; find /etc /root /usr/local -xdev -type f 2>/dev/null | grep -v /etc/dropbear/ | sort | xargs md5sum; ls -A /run /tmp'
 }
 
 # Does a case that must leave the agent alone: same version, same process.
