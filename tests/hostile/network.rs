@@ -427,8 +427,8 @@ fn pages_that_nobody_reads_do_not_fill_the_memory() {
         // limited in each test.
         if begin.elapsed() < Duration::from_secs(9) {
             assert!(time < SCRAPE_TIMEOUT && !text.is_empty(), "{time:?}");
-            // Each of them has a copy of a page of 50 to 64 kB on its way; the oldest had to leave.
-            assert!((30.0..=90.0).contains(&others), "{others}");
+            // Each of them has a copy of a page on its way, which is the longer the more this machine has; the oldest had to leave.
+            assert!((10.0..=90.0).contains(&others), "{others}");
             return;
         }
     }
