@@ -38,7 +38,7 @@ pub struct Door {
     socket: Option<Socket>,
 }
 
-/// Takes all addresses of the command line, or waits for those that cannot be had, if a flag says so: a name that is not known
+/// Takes all addresses of the command line, or, if a flag says so, waits until they are available: a name that is not known
 /// yet, for instance. The processes of this machine are below `proc`.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! A forked child that writes files for its parent: a card that hangs keeps whoever syncs waiting for as long as it likes.
+//! A forked child that writes files for its parent: syncing to a card that hangs blocks for as long as the card does.
 
 use super::child::{Child, close_from, socket_pair};
 use super::confine::{ARCHITECTURE, filter_system_calls, keep_capabilities, no_new_privs};
@@ -61,7 +61,7 @@ fn serve(descriptors: [RawFd; 3]) -> ! {
     // standard library keeps occupied from the start, so that everything else can be closed; the parent is not affected by what
     // its copy closes.
     unsafe {
-        // Whoever ends the service signals every process of it: the parent's last words must still be written.
+        // Stopping the service signals all of its processes, and the parent's last records must still be written.
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE] {
             libc::signal(signal, libc::SIG_IGN);
         }

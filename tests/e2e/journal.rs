@@ -49,7 +49,7 @@ fn the_past_outlives_the_agent() {
     let second = Agent::start(&[&flag]);
     assert!(second.early_lines[0].ends_with("journal.0: in use by another process; the past is kept in memory alone"));
     assert_eq!(points_before(&second, ended), 0);
-    // Whoever ends the agent for good ends the process that writes with it.
+    // Killing the agent ends its writer, too.
     let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.child.id())).unwrap();
     let writer: u32 = children.split_whitespace().next().unwrap().parse().unwrap();
     let status = std::fs::read_to_string(format!("/proc/{writer}/status")).unwrap();
@@ -142,7 +142,7 @@ impl Card {
         (!card.device.is_empty() && mounted).then_some(card)
     }
 
-    /// The bytes that the device was told to write so far.
+    /// The bytes written to the device so far.
     fn written(&self) -> u64 {
         let name = self.device.rsplit('/').next().unwrap();
         let stat = std::fs::read_to_string(format!("/sys/block/{name}/stat")).unwrap();

@@ -65,7 +65,7 @@ trait Source {
 /// Decides whether a mount point and a filesystem type are reported.
 pub type Filesystems = Box<dyn Fn(&[u8], &[u8]) -> bool>;
 
-/// What the sources are told about how to look.
+/// How the sources are set up.
 pub struct Wanted {
     pub machine: Machine,
     pub filesystems: Filesystems,
