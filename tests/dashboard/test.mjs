@@ -557,8 +557,8 @@ test('an address opens its dialog, back and forward close and open it, an unknow
 
 test('a dialog stays live, with its statistics, its raw values and its own status', () => mocked({}, async (mock) => {
   const page = await open(mock.url, { hash: '#cpu' });
-  const body = await text(page, '#dialog-body');
-  for (const word of ['now', 'min', 'avg', 'max', 'p95', 'user', 'iowait', 'cpu0', 'cpu3', 'usage percent user', 'seconds idle']) check(body.includes(word), `no ${word} in the dialog`);
+  const body = () => text(page, '#dialog-body');
+  for (const word of ['now', 'min', 'avg', 'max', 'p95', 'user', 'iowait', 'cpu0', 'cpu3', 'usage percent user', 'seconds idle']) await until(async () => (await body()).includes(word), `${word} in the dialog`);
   const values = () => text(page, '#dialog-body .figure table');
   const first = await values();
   await until(async () => (await values()) !== first, 'new values');
