@@ -177,6 +177,98 @@ fn number(bytes: &[u8], place: usize) -> u32 {
     u32::from_le_bytes(bytes.unwrap_or_default())
 }
 
+impl Start<'_> {
+    /// Returns the record of this start; `offset` is Unix time at boot in milliseconds.
+    fn record(&self, offset: i64) -> Vec<u8> {
+        let mut record = Vec::new();
+        record.extend_from_slice(&self.boot.to_le_bytes());
+        record.extend_from_slice(&offset.to_le_bytes());
+        record.extend_from_slice(&milliseconds(self.moment.since_boot).to_le_bytes());
+        for text in [self.kernel, "\n", crate::VERSION] {
+            record.extend_from_slice(text.as_bytes());
+        }
+        record
+    }
+}
+
+/// What the journal knows besides points and events.
+#[derive(Default)]
+struct Past {
+    /// In order of time.
+    boots: Vec<Boot>,
+    before: Option<Before>,
+    /// How much of the budget's day is over, in milliseconds, and what it has cost so far, in bytes.
+    elapsed: i64,
+    spent: u64,
+}
+
+/// Reads the boots, the budget and the last run's end, and puts the events back into `events`.
+fn recall(journal: &mut Journal, events: &mut Events) -> Past {
+    let mut past = Past::default();
+    journal.each(&mut |kind, bytes| {
+        let Past { boots, before, elapsed, spent } = &mut past;
+        if let Some(before) = before {
+            before.clean = kind == kinds::END;
+        }
+        match kind {
+            kinds::START => {
+                let id = number(bytes, 0);
+                if boots.last().is_none_or(|last| last.id != id) {
+                    boots.push(Boot { id, offset: 0, last: 0, shift: 0 });
+                }
+                let text = String::from_utf8_lossy(bytes.get(20..).unwrap_or_default());
+                let (kernel, version) = text.split_once('\n').unwrap_or_default();
+                let (kernel, version) = (kernel.to_owned(), version.to_owned());
+                *before = Some(Before { boot: id, clean: false, kernel, version });
+            }
+            kinds::SPENT => (*elapsed, *spent) = (i64::from(number(bytes, 0)), u64::from(number(bytes, 4))),
+            kinds::EVENT => drop(events.restore(bytes)),
+            _ => {}
+        }
+        let Some(last) = boots.last_mut() else { return };
+        match kind {
+            kinds::START => (last.offset, last.last) = (signed(bytes, 4), last.last.max(signed(bytes, 12))),
+            kinds::CLOCK => last.offset = signed(bytes, 0),
+            kinds::POINTS => last.last = last.last.max(History::covers(bytes).map_or(0, |(_, to)| to)),
+            _ => {}
+        }
+    });
+    past
+}
+
+/// Finds what to add to the times of each boot, so that they count from the present boot `now`, which began at `offset`. Returns when the
+/// last boot before it ended. A boot was over when the next one began, whatever its clock said.
+fn align(boots: &mut [Boot], now: u32, offset: i64) -> Option<i64> {
+    let (mut limit, mut past_end) = (0, None);
+    for known in boots.iter_mut().rev() {
+        if known.id == now {
+            continue;
+        }
+        let end = (known.offset - offset).saturating_add(known.last);
+        past_end = past_end.or(Some(end));
+        known.shift = end.min(limit) - known.last;
+        limit = known.shift;
+    }
+    past_end
+}
+
+/// Puts the points back into `history`. Fine points first: coarse ones fill what they leave.
+fn restore(journal: &mut Journal, boots: &[Boot], history: &mut History) {
+    for fine in [true, false] {
+        let (mut at, mut places) = (0, Vec::new());
+        journal.each(&mut |kind, bytes| match kind {
+            kinds::START if boots.get(at).is_some_and(|known| known.id != number(bytes, 0)) => at += 1,
+            kinds::NAMES => places = history.places(bytes),
+            kinds::POINTS if (number(bytes, 0) < FINE_STEP) == fine => {
+                if let Some(known) = boots.get(at) {
+                    history.restore(bytes, known.shift, &places);
+                }
+            }
+            _ => {}
+        });
+    }
+}
+
 impl Keeper {
     /// Reads the past back into `history`, which has had its first tick, and into `events`, which have not begun yet. Also returns how the
     /// last run ended; `None` if there was none.
@@ -186,87 +278,28 @@ impl Keeper {
         history: &mut History,
         events: &mut Events,
     ) -> (Self, Option<Before>) {
-        let Start { moment, boot, kernel } = *start;
-        let now = milliseconds(moment.since_boot);
-        let offset = offset(&moment);
-        let mut boots: Vec<Boot> = Vec::new();
-        let mut before: Option<Before> = None;
-        let (mut elapsed, mut spent) = (0, 0);
-        journal.each(&mut |kind, bytes| {
-            if let Some(before) = &mut before {
-                before.clean = kind == kinds::END;
-            }
-            match kind {
-                kinds::START => {
-                    let id = number(bytes, 0);
-                    if boots.last().is_none_or(|last| last.id != id) {
-                        boots.push(Boot { id, offset: 0, last: 0, shift: 0 });
-                    }
-                    let text = String::from_utf8_lossy(bytes.get(20..).unwrap_or_default());
-                    let (kernel, version) = text.split_once('\n').unwrap_or_default();
-                    let (kernel, version) = (kernel.to_owned(), version.to_owned());
-                    before = Some(Before { boot: id, clean: false, kernel, version });
-                }
-                kinds::SPENT => (elapsed, spent) = (i64::from(number(bytes, 0)), u64::from(number(bytes, 4))),
-                kinds::EVENT => drop(events.restore(bytes)),
-                _ => {}
-            }
-            let Some(last) = boots.last_mut() else { return };
-            match kind {
-                kinds::START => (last.offset, last.last) = (signed(bytes, 4), last.last.max(signed(bytes, 12))),
-                kinds::CLOCK => last.offset = signed(bytes, 0),
-                kinds::POINTS => last.last = last.last.max(History::covers(bytes).map_or(0, |(_, to)| to)),
-                _ => {}
-            }
-        });
-        // A boot was over when the next one began, whatever its clock said.
-        let (mut limit, mut past_end) = (0, None);
-        for known in boots.iter_mut().rev() {
-            if known.id == boot {
-                continue;
-            }
-            let end = (known.offset - offset).saturating_add(known.last);
-            past_end = past_end.or(Some(end));
-            known.shift = end.min(limit) - known.last;
-            limit = known.shift;
-        }
-        // Fine points first: coarse ones fill what they leave.
-        for fine in [true, false] {
-            let (mut at, mut places) = (0, Vec::new());
-            journal.each(&mut |kind, bytes| match kind {
-                kinds::START if boots.get(at).is_some_and(|known| known.id != number(bytes, 0)) => at += 1,
-                kinds::NAMES => places = history.places(bytes),
-                kinds::POINTS if (number(bytes, 0) < FINE_STEP) == fine => {
-                    if let Some(known) = boots.get(at) {
-                        history.restore(bytes, known.shift, &places);
-                    }
-                }
-                _ => {}
-            });
-        }
+        let now = milliseconds(start.moment.since_boot);
+        let offset = offset(&start.moment);
+        let mut past = recall(&mut journal, events);
+        let past_end = align(&mut past.boots, start.boot, offset);
+        restore(&mut journal, &past.boots, history);
         journal.forget_past();
-        let mut start = Vec::new();
-        start.extend_from_slice(&boot.to_le_bytes());
-        start.extend_from_slice(&offset.to_le_bytes());
-        start.extend_from_slice(&now.to_le_bytes());
-        for text in [kernel, "\n", crate::VERSION] {
-            start.extend_from_slice(text.as_bytes());
-        }
         let mut names = Vec::new();
         history.names(&mut names);
-        let written = [0, 1, 2].map(|tier| history.own_slot(tier));
         let mut keeper = Keeper {
+            // Where nothing can be written, that has been said.
+            fault: if journal.is_writable() { 0 } else { -1 },
             journal,
             record: Vec::with_capacity(names.len() * 4),
-            start,
+            start: start.record(offset),
             names,
             offset,
             restored: offset,
             past_end,
-            written,
-            day: now - elapsed,
+            written: [0, 1, 2].map(|tier| history.own_slot(tier)),
+            day: now - past.elapsed,
             flushed: now,
-            spent,
+            spent: past.spent,
             event: events.last(),
             noticed: events.last(),
             changes: 0,
@@ -277,15 +310,10 @@ impl Keeper {
             refused: false,
             postponed: 0,
             not_before: 0,
-            fault: 0,
         };
-        // Where nothing can be written, that has been said.
-        if !keeper.journal.is_writable() {
-            keeper.fault = -1;
-        }
         keeper.journal.turns();
         keeper.begin();
-        (keeper, before)
+        (keeper, past.before)
     }
 
     /// Puts what all records that follow refer to into the journal.

@@ -19,7 +19,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The format's name; its version follows, and a newline.
@@ -120,6 +120,61 @@ pub enum Outcome {
     Ended,
 }
 
+/// A file of the journal as it was found at the start.
+struct Found {
+    path: PathBuf,
+    file: File,
+    writable: bool,
+    title: Title,
+}
+
+/// Opens the file `slot` of the journal; beside a file of another version, one that says in its name which version it has.
+fn find(directory: &Path, slot: usize, lines: &mut Vec<String>) -> Result<Found, String> {
+    let mut path = directory.join(format!("journal.{slot}"));
+    let ((mut file, mut writable), mut title) = open_file(&path)?;
+    if title == Title::Other {
+        lines.push(format!("{}: written by another version; left as it is, and a new one begun", path.display()));
+        path.set_extension(format!("{slot}.v1"));
+        ((file, writable), title) = open_file(&path)?;
+        if title == Title::Other {
+            return Err(format!("{}: written by another version", path.display()));
+        }
+    }
+    Ok(Found { path, file, writable, title })
+}
+
+/// Returns whether something other than a power cut has changed the file `slot`. `scans` are where reading both files ended.
+fn is_damaged(
+    slot: usize,
+    found: &Found,
+    scans: &[Option<(Start, Scan)>; 2],
+    newer: usize,
+    end: u64,
+    buffer: &mut [u8],
+) -> bool {
+    let other = scans[1 - slot].map(|(start, scan)| (start, scan.next));
+    match scans[slot] {
+        // The newer file was begun when all of this one was on the device.
+        Some((_, scan)) => scan.damaged || slot != newer && other.is_some_and(|(start, _)| start != scan.next),
+        // Behind the blank title of a file that was about to be begun, there are older batches only.
+        None => {
+            let next = other.map_or(Start { seq: 0, check: 0 }, |(_, next)| next);
+            let scan = walk(&found.file, next, end, buffer, &mut |_, _| ());
+            found.title == Title::Damaged || scan.damaged || scan.next != next
+        }
+    }
+}
+
+/// Renames a damaged file. Returns the line that says so.
+fn set_aside(path: &Path) -> String {
+    let mut aside = path.to_path_buf().into_os_string();
+    aside.push(".damaged");
+    match std::fs::rename(path, &aside) {
+        Ok(()) => format!("{}: damaged; set aside as {}", path.display(), aside.to_string_lossy()),
+        Err(error) => format!("{}: damaged, and cannot be set aside: {error}", path.display()),
+    }
+}
+
 impl Journal {
     /// Opens or creates the two files in `directory`, and starts the process that writes. Call it before the agent gives up its
     /// rights. Also returns what has to be said, one line each: files that were set aside or left alone.
@@ -141,50 +196,18 @@ impl Journal {
     fn read(directory: &Path, end: u64) -> Result<(Self, Option<[File; 2]>, Vec<String>), String> {
         let mut lines = Vec::new();
         let mut buffer = vec![0; MESSAGE_MAX];
-        let mut found = Vec::new();
-        for slot in 0..2 {
-            let mut name = format!("journal.{slot}");
-            let (mut file, mut title) = open_file(&directory.join(&name))?;
-            if title == Title::Other {
-                lines.push(format!(
-                    "{}: written by another version; left as it is, and a new one begun",
-                    directory.join(&name).display()
-                ));
-                name.push_str(".v1");
-                (file, title) = open_file(&directory.join(&name))?;
-                if title == Title::Other {
-                    return Err(format!("{}: written by another version", directory.join(&name).display()));
-                }
-            }
-            found.push((directory.join(name), file, title));
-        }
-        let scans: Vec<_> = found
-            .iter()
-            .map(|(_, (file, _), title)| match title {
-                Title::Good(start) => Some((*start, walk(file, *start, end, &mut buffer, &mut |_, _| ()))),
-                _ => None,
-            })
-            .collect();
-        let newer = match (scans[0], scans[1]) {
-            (Some((first, _)), Some((second, _))) => usize::from(second.seq > first.seq),
-            (None, Some(_)) => 1,
+        let found = [find(directory, 0, &mut lines)?, find(directory, 1, &mut lines)?];
+        let scans = found.each_ref().map(|found| match found.title {
+            Title::Good(start) => Some((start, walk(&found.file, start, end, &mut buffer, &mut |_, _| ()))),
+            _ => None,
+        });
+        let newer = match scans {
+            [Some((first, _)), Some((second, _))] => usize::from(second.seq > first.seq),
+            [None, Some(_)] => 1,
             _ => 0,
         };
-        let mut damaged = [false; 2];
-        for (slot, (_, (file, _), title)) in found.iter().enumerate() {
-            let other = scans[1 - slot].map(|(start, scan)| (start, scan.next));
-            damaged[slot] = match scans[slot] {
-                // The newer file was begun when all of this one was on the device.
-                Some((_, scan)) => scan.damaged || slot != newer && other.is_some_and(|(start, _)| start != scan.next),
-                // Behind the blank title of a file that was about to be begun, there are older batches only.
-                None => {
-                    let next = other.map_or(Start { seq: 0, check: 0 }, |(_, next)| next);
-                    let scan = walk(file, next, end, &mut buffer, &mut |_, _| ());
-                    *title == Title::Damaged || scan.damaged || scan.next != next
-                }
-            };
-        }
-        let writable = found.iter().all(|(_, (_, writable), _)| *writable);
+        let damaged = [0, 1].map(|slot| is_damaged(slot, &found[slot], &scans, newer, end, &mut buffer));
+        let writable = found.iter().all(|found| found.writable);
         let mut journal = Journal {
             writer: None,
             past: Vec::new(),
@@ -202,16 +225,10 @@ impl Journal {
         };
         journal.buffer.truncate(BEGIN);
         let mut files = Vec::new();
-        for (slot, (path, (mut file, _), _)) in found.into_iter().enumerate() {
+        for (slot, Found { path, mut file, .. }) in found.into_iter().enumerate() {
             let read = file.try_clone().map_err(|error| format!("{}: {error}", path.display()))?;
             if damaged[slot] && writable {
-                let mut aside = path.clone().into_os_string();
-                aside.push(".damaged");
-                let line = match std::fs::rename(&path, &aside) {
-                    Ok(()) => format!("{}: damaged; set aside as {}", path.display(), aside.to_string_lossy()),
-                    Err(error) => format!("{}: damaged, and cannot be set aside: {error}", path.display()),
-                };
-                lines.push(line);
+                lines.push(set_aside(&path));
                 (file, _) = open_file(&path)?.0;
             }
             if let Some((start, scan)) = scans[slot] {

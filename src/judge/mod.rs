@@ -143,7 +143,8 @@ impl Judge {
         // Nobody has to look any more for what has ended in the meantime.
         let mut still_held = false;
         let mut begins = false;
-        for (Judged { rule, limits, places, state }, finding) in rules.iter_mut().zip(&mut report.findings) {
+        for (judged, finding) in rules.iter_mut().zip(&mut report.findings) {
+            let Judged { rule, limits, places, state } = judged;
             if !rule.filesystems || filesystems.is_some() {
                 let mut view = View {
                     snapshot,
@@ -174,36 +175,47 @@ impl Judge {
                 }
             }
             first_key += rule.reads.len();
-            if *patient {
-                let was_on = state.on;
-                state.step(rule, now);
-                // Who used most when the condition began may be done by the time the rule fires.
-                let due = state.held_since.is_some_and(|since| now + AHEAD >= since + rule.on);
-                if state.held && due && !state.confirms {
-                    state.confirms = true;
-                    begins |= rule.blame.is_some();
-                }
-                begins |= state.on && !was_on && rule.blame.is_some() && finding.process.is_empty();
-            } else {
-                *state = State::at_once(state.held, now);
-            }
-            finding.since = state.held_since.filter(|_| state.on);
-            if rule.head.event && state.on {
-                // What happened last, not what happened first.
-                finding.since = finding.happened.or(Some(state.held_at));
-            }
-            let until = (state.on && !state.held && !rule.head.event).then_some(state.held_at);
-            let is_over = until.is_some_and(|until| now >= until + rule.hold);
-            if is_over && finding.until.is_none() {
-                finding.resolve();
-            }
-            finding.until = until.filter(|_| is_over);
+            begins |= judged.advance(finding, now, *patient);
         }
         rates.end();
         *look = begins || *look && still_held;
         report.now = now;
         let clear = rules.iter().all(|judged| !judged.state.on);
         report.clear = if clear { Some(report.clear.unwrap_or(now)) } else { None };
+    }
+}
+
+impl Judged {
+    /// Moves the state and the finding on to `now`, in seconds since boot; a judge that is not `patient` waits for no delay. Returns
+    /// whether the processes should be looked at.
+    fn advance(&mut self, finding: &mut Finding, now: u64, patient: bool) -> bool {
+        let Judged { rule, state, .. } = self;
+        let mut begins = false;
+        if patient {
+            let was_on = state.on;
+            state.step(rule, now);
+            // Who used most when the condition began may be done by the time the rule fires.
+            let due = state.held_since.is_some_and(|since| now + AHEAD >= since + rule.on);
+            if state.held && due && !state.confirms {
+                state.confirms = true;
+                begins = rule.blame.is_some();
+            }
+            begins |= state.on && !was_on && rule.blame.is_some() && finding.process.is_empty();
+        } else {
+            *state = State::at_once(state.held, now);
+        }
+        finding.since = state.held_since.filter(|_| state.on);
+        if rule.head.event && state.on {
+            // What happened last, not what happened first.
+            finding.since = finding.happened.or(Some(state.held_at));
+        }
+        let until = (state.on && !state.held && !rule.head.event).then_some(state.held_at);
+        let is_over = until.is_some_and(|until| now >= until + rule.hold);
+        if is_over && finding.until.is_none() {
+            finding.resolve();
+        }
+        finding.until = until.filter(|_| is_over);
+        begins
     }
 }
 
