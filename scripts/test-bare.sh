@@ -110,7 +110,7 @@ apt-config dump | grep -E '^Acquire::(http|https|Check-|Retries|Max-)' >"$ROOT/e
 printf '%s\n' "$SOURCES" | while read -r uri release component; do
     case $release in "$HOST_SUITE"*) echo "deb $uri $SUITE${release#"$HOST_SUITE"} $component" ;; esac
 done | sort -u >"$ROOT/etc/apt/sources.list"
-ENVIRONMENT=(HOME=/root LANG=C.UTF-8 "PI_RUST=$RUST" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
+ENVIRONMENT=(HOME=/root LANG=C.UTF-8 "PI_RUST=$RUST" PI_TEST_BARE=yes PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
 while IFS= read -r -d '' setting; do
     case $setting in
     http_proxy=* | https_proxy=* | no_proxy=* | HTTP_PROXY=* | HTTPS_PROXY=* | NO_PROXY=* | CURL_CA_BUNDLE=* | REQUESTS_CA_BUNDLE=* | \
