@@ -245,12 +245,16 @@ impl Agent {
     /// Records what was noticed just now. A caller that has a runtime calls [`heartbeat::look`] next: trouble comes with the
     /// processes of its moment.
     pub fn note(&mut self, note: Note<'_>) {
-        let Agent { machine, events, recorder, .. } = self;
+        let Agent { machine, events, recorder, verdicts, .. } = self;
         let now = (machine.since_boot)();
         events.clock(now, (machine.unix_time)());
-        events.note(note, now);
+        verdicts.noted(&note);
+        if recorder.as_ref().is_some_and(|recorder| recorder.knows(&note, now)) {
+            return;
+        }
+        let id = events.note(note, now);
         if let Some(recorder) = recorder {
-            recorder.noted(note.kind, now);
+            recorder.noted(&note, id, now);
         }
     }
 

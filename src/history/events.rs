@@ -191,10 +191,12 @@ impl Events {
         pass(all.saturating_sub(wanted.limit), show)
     }
 
-    /// Keeps something that was noticed at this time since boot.
-    pub fn note(&mut self, note: Note<'_>, now: Duration) {
+    /// Keeps something that was noticed at this time since boot; returns its id.
+    pub fn note(&mut self, note: Note<'_>, now: Duration) -> u64 {
         let lane = note.kind.lane;
-        self.begin(&Episode { note, lane, rule: "", begin: now, unit: Unit::Count, lasts: false });
+        // Its end may be found out later, and its seconds with that.
+        let unit = if lane == Lane::Power { Unit::Seconds } else { Unit::Count };
+        self.begin(&Episode { note, lane, rule: "", begin: now, unit, lasts: false })
     }
 
     /// Returns whether an event waits for the busiest processes.

@@ -14,7 +14,7 @@ mod words;
 pub use view::{LinkPast, View};
 
 use crate::cli::Options;
-use crate::model::{Finding, Rates, Report, Snapshot, Threshold, Top};
+use crate::model::{Finding, Note, Rates, Report, Snapshot, Threshold, Top, kinds};
 use rule::Rule;
 use view::LIMITS_MAX;
 
@@ -118,6 +118,13 @@ impl Judge {
     /// Whether a filesystem is in trouble, so that somebody may be about to mend it.
     pub fn watches_filesystems(&self) -> bool {
         self.rules.iter().any(|judged| judged.rule.filesystems && judged.state.on)
+    }
+
+    /// Learns of an event that comes from elsewhere: whom the kernel's log names as killed, and why.
+    pub fn noted(&mut self, note: &Note<'_>) {
+        if std::ptr::eq(note.kind, &kinds::OOM_KILL) && !note.culprit.is_empty() {
+            self.past.killed = Some(view::Killed { name: note.culprit.to_owned(), how: note.detail.to_string() });
+        }
     }
 
     /// Learns who uses most, from a look that was just made.

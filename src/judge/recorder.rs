@@ -18,8 +18,10 @@ static POWER: [(Severity, &str); REASON_NAMES.len()] = [
     (Severity::Info, "The firmware lowered the clock at its soft temperature limit"),
 ];
 
-/// For how long a report of a killed process from elsewhere stands for the kernel's counter too, in seconds.
-const SAME_KILL: u64 = 10;
+/// For how long a report from elsewhere and a counter's growth are about the same, in seconds.
+const SAME: u64 = 10;
+/// Of the power supply's reasons, the one that the kernel's log reports too.
+const UNDER_VOLTAGE: usize = 0;
 
 /// An event that lasts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +47,12 @@ pub struct Recorder {
     place: Option<(usize, usize)>,
     /// When a process was last reported as killed by somebody else, in seconds since boot.
     killed: Option<u64>,
+    /// When the counter of killed processes grew, if that is not recorded yet: the kernel's log says more, and may be slower.
+    counted: Option<u64>,
+    /// The last under-voltage that somebody else reported, and when, in seconds since boot.
+    dip: Option<(u64, u64)>,
+    /// When the last one began or ended that was seen here.
+    dipped: Option<u64>,
 }
 
 /// Records a finding as an event that begins at `now`, in seconds since boot; a verdict lasts. Returns its id.
@@ -66,6 +74,11 @@ fn begin(events: &mut dyn Keep, finding: &Finding, kind: &'static EventKind, lan
     })
 }
 
+/// Whether something at `now` is about the same as what was at `before`, or it came earlier.
+fn is_recent(before: Option<u64>, now: u64) -> bool {
+    before.is_some_and(|at| now < at + SAME)
+}
+
 impl Recorder {
     /// For what `judge` makes of snapshots with the parts of `snapshot`.
     pub fn new(judge: &Judge, snapshot: &Snapshot) -> Self {
@@ -74,13 +87,24 @@ impl Recorder {
             power: Default::default(),
             place: snapshot.locate(THROTTLING.head()),
             killed: None,
+            counted: None,
+            dip: None,
+            dipped: None,
         }
     }
 
-    /// Learns of an event that comes from elsewhere, so that it is not recorded again.
-    pub fn noted(&mut self, kind: &'static EventKind, now: Duration) {
-        if std::ptr::eq(kind, &kinds::OOM_KILL) {
+    /// Whether an event that comes from elsewhere is recorded already.
+    pub fn knows(&self, note: &Note<'_>, now: Duration) -> bool {
+        let is_power = std::ptr::eq(note.kind, &kinds::POWER);
+        is_power && (self.power[UNDER_VOLTAGE].id > 0 || is_recent(self.dipped, now.as_secs()))
+    }
+
+    /// Learns of an event that comes from elsewhere and has this id, so that it is not recorded again.
+    pub fn noted(&mut self, note: &Note<'_>, id: u64, now: Duration) {
+        if std::ptr::eq(note.kind, &kinds::OOM_KILL) {
             self.killed = Some(now.as_secs());
+        } else if std::ptr::eq(note.kind, &kinds::POWER) && note.severity != Severity::Info {
+            self.dip = Some((id, now.as_secs()));
         }
     }
 
@@ -91,9 +115,11 @@ impl Recorder {
             let (rule, state) = (&judged.rule.head, &judged.state);
             if rule.event {
                 // Each time it happens. Of these, restarts are recorded at the start.
-                let is_known = self.killed.is_some_and(|at| now < at + SAME_KILL);
-                if state.held && rule.name == kinds::OOM_KILL.name && !is_known {
-                    begin(events, finding, &kinds::OOM_KILL, Lane::Trouble, now, Unit::Count);
+                if rule.name == kinds::OOM_KILL.name {
+                    if let Some(at) = self.counted.take().filter(|at| !is_recent(self.killed, *at)) {
+                        begin(events, finding, &kinds::OOM_KILL, Lane::Trouble, at, Unit::Count);
+                    }
+                    self.counted = state.held.then_some(now);
                 }
                 continue;
             }
@@ -134,31 +160,42 @@ impl Recorder {
         let Some((part, section)) = self.place else { return };
         let Some(row) = snapshot.parts()[part].sections[section].rows().next() else { return };
         let time = snapshot.moment.since_boot;
-        for (reason, (open, (severity, title))) in self.power.iter_mut().zip(&POWER).enumerate() {
+        let second = time.as_secs();
+        let Recorder { power, dip, dipped, .. } = self;
+        for (reason, (open, (severity, title))) in power.iter_mut().zip(&POWER).enumerate() {
             let value = |input: &Input| row.values()[input.column + reason].to_f64();
             let (Some(now), Some(begun), Some(lasted)) = (value(&NOW), value(&BEGUN), value(&LASTED)) else { continue };
             let (is_on, begun) = (now == 1.0, begun as u64);
             // What was there before the agent began to count is an event too.
             if begun > open.begun || is_on && open.id == 0 {
-                open.id = events.begin(&Episode {
-                    note: Note {
-                        kind: &kinds::POWER,
-                        severity: *severity,
-                        title: format_args!("{title}"),
-                        detail: format_args!(""),
-                        culprit: "",
-                    },
-                    lane: Lane::Power,
-                    rule: "",
-                    begin: time,
-                    unit: Unit::Seconds,
-                    lasts: is_on,
-                });
+                let reported = dip.take_if(|_| reason == UNDER_VOLTAGE);
+                if let Some((id, _)) = reported.filter(|(_, at)| is_recent(Some(*at), second)) {
+                    open.id = id;
+                    events.update(id, (!is_on).then_some(time), None);
+                } else {
+                    open.id = events.begin(&Episode {
+                        note: Note {
+                            kind: &kinds::POWER,
+                            severity: *severity,
+                            title: format_args!("{title}"),
+                            detail: format_args!(""),
+                            culprit: "",
+                        },
+                        lane: Lane::Power,
+                        rule: "",
+                        begin: time,
+                        unit: Unit::Seconds,
+                        lasts: is_on,
+                    });
+                }
                 if open.last != open.id {
                     (open.last, open.lasted) = (open.id, lasted);
                 }
             }
             open.begun = begun;
+            if reason == UNDER_VOLTAGE && open.id > 0 {
+                *dipped = Some(second);
+            }
             if open.id > 0 && !is_on {
                 let seconds = ((lasted - open.lasted) * 1000.0) as i64;
                 events.update(open.id, Some(time), (seconds > 0).then_some(seconds));

@@ -21,6 +21,16 @@ pub struct Past {
     available: Option<f64>,
     /// When the voltage fell too low, the latest first.
     dips: [Option<u64>; DIPS_MAX],
+    /// Who was killed since the last tick.
+    pub(super) killed: Option<Killed>,
+}
+
+/// A process that was killed for lack of memory, as the kernel's log says.
+#[derive(Debug)]
+pub struct Killed {
+    pub name: String,
+    /// Its number and size, and the limit that was reached.
+    pub how: String,
 }
 
 /// What a rule's check sees.
@@ -181,6 +191,11 @@ impl<'a> View<'a> {
     pub fn lowest_available(&mut self, value: f64) -> f64 {
         let before = self.past.available.replace(value).unwrap_or(value);
         before.min(value)
+    }
+
+    /// Returns who was killed for lack of memory since the last tick, if the kernel's log names somebody.
+    pub fn killed(&mut self) -> Option<Killed> {
+        self.past.killed.take()
     }
 
     /// Adds this many under-voltages; returns how many there were within an hour, as far as they are remembered.

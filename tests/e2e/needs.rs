@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 /// Returns `present`. If it is false the test is skipped: that is written to standard error, and to the file that
 /// `PI_MONITOR_TEST_SKIPPED` names, since nobody sees the standard error of a test that passed.
@@ -20,6 +21,9 @@ pub fn needs(what: &str, present: bool) -> bool {
     }
     present
 }
+
+/// Held by tests that let the kernel kill a process for lack of memory: every agent on the machine sees that.
+pub static OUT_OF_MEMORY: Mutex<()> = Mutex::new(());
 
 /// Whether a program can be started.
 pub fn has_program(name: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::agent::{Agent, BINARY};
 use crate::board::{Tree, all};
-use crate::needs;
+use crate::needs::{OUT_OF_MEMORY, needs};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -167,11 +167,13 @@ impl Drop for Limited {
     }
 }
 
+/// The group is named by its own counters; whom the kernel killed, by its log, if that may be read.
 #[test]
-fn a_kill_at_a_limit_names_the_group_and_its_limit() {
+fn a_kill_at_a_limit_names_the_victim_the_group_and_its_limit() {
     if !is_root() {
         return;
     }
+    let _lock = OUT_OF_MEMORY.lock();
     let group = Limited::new("oom");
     if !needs("a memory controller", group.is_some()) {
         return;
@@ -179,7 +181,8 @@ fn a_kill_at_a_limit_names_the_group_and_its_limit() {
     let group = group.unwrap();
     let mut bench = Bench::new("oom");
     let agent = bench.start("", &[]);
-    // The agent has seen the machine before the kill.
+    let discreet = bench.start("", &["--no-collector.processes"]);
+    // The agents have seen the machine before the kill.
     std::thread::sleep(Duration::from_secs(2));
     let procs = group.0.join("cgroup.procs");
     let script = format!("echo $$ > {}; x=$(head -c 200000000 /dev/zero | tr '\\0' a); echo $x", procs.display());
@@ -187,12 +190,26 @@ fn a_kill_at_a_limit_names_the_group_and_its_limit() {
     let mut command = Command::new(glutton);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     bench.children.push(command.spawn().unwrap());
-    let item = wait_for(&agent, "oom_kill", |_| true);
     let name = group.0.file_name().unwrap().to_str().unwrap();
+    let item = wait_for(&discreet, "oom_kill", |item| item["culprit"] == name);
     let detail = item["detail"].as_str().unwrap();
     assert_eq!((item["culprit"].as_str(), item["state"].as_str()), (Some(name), Some("event")), "{item}");
     assert!(detail.starts_with(&format!("{name} reached its memory limit of 64 MiB; ")), "{item}");
     assert!(!detail.contains("ran out"), "{item}");
+    if needs("the right to read the kernel's log", std::fs::File::open("/dev/kmsg").is_ok()) {
+        let item = wait_for(&agent, "oom_kill", |item| item["title"] == "The kernel killed pi-glutton");
+        assert_eq!(culprit(&agent, "oom_kill"), "pi-glutton");
+        let detail = item["detail"].as_str().unwrap();
+        let limit = format!("reached the memory limit of /{name} (64 MiB); processes killed since boot: ");
+        assert!(detail.starts_with("pi-glutton, process ") && detail.contains(&limit), "{item}");
+        let events: Value = serde_json::from_slice(&agent.get("/events").body).unwrap();
+        let events = events["events"].as_array().unwrap();
+        // Log, counter and verdict are one event. Other tests have victims of their own.
+        let of_group = |event: &&Value| event["kind"] == "oom_kill" && event.to_string().contains(name);
+        let kills: Vec<_> = events.iter().filter(of_group).collect();
+        assert!(kills.len() == 1 && kills[0]["culprit"] == "pi-glutton", "{kills:?}");
+        assert!(!events.iter().any(|event| event["title"] == "The kernel killed a process"), "{events:?}");
+    }
     let _ = bench.children[0].wait();
 }
 

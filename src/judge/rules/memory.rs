@@ -7,7 +7,7 @@ use crate::collect::{
 };
 use crate::judge::rule::Rule;
 use crate::judge::rules::{RECENT, by_memory};
-use crate::judge::view::View;
+use crate::judge::view::{Killed, View};
 use crate::judge::words::{Size, Tenths};
 use crate::model::{Finding, Input, Row, Severity, Unit};
 
@@ -39,6 +39,8 @@ pub static OOM_KILL: Rule = Rule::new(
 .event(RECENT)
 .fix("Find the program in the kernel's log (dmesg), and limit its memory, run less beside it, or add swap");
 
+/// The kernel's log names who was killed, and why, where it may be read; else the counters have to do.
+///
 /// `oom_kill` counts kills for lack of memory and for a cgroup's limit alike. Only the former come with low memory; where
 /// memory went so fast that no tick saw it low, the kernel had to reclaim it for those who asked, which it does not count for
 /// a cgroup's limit.
@@ -62,7 +64,10 @@ fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
         }
     }
     let Some(kills) = view.value(&OOM_KILLS, "") else { return false };
-    if !view.growth(&OOM_KILLS, "", kills).is_some_and(|(growth, _)| growth >= 1.0) {
+    let more = view.growth(&OOM_KILLS, "", kills).is_some_and(|(growth, _)| growth >= 1.0);
+    // The log may be a tick later than the counter.
+    let named = view.killed();
+    if !more && named.is_none() {
         return false;
     }
     let title = format_args!("The kernel killed a process");
@@ -73,6 +78,17 @@ fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
     let own = victim.filter(|row| !is_out && view.of(*row, &EXHAUSTED).is_none());
     let limited = exhausted.or(own).and_then(|row| Some((group(row), view.of(row, &GROUP_LIMIT)?)));
     let victim = victim.map_or("", group);
+    if let Some(Killed { name, how }) = named {
+        let title = format_args!("The kernel killed {name}");
+        return match limited.filter(|(group, _)| how.ends_with(*group)) {
+            Some((_, limit)) => found.name(
+                &name,
+                title,
+                format_args!("{name}, {how} ({}); processes killed since boot: {kills}", Size(limit)),
+            ),
+            None => found.name(&name, title, format_args!("{name}, {how}; processes killed since boot: {kills}")),
+        };
+    }
     match (limited, lowest) {
         (Some((name, limit)), _) => found.name(
             name,

@@ -103,22 +103,93 @@ fn every_kill_is_an_event_once() {
         let found = events(bench, "oom_kill");
         found.iter().map(|event| event["times"].as_u64().unwrap_or(1)).sum::<u64>()
     };
-    assert_eq!([3, 4, 4, 6].map(|count| kills(&mut bench, count)), [0, 1, 1, 2]);
+    // The kernel's log has a tick's time to say more.
+    assert_eq!([3, 4, 4, 6, 6].map(|count| kills(&mut bench, count)), [0, 0, 1, 1, 2]);
     (0..40).for_each(|_| drop(bench.tick()));
-    assert_eq!([kills(&mut bench, 7), kills(&mut bench, 7)], [3, 3]);
+    let counted = CLOCK.get() + 2;
+    assert_eq!([7, 7, 7].map(|count| kills(&mut bench, count)), [2, 3, 3]);
+    assert_eq!(events(&mut bench, "oom_kill")[1]["begin"], (NOW + counted) as f64);
     assert_eq!(events(&mut bench, "oom_kill")[1]["severity"], "critical");
     assert_eq!(events(&mut bench, "verdict"), [] as [serde_json::Value; 0]);
-    // The kernel's log was faster, and knows whom.
+    // The kernel's log was faster than the counter, or slower, and knows whom: event and verdict name the same victim.
+    for (number, later) in [(2, 0), (3, 1)] {
+        (0..40).for_each(|_| drop(bench.tick()));
+        let (before, now) = (kills(&mut bench, 5 + number), 6 + number);
+        assert_eq!(before, 1 + number);
+        let now = |bench: &mut Bench| kills(bench, now);
+        (0..later).for_each(|_| assert_eq!(now(&mut bench), before));
+        let name = ["mysqld", "php"][later];
+        bench.agent.note(Note {
+            kind: &kinds::OOM_KILL,
+            severity: Severity::Critical,
+            title: format_args!("{name} was killed for lack of memory"),
+            detail: format_args!("process 77, 788 MiB: the machine ran out of memory"),
+            culprit: name,
+        });
+        assert_eq!([now(&mut bench), now(&mut bench), now(&mut bench)], [before + 1; 3]);
+        assert_eq!(events(&mut bench, "oom_kill")[number as usize]["culprit"], name);
+        let report = bench.tick();
+        let found = report.items().find(|it| it.rule.name == "oom_kill").unwrap();
+        assert_eq!((&*found.culprit, &*found.title), (name, &*format!("The kernel killed {name}")));
+        let detail = format!(
+            "{name}, process 77, 788 MiB: the machine ran out of memory; processes killed since boot: {}",
+            6 + number
+        );
+        assert_eq!(found.detail, detail);
+    }
+    // A verdict does not go on naming the last victim.
     (0..40).for_each(|_| drop(bench.tick()));
-    bench.agent.note(Note {
-        kind: &kinds::OOM_KILL,
-        severity: Severity::Critical,
-        title: format_args!("The kernel killed {}", "mysqld"),
-        detail: format_args!(""),
-        culprit: "mysqld",
-    });
-    assert_eq!([kills(&mut bench, 8), kills(&mut bench, 8)], [4, 4]);
-    assert_eq!(events(&mut bench, "oom_kill")[2]["culprit"], "mysqld");
+    kills(&mut bench, 10);
+    let report = bench.tick();
+    let found = report.items().find(|it| it.rule.name == "oom_kill").unwrap();
+    assert_eq!((&*found.culprit, &*found.title), ("", "The kernel killed a process"));
+}
+
+/// The firmware and the kernel's log report the same under-voltage, in either order.
+#[test]
+fn an_under_voltage_is_one_event_whoever_reports_it() {
+    let mut bench = Bench::new("event-dip");
+    let file = "sys/devices/platform/soc/soc:firmware/get_throttled";
+    let note = |bench: &mut Bench, severity, title: &str| {
+        bench.agent.note(Note {
+            kind: &kinds::POWER,
+            severity,
+            title: format_args!("{title}"),
+            detail: format_args!(""),
+            culprit: "",
+        });
+    };
+    let (dip, back) = ((Severity::Warning, "Under-voltage"), (Severity::Info, "The supply voltage is back to normal"));
+    // What the log says before the firmware's word is read, and after.
+    for (number, steps) in [
+        [(Some(dip), "10001\n", None), (None, "10001\n", None), (Some(back), "10000\n", None), (None, "10000\n", None)],
+        [(None, "10001\n", Some(dip)), (None, "10001\n", None), (None, "10000\n", Some(back)), (None, "10000\n", None)],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (step, (before, word, after)) in steps.into_iter().enumerate() {
+            before.into_iter().for_each(|(severity, title)| note(&mut bench, severity, title));
+            write(&bench.directory, file, word);
+            bench.tick();
+            after.into_iter().for_each(|(severity, title)| note(&mut bench, severity, title));
+            let found = events(&mut bench, "power");
+            assert_eq!(found.len(), number + 1, "{found:?}");
+            let event = &found[number];
+            assert!(event["title"] == "Under-voltage" && event.get("times").is_none(), "{event}");
+            assert_eq!(event.get("end").is_some(), step > 1, "{step}: {event}");
+        }
+        let event = &events(&mut bench, "power")[number];
+        assert!(event["worst"] == 4 && event["unit"] == "seconds", "{event}");
+        write(&bench.directory, file, "0\n");
+        (0..40).for_each(|_| drop(bench.tick()));
+    }
+    // A dip that the firmware does not report is the log's alone.
+    note(&mut bench, dip.0, dip.1);
+    (0..10).for_each(|_| drop(bench.tick()));
+    note(&mut bench, back.0, back.1);
+    let titles: Vec<_> = events(&mut bench, "power").iter().map(|event| event["title"].clone()).collect();
+    assert_eq!(titles[2..], [dip.1, back.1]);
 }
 
 #[test]

@@ -9,6 +9,8 @@ const NOTES_MAX: u32 = 30;
 const MINUTE: Duration = Duration::from_secs(60);
 /// How many reports are remembered to tell whether one is different.
 const RECENT: usize = 16;
+/// Within this time, two sources report the same cause.
+const SAME_CAUSE: Duration = Duration::from_secs(10);
 
 /// Text of bounded length; what does not fit is cut.
 #[derive(Clone, Copy)]
@@ -51,6 +53,9 @@ pub struct Flow {
     /// Hashes of kinds and titles, the oldest at `next`.
     recent: [u32; RECENT],
     next: usize,
+    /// Hashes of kinds and culprits, with their times, the oldest at `next_cause`.
+    causes: [(u32, Duration); RECENT],
+    next_cause: usize,
     /// When counting began, how many reports there were since, and how many were left out.
     since: Duration,
     notes: u32,
@@ -68,7 +73,19 @@ pub struct Out<'a> {
     pub to: &'a mut dyn FnMut(Note<'_>),
 }
 
+/// FNV-1a of a kind and a text.
+fn hash(kind: &EventKind, text: &str) -> u32 {
+    let bytes = kind.name.bytes().chain(text.bytes());
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
 impl Out<'_> {
+    /// Whether something of this kind was just reported about `culprit`: what else it causes is no event of its own.
+    pub fn knows(&self, kind: &EventKind, culprit: &str) -> bool {
+        let (hash, now) = (hash(kind, culprit), self.now);
+        self.flow.causes.iter().any(|(known, at)| *known == hash && now.saturating_sub(*at) < SAME_CAUSE)
+    }
+
     /// Reports something. What may differ from time to time is `detail`: who keeps reports counts those of the same title.
     pub fn note(
         &mut self,
@@ -80,10 +97,11 @@ impl Out<'_> {
     ) {
         let mut text = Short::new();
         let _ = text.write_fmt(title);
-        // FNV-1a.
-        let bytes = kind.name.bytes().chain(text.text().bytes());
-        let hash = bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        let Flow { recent, next, notes, lost, .. } = &mut *self.flow;
+        let cause = (hash(kind, culprit), self.now);
+        let hash = hash(kind, text.text());
+        let Flow { recent, next, causes, next_cause, notes, lost, .. } = &mut *self.flow;
+        causes[*next_cause] = cause;
+        *next_cause = (*next_cause + 1) % RECENT;
         if !recent.contains(&hash) {
             if severity != Severity::Critical {
                 if *notes >= NOTES_MAX {

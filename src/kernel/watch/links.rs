@@ -6,13 +6,15 @@
 
 use super::{AT_ONCE, Next, Out, Source};
 use crate::kernel::netlink::{self, Message, Netlink, attribute, take_message, u32_at};
-use crate::model::{Severity, kinds};
+use crate::model::{EventKind, Severity, kinds};
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR` and `RTMGRP_IPV6_IFADDR` of `include/uapi/linux/rtnetlink.h`.
 const GROUPS: u32 = 1 | 0x10 | 0x100;
@@ -28,6 +30,9 @@ const GET_ADDRESS: u16 = 22;
 const LINKS_MAX: usize = 64;
 const ADDRESSES_MAX: usize = 64;
 
+/// How long a change of a Wi-Fi link waits for the word of nl80211, which knows the reason.
+const WAIT_FOR_REASON: Duration = Duration::from_secs(3);
+
 /// An interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -39,6 +44,8 @@ pub struct Link {
     /// The machine's end of a container's network: it comes and goes with the container.
     plumbing: bool,
     listed: bool,
+    /// Since when a change of a Wi-Fi link waits to be reported.
+    waits: Option<Duration>,
 }
 
 impl Link {
@@ -82,6 +89,7 @@ pub type Names = Rc<RefCell<Vec<Link>>>;
 /// What is known of the network.
 #[derive(Debug)]
 struct Known {
+    sys: PathBuf,
     links: Names,
     addresses: Vec<Address>,
     /// The list that is being received.
@@ -99,8 +107,8 @@ pub struct Links {
 }
 
 /// Starts to listen, and asks for everything.
-pub fn open() -> io::Result<Links> {
-    let mut links = Links { socket: Netlink::open(libc::NETLINK_ROUTE, GROUPS)?, known: Known::new() };
+pub fn open(sys: &Path) -> io::Result<Links> {
+    let mut links = Links { socket: Netlink::open(libc::NETLINK_ROUTE, GROUPS)?, known: Known::new(sys) };
     links.list(Listing::Links);
     Ok(links)
 }
@@ -142,11 +150,16 @@ impl Source for Links {
         }
         Next::Rest
     }
+
+    fn tick(&mut self, out: &mut Out<'_>) {
+        self.known.tick(out);
+    }
 }
 
 impl Known {
-    fn new() -> Self {
+    fn new(sys: &Path) -> Self {
         Known {
+            sys: sys.to_owned(),
             links: Rc::new(RefCell::new(Vec::with_capacity(LINKS_MAX))),
             addresses: Vec::with_capacity(ADDRESSES_MAX),
             listing: Listing::Nothing,
@@ -222,9 +235,40 @@ impl Known {
     }
 
     fn say(&self, link: &Link, severity: Severity, what: &str, out: &mut Out<'_>) {
+        self.note(&kinds::LINK, link, severity, format_args!("{} {what}", link.name()), out);
+    }
+
+    fn note(
+        &self,
+        kind: &'static EventKind,
+        link: &Link,
+        severity: Severity,
+        title: fmt::Arguments<'_>,
+        out: &mut Out<'_>,
+    ) {
         if self.started && !link.plumbing {
-            let name = link.name();
-            out.note(&kinds::LINK, severity, format_args!("{name} {what}"), format_args!(""), name);
+            out.note(kind, severity, title, format_args!(""), link.name());
+        }
+    }
+
+    /// Reports that a link came or went.
+    fn carrier(&self, link: &Link, out: &mut Out<'_>) {
+        match link.carrier {
+            Some(true) => self.say(link, Severity::Info, "has a link", out),
+            _ => self.say(link, Severity::Warning, "lost its link", out),
+        }
+    }
+
+    /// Reports the Wi-Fi links that changed without a word from nl80211, such as an access point's own.
+    fn tick(&mut self, out: &mut Out<'_>) {
+        let links = self.links.clone();
+        for link in links.borrow_mut().iter_mut() {
+            if link.waits.is_some_and(|since| out.now.saturating_sub(since) >= WAIT_FOR_REASON) {
+                link.waits = None;
+                if !out.knows(&kinds::WIFI, link.name()) {
+                    self.carrier(link, out);
+                }
+            }
         }
     }
 
@@ -254,8 +298,8 @@ impl Known {
         let mut name = [0; 16];
         let text = netlink::text(attribute(attributes, NAME));
         name.get_mut(..text.len())?.copy_from_slice(text);
-        let mut link =
-            Link { index, name, up, carrier: up.then_some(flags & CARRIER != 0), plumbing: false, listed: true };
+        let carrier = up.then_some(flags & CARRIER != 0);
+        let mut link = Link { index, name, up, carrier, plumbing: false, listed: true, waits: None };
         let Some(place) = place else {
             let kind = netlink::text(attribute(attribute(attributes, INFO), INFO_KIND));
             link.plumbing = self.started && kind == b"veth";
@@ -266,15 +310,19 @@ impl Known {
             return None;
         };
         let before = links[place];
-        link.plumbing = before.plumbing;
-        links[place] = link;
-        match (before.up, up, before.carrier, link.carrier) {
-            (true, false, _, _) => self.say(&link, Severity::Info, "was switched off", out),
-            (false, true, _, _) => self.say(&link, Severity::Info, "was switched on", out),
-            (_, _, Some(true), Some(false)) => self.say(&link, Severity::Warning, "lost its link", out),
-            (_, _, Some(false), Some(true)) => self.say(&link, Severity::Info, "has a link", out),
-            _ => {}
+        (link.plumbing, link.waits) = (before.plumbing, before.waits);
+        match (before.up, up) {
+            (true, false) => {
+                link.waits = None;
+                self.say(&link, Severity::Info, "was switched off", out);
+            }
+            (false, true) => self.say(&link, Severity::Info, "was switched on", out),
+            _ if before.carrier == carrier => {}
+            // nl80211 may report the same, sooner or later.
+            _ if self.sys.join("class/net").join(link.name()).join("phy80211").exists() => link.waits = Some(out.now),
+            _ => self.carrier(&link, out),
         }
+        links[place] = link;
         None
     }
 
@@ -326,24 +374,16 @@ impl Known {
 
     fn tell(&self, address: &Address, severity: Severity, what: &str, out: &mut Out<'_>) {
         let links = self.links.borrow();
-        let Some(link) = links.iter().find(|link| link.index == address.index && !link.plumbing) else { return };
-        if self.started {
-            let name = link.name();
-            out.note(
-                &kinds::ADDRESS,
-                severity,
-                format_args!("{name} {what} the address {address}"),
-                format_args!(""),
-                name,
-            );
-        }
+        let Some(link) = links.iter().find(|link| link.index == address.index) else { return };
+        let title = format_args!("{} {what} the address {address}", link.name());
+        self.note(&kinds::ADDRESS, link, severity, title, out);
     }
 }
 
 /// Runs the parser of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
-    let mut known = Known::new();
+    let mut known = Known::new(Path::new("/nowhere"));
     let mut flow = super::Flow::default();
     for listing in [Listing::Links, Listing::Addresses, Listing::Nothing] {
         known.begin(listing);
@@ -359,7 +399,8 @@ pub mod testing {
 
     /// One interface.
     pub fn names(index: u32, name: &str) -> Names {
-        let mut link = Link { index, name: [0; 16], up: true, carrier: None, plumbing: false, listed: true };
+        let mut link =
+            Link { index, name: [0; 16], up: true, carrier: None, plumbing: false, listed: true, waits: None };
         link.name[..name.len()].copy_from_slice(name.as_bytes());
         Rc::new(RefCell::new(vec![link]))
     }

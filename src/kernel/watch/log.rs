@@ -17,7 +17,8 @@ use std::os::unix::fs::OpenOptionsExt;
 
 /// What is looked for, one pattern each line, the first that fits counts:
 ///
-/// - the kind (letters as in [`kind`]), the severity (critical, warning, info), the highest level (7: any),
+/// - the kind (letters as in [`kind`]; r: what follows from a filesystem's error), the severity (critical, warning, info), the highest
+///   level (7: any),
 /// - how the line begins, or nothing,
 /// - what stands in it,
 /// - what the thing's name follows, or nothing if the line begins with it,
@@ -42,13 +43,13 @@ sw7|ata|: failed command||{} reported a failed command
 sc7|sd |evice offlined|sd |SCSI disk {} was switched off after errors
 sw7|sd |uas_eh_abort_handler|[|{} did not answer over USB
 sc7|md/|Disk failure on |failure on |{} failed and was taken out of its RAID
-fc7|EXT4-fs (|emounting filesystem read-only|(|The filesystem on {} was made read-only after an error
+rc7|EXT4-fs (|emounting filesystem read-only|(|The filesystem on {} was made read-only after an error
 fc7|EXT4-fs error|(device |(device |The filesystem on {} has an error
 fw7|EXT4-fs (|mounting fs with errors|(|The filesystem on {} needs a check
-fc7|BTRFS|forced readonly|(device |The filesystem on {} was made read-only after an error
+rc7|BTRFS|forced readonly|(device |The filesystem on {} was made read-only after an error
 fc3|BTRFS|(device |(device |The filesystem on {} has an error
 fw4|BTRFS warning|csum failed|(device |Data on {} does not match its checksum
-fc7|FAT-fs (|set read-only|(|The filesystem on {} was made read-only after an error
+rc7|FAT-fs (|set read-only|(|The filesystem on {} was made read-only after an error
 fc7|FAT-fs (|: error, |(|The filesystem on {} has an error
 fw7|FAT-fs (|not properly unmounted|(|{} was not unmounted properly
 fc7|exFAT-fs (|: error, |(|The filesystem on {} has an error
@@ -65,10 +66,10 @@ uw7|usb |: unable to enumerate USB device|usb |The USB device at {} could not be
 uw7|usb |: Cannot enable. Maybe the USB cable is bad|usb |USB port {} could not be switched on
 ui7|usb |: reset |usb |USB device {} was reset
 uc7|xhci|HC died|xhci_hcd |USB controller {} stopped working
-pw7|Under-voltage detected!|||Under-voltage detected
-pw7|hwmon |Undervoltage detected!||Under-voltage detected
-pi7|Voltage normalised|||The supply voltage is back to normal
-pi7|hwmon |Voltage normalised||The supply voltage is back to normal
+vw7|Under-voltage detected!|||Under-voltage
+vw7|hwmon |Undervoltage detected!||Under-voltage
+vi7|Voltage normalised|||The supply voltage is back to normal
+vi7|hwmon |Voltage normalised||The supply voltage is back to normal
 pc7|thermal |critical temperature reached||The machine shuts down because it is too hot
 tw7|INFO: task |blocked for more than |task |A process was blocked for minutes
 kc7|Kernel panic - |||The kernel panicked
@@ -84,9 +85,10 @@ kw7|WARNING: CPU: |||The kernel reported a bug
 fn kind(letter: u8) -> Option<&'static EventKind> {
     Some(match letter {
         b's' => &kinds::STORAGE_ERROR,
-        b'f' => &kinds::FILESYSTEM_ERROR,
+        b'f' | b'r' => &kinds::FILESYSTEM_ERROR,
         b'u' => &kinds::USB_ERROR,
         b'p' => &kinds::POWER_ERROR,
+        b'v' => &kinds::POWER,
         b't' => &kinds::STALL,
         b'k' => &kinds::KERNEL_ERROR,
         _ => return None,
@@ -182,6 +184,9 @@ fn record(record: &[u8], limit: &mut Short, out: &mut Out<'_>) {
             Some((front, back)) => (name(text, before), front, back),
             None => ("", title, ""),
         };
+        if letter == b'r' && out.knows(kind, name) {
+            return;
+        }
         out.note(kind, severity(urgency), format_args!("{front}{name}{back}"), format_args!("{}", &text[..end]), name);
         return;
     }

@@ -105,7 +105,7 @@ impl Watch {
         }
         let mut buffer = vec![0; BUFFER];
         watch.add("the kernel's log", log::open());
-        match links::open() {
+        match links::open(&roots.sys) {
             Ok(source) => {
                 let names = source.names();
                 watch.add("network interfaces", Ok(Box::new(source)));

@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_secs(3);
 struct Known {
     number: u64,
     read_only: bool,
+    by_error: bool,
     /// Its mount point, in [`Table::names`].
     point: Range<usize>,
 }
@@ -127,7 +128,7 @@ impl Watched {
             let start = now.names.len();
             now.names.extend_from_slice(point);
             let point = start..now.names.len();
-            now.all.push(Known { number: mount.number, read_only: mount.read_only, point });
+            now.all.push(Known { number: mount.number, read_only: mount.read_only, by_error: mount.by_error, point });
         }
     }
 
@@ -144,6 +145,8 @@ impl Watched {
             let old = before.all.iter().find(|it| it.number == new.number);
             let (severity, what) = match old.map(|old| (old.read_only, new.read_only)) {
                 None => (Severity::Info, "was mounted"),
+                // The kernel signals no such change; the kernel's log and a verdict have it.
+                Some((false, true)) if new.by_error => continue,
                 Some((false, true)) => (Severity::Warning, "became read-only"),
                 Some((true, false)) => (Severity::Info, "became writable"),
                 Some(_) => continue,
@@ -196,7 +199,10 @@ mod tests {
     #[test]
     fn filesystems_come_go_and_turn_read_only() {
         let with = format!("{ROOT}{STICK}");
-        let read_only = with.replace("/dev/sda1 rw", "/dev/sda1 ro");
+        // Somebody remounts it; an error would leave the mount itself writable, and is reported as such.
+        let read_only = with.replace("/media/My\\040Stick rw", "/media/My\\040Stick ro").replace("sda1 rw", "sda1 ro");
+        let failed = with.replace("/dev/sda1 rw", "/dev/sda1 ro");
+        assert_eq!(changes(&[&with, &failed]), [""; 0]);
         assert_eq!(
             changes(&[ROOT, &with, &with, &read_only, &with, ROOT]),
             [

@@ -50,7 +50,7 @@ fn seen(known: &mut Known, datagram: &[u8]) -> Vec<String> {
 
 /// A machine with `eth0`, which has a carrier, and one address.
 fn started() -> Known {
-    let mut known = Known::new();
+    let mut known = Known::new(Path::new("/nowhere"));
     known.begin(Listing::Links);
     let list = [link(NEW_LINK, 1, "lo", UP | 8, ""), link(NEW_LINK, 2, "eth0", UP | CARRIER, "")].concat();
     assert_eq!(take(&mut known, &list), (vec![], Listing::Nothing));
@@ -69,6 +69,59 @@ fn a_cable_is_unplugged_once_however_often_the_kernel_says_so() {
     assert_eq!(gone, ["link warning: eth0 lost its link | eth0"]);
     let with = link(NEW_LINK, 2, "eth0", UP | CARRIER, "");
     assert_eq!(seen(known, &[with.clone(), with].concat()), ["link info: eth0 has a link | eth0"]);
+}
+
+/// rtnetlink and nl80211 report a loss of Wi-Fi in either order, since each has a socket of its own. The latter has the reason.
+#[test]
+fn a_loss_of_wifi_is_one_event() {
+    let sys = std::env::temp_dir().join(format!("pi-monitor-wifi-link-{}", std::process::id()));
+    std::fs::create_dir_all(sys.join("class/net/wlan0/phy80211")).unwrap();
+    let with = link(NEW_LINK, 3, "wlan0", UP | CARRIER, "");
+    let without = link(NEW_LINK, 3, "wlan0", UP, "");
+    let eth0 = link(NEW_LINK, 2, "eth0", UP, "");
+    // What happens in each second: (d)isconnected and (c)onnected of nl80211, (l)ost and (h)as a link, (e)th0 lost its link, and
+    // nothing but a tick.
+    for (seconds, expected) in [
+        (&["dl", "", "", ""][..], &["wifi: wlan0"][..]),
+        (&["ld", "", "", ""], &["wifi: wlan0"]),
+        (&["l", "d", "", "", ""], &["wifi: wlan0"]),
+        (&["d", "l", "", "", "", ""], &["wifi: wlan0"]),
+        (&["ld", "", "", "", "", "hc", "", "", ""], &["wifi: wlan0", "wifi: wlan0"]),
+        // An access point of one's own, of which nl80211 says nothing.
+        (&["l", "", "", "", ""], &["link: wlan0 lost its link"]),
+        (&["l", "", "", "", "h", "", "", ""], &["link: wlan0 lost its link", "link: wlan0 has a link"]),
+        // A cable has no reason to wait for, whatever Wi-Fi does.
+        (&["de", "", "", ""], &["wifi: wlan0", "link: eth0 lost its link"]),
+    ] {
+        let known = &mut started();
+        known.sys.clone_from(&sys);
+        take(known, &with);
+        let (mut flow, mut seen) = (Flow::default(), Vec::new());
+        for (second, happens) in seconds.iter().enumerate() {
+            seen.extend(notes(&mut flow, 100 + second as u64, |out| {
+                for what in happens.chars() {
+                    match what {
+                        'd' | 'c' => {
+                            out.note(&kinds::WIFI, Severity::Info, format_args!("wlan0"), format_args!(""), "wlan0")
+                        }
+                        'l' => {
+                            known.take(&without, out);
+                        }
+                        'h' => {
+                            known.take(&with, out);
+                        }
+                        _ => {
+                            known.take(&eth0, out);
+                        }
+                    }
+                }
+                known.tick(out);
+            }));
+        }
+        let brief = |line: &String| line.split(" | ").next().unwrap().replace(" info", "").replace(" warning", "");
+        assert_eq!(seen.iter().map(brief).collect::<Vec<_>>(), expected, "{seconds:?}");
+    }
+    std::fs::remove_dir_all(&sys).unwrap();
 }
 
 #[test]
@@ -103,7 +156,7 @@ fn containers_come_and_go_without_a_word() {
         assert_eq!(seen(known, &[new, address, link(NEW_LINK, 9, &name, UP, "veth"), gone].concat()), [""; 0]);
     }
     // In a container, its own end was there from the beginning.
-    let known = &mut Known::new();
+    let known = &mut Known::new(Path::new("/nowhere"));
     known.begin(Listing::Links);
     take(known, &[link(NEW_LINK, 2, "eth0", UP | CARRIER, "veth"), done()].concat());
     known.begin(Listing::Addresses);
@@ -178,7 +231,7 @@ fn more_than_is_watched_is_left_out() {
 /// The list of this machine's kernel.
 #[test]
 fn the_kernel_lists_what_there_is() {
-    let mut links = open().unwrap();
+    let mut links = open(Path::new("/sys")).unwrap();
     let mut buffer = [0; 8192];
     let seen = notes(&mut Flow::default(), 0, |out| assert_eq!(links.read(&mut buffer, out), Next::Wait));
     assert!(links.known.started && links.known.listing == Listing::Nothing, "{seen:?}");

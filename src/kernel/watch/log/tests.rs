@@ -160,10 +160,10 @@ const REAL: &[(&str, &str)] = &[
         "3,1,2,-;xhci_hcd 0000:01:00.0: HC died; cleaning up",
         "usb_error critical: USB controller 0000:01:00.0 stopped working",
     ),
-    ("2,1,2,-;Under-voltage detected! (0x00050005)", "power_error warning: Under-voltage detected"),
-    ("2,1,2,-;hwmon hwmon1: Undervoltage detected!", "power_error warning: Under-voltage detected"),
-    ("6,1,2,-;Voltage normalised (0x00000000)", "power_error info: The supply voltage is back to normal"),
-    ("6,1,2,-;hwmon hwmon1: Voltage normalised", "power_error info: The supply voltage is back to normal"),
+    ("2,1,2,-;Under-voltage detected! (0x00050005)", "power warning: Under-voltage"),
+    ("2,1,2,-;hwmon hwmon1: Undervoltage detected!", "power warning: Under-voltage"),
+    ("6,1,2,-;Voltage normalised (0x00000000)", "power info: The supply voltage is back to normal"),
+    ("6,1,2,-;hwmon hwmon1: Voltage normalised", "power info: The supply voltage is back to normal"),
     (
         "0,1,2,-;thermal thermal_zone0: cpu-thermal: critical temperature reached",
         "power_error critical: The machine shuts down because it is too hot",
@@ -222,6 +222,35 @@ fn every_pattern_is_well_formed_and_has_a_real_line() {
             text.starts_with(start) && text.contains(within) && expected.contains(title)
         };
         assert!(REAL.iter().find(fits).is_some(), "no real line for {pattern}");
+    }
+}
+
+/// A filesystem's error and what the kernel does about it are one event, of one filesystem.
+#[test]
+fn a_filesystem_that_is_made_read_only_for_its_error_is_one_event() {
+    for (error, follows) in [
+        (
+            "EXT4-fs error (device sda1): ext4_lookup:1789: inode #2: comm ls: x",
+            "EXT4-fs (sda1): Remounting filesystem read-only",
+        ),
+        (
+            "BTRFS: error (device sda1) in btrfs_commit_transaction:2310: errno=-5 IO failure",
+            "BTRFS info (device sda1): forced readonly",
+        ),
+        (
+            "FAT-fs (sda1): error, fat_get_cluster: invalid cluster chain (i_pos 0)",
+            "FAT-fs (sda1): Filesystem has been set read-only",
+        ),
+    ] {
+        let [error, follows] = [error, follows].map(|text| format!("2,1,2,-;{text}"));
+        let first = read(&[&error]);
+        assert_eq!(first.len(), 1, "{error}");
+        assert_eq!(read(&[&error, &follows]), first);
+        assert_eq!(read(&[&error, &follows.replace("sda1", "sdb1")]).len(), 2);
+        let flow = &mut Flow::default();
+        notes(flow, 100, |out| all(&[&error], out));
+        let later = notes(flow, 110, |out| all(&[&follows], out));
+        assert!(later.len() == 1 && later[0].contains("made read-only after an error"), "{later:?}");
     }
 }
 
