@@ -22,17 +22,22 @@ pub struct Answer {
     pub speaks_tls: bool,
 }
 
-/// Asks the agent at the command's argument, or else the one that the flags describe, for `page`; `query` begins with `?` or is empty.
+/// Asks the agent at the command's argument, or else the one that the flags describe, for `page`; `query` begins with `?` or is empty,
+/// and `header` is a line of the request's head or empty.
 ///
 /// # Errors
 /// One line that names what was asked, and what is wrong.
-pub fn get(options: &Options, page: &str, query: &str) -> Result<Answer, String> {
+pub fn get(options: &Options, page: &str, query: &str, header: &str) -> Result<Answer, String> {
     let (address, path) = match &options.argument {
-        Some(url) => split(url, page).map_err(|wrong| format!("{url}: {wrong}"))?,
+        Some(url) => split(url, page).map_err(|wrong| match url.rsplit_once('@') {
+            // Not to be repeated in a log.
+            Some((_, rest)) => format!("…@{rest}: {wrong}"),
+            None => format!("{url}: {wrong}"),
+        })?,
         None => (local(options.values(&LISTEN).next().unwrap_or_default()), page.to_owned()),
     };
     let url = format!("http://{address}{path}");
-    let answer = ask(&address, &format!("{path}{query}")).map_err(|error| match error.kind() {
+    let answer = ask(&address, &format!("{path}{query}"), header).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             format!("{url}: no response within {} s", TIME.as_secs())
         }
@@ -56,7 +61,12 @@ fn split(url: &str, page: &str) -> Result<(String, String), &'static str> {
     }
     let (rest, port) = url.strip_prefix("http://").map_or((url, 9100), |rest| (rest, 80));
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    if host.is_empty() || host.contains(['@', '?', '#', ' ']) || path.contains(['?', '#', ' ']) {
+    if host.contains('@') {
+        return Err(
+            "a credential here could be read by every user; put basic NAME:PASSWORD into a file and use --web.auth-file=FILE",
+        );
+    }
+    if host.is_empty() || host.contains(['?', '#', ' ']) || path.contains(['?', '#', ' ']) {
         return Err("expected http://HOST:PORT");
     }
     // A colon behind the bracket of an IPv6 address, or the only one.
@@ -79,7 +89,7 @@ fn local(listen: &str) -> String {
 }
 
 /// Sends a request and returns as much of the response as arrives in time.
-fn ask(address: &str, path: &str) -> io::Result<String> {
+fn ask(address: &str, path: &str, header: &str) -> io::Result<String> {
     let end = Instant::now() + TIME;
     let left = || Some(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
     let mut stream = Err(io::Error::from(io::ErrorKind::NotFound));
@@ -101,7 +111,8 @@ fn ask(address: &str, path: &str) -> io::Result<String> {
     let mut stream = stream?;
     stream.set_write_timeout(left())?;
     // In one piece: a server that hangs up after the first one has already said why.
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{header}\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
     while answer.len() < ANSWER_MAX {

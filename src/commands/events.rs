@@ -5,6 +5,7 @@ use crate::cli::{Command, Entry, Flag, Options, flag::parse_duration};
 use crate::format::console::write_text;
 use crate::kernel::Zone;
 use crate::model::Severity;
+use crate::server::access::Access;
 use crate::sys;
 use std::io::Write;
 use std::process::ExitCode;
@@ -32,12 +33,15 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     let since = options.value(&SINCE);
     let begin = sys::unix_time().saturating_sub(parse_duration(since).unwrap_or(Duration::MAX)).as_secs();
     let query = format!("?format=text&limit=1000&since={begin}");
-    let client::Answer { url, status, body, speaks_tls } = client::get(options, "/events", &query)?;
+    let client::Answer { url, status, body, speaks_tls } =
+        client::get(options, "/events", &query, &Access::header(options)?)?;
     if speaks_tls {
         return Err(format!("{url}: the agent speaks TLS; try curl 'https://{}{query}'", &url["http://".len()..]));
     }
     if status.starts_with("401") {
-        return Err(format!("{url}: {status}; the agent wants a credential: try curl -u NAME '{url}{query}'"));
+        return Err(format!(
+            "{url}: {status}; name a file with a credential that the agent accepts, a line bearer TOKEN or basic NAME:PASSWORD: --web.auth-file=FILE"
+        ));
     }
     if !status.starts_with("200") {
         return Err(format!("{url}: expected status 200, found {status}"));

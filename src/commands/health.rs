@@ -13,7 +13,7 @@ pub static COMMAND: Command = Command {
 };
 
 fn run(options: &Options) -> Result<ExitCode, String> {
-    let client::Answer { url, status, speaks_tls, .. } = client::get(options, "/health", "")?;
+    let client::Answer { url, status, speaks_tls, .. } = client::get(options, "/health", "", "")?;
     // An agent that speaks TLS is up too. Otherwise only the agent's own answer counts: /health needs no password.
     if !speaks_tls && !status.starts_with("200") {
         return Err(format!("{url}: expected status 200, found {status}"));

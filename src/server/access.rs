@@ -21,6 +21,12 @@ use std::rc::Rc;
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::oneshot;
 
+/// Clients may leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// Shorter tokens could be guessed.
 const TOKEN_BYTES: usize = 16;
 
@@ -88,6 +94,19 @@ impl Access {
         access.users = users.into_iter().map(user).collect();
         let any = !access.tokens.is_empty() || !access.passwords.is_empty() || !access.users.is_empty();
         Ok(any.then_some(access))
+    }
+
+    /// Returns the first token, or else the first name and password, of the file that the command line names, as an `Authorization`
+    /// header; nothing without a file.
+    ///
+    /// # Errors
+    /// As for [`Access::read`].
+    pub fn header(options: &Options) -> Result<String, String> {
+        let Some(access) = Access::read(options, Vec::new())? else { return Ok(String::new()) };
+        let token = access.tokens.first().map(|token| ("Bearer", String::from_utf8_lossy(&token.0).into_owned()));
+        let password = || access.passwords.first().map(|password| ("Basic", BASE64.encode(&password.0)));
+        let (scheme, text) = token.or_else(password).unwrap_or_default();
+        Ok(format!("Authorization: {scheme} {text}\r\n"))
     }
 
     /// Lines `bearer TOKEN` and `basic NAME:PASSWORD`; empty ones and those that begin with `#` are nothing.
@@ -212,9 +231,7 @@ fn shown(headers: &HeaderMap) -> Shown {
 
 /// The bytes that `text` stands for (RFC 4648, section 4), with or without padding.
 fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
-    const CONFIG: GeneralPurposeConfig =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    GeneralPurpose::new(&alphabet::STANDARD, CONFIG).decode(text).ok()
+    BASE64.decode(text).ok()
 }
 
 /// Reads `text` as a file of credentials, for the fuzz target.

@@ -39,7 +39,7 @@ pub static AUTH_FILE: Flag = Flag {
     name: "web.auth-file",
     value: "FILE",
     default: "",
-    help: "Require one of the credentials in FILE, one per line: bearer TOKEN, or basic NAME:PASSWORD. /health stays open.",
+    help: "Require one of the credentials in FILE, one per line: bearer TOKEN, or basic NAME:PASSWORD. /health stays open. The command events shows the first one to the agent that it asks.",
     check: check_file,
 };
 pub static CONFIG_FILE: Flag = Flag {

@@ -3,6 +3,7 @@
 use crate::agent::{Agent, BINARY, PATIENCE, value, wait_until};
 use crate::board::Tree;
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -141,6 +142,89 @@ fn trouble_comes_with_the_busiest_processes() {
     assert!(event.get("processes").is_none() && event.get("culprit").is_none(), "{event}");
 }
 
+/// The firmware's word for under-voltage and throttling, as a board's files have it.
+#[test]
+fn an_under_voltage_has_its_seconds() {
+    let tree = Tree::new("pi-zero-2");
+    let word = |text: &str| {
+        std::fs::write(tree.path().join("sys/devices/platform/soc/soc:firmware/get_throttled"), text).unwrap();
+    };
+    word("0\n");
+    let flags = tree.flags();
+    let agent = Agent::start(&flags.iter().map(String::as_str).chain(["--sample.interval=200ms"]).collect::<Vec<_>>());
+    let power = |events: &[Value]| events.iter().filter(|it| it["kind"] == "power").cloned().collect::<Vec<_>>();
+    word("50005\n");
+    let begun = until(&agent, "no under-voltage", |events| power(events).len() == 2);
+    assert!(power(&begun).iter().all(|event| event.get("end").is_none() && event["lane"] == "power"), "{begun:?}");
+    // Seconds are counted from sample to sample.
+    wait_until("a second of it", || {
+        let series = "pi_throttled_seconds_total{reason=\"under_voltage\"}";
+        value(&agent.metrics(), series).is_some_and(|seconds| seconds >= 1.0)
+    });
+    word("50000\n");
+    let ended = until(&agent, "no end", |events| power(events).iter().all(|event| event["end"].is_f64()));
+    let titles: Vec<_> = power(&ended).iter().map(|event| event["title"].clone()).collect();
+    assert_eq!(titles, ["Under-voltage", "The firmware throttled the CPU"]);
+    for event in power(&ended) {
+        assert!(event["worst"].as_f64().unwrap() >= 1.0 && event["unit"] == "seconds", "{event}");
+        assert_eq!(event["severity"], "warning");
+    }
+    assert_eq!(value(&agent.metrics(), "pi_events_total{kind=\"power\"}"), Some(2.0));
+}
+
+/// What the kernel says of itself may differ from start to start: another boot, another kernel. How the last run ended is known, too.
+#[test]
+fn a_start_says_what_is_different_from_before() {
+    let tree = Tree::new("vm");
+    let state = tree.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    let set = |file: &str, text: &str| std::fs::write(tree.path().join("proc/sys/kernel").join(file), text).unwrap();
+    let mut flags = tree.flags().to_vec();
+    flags.extend([format!("--state.directory={}", state.display()), "--sample.interval=100ms".to_owned()]);
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    // Each start's record in the journal ends with the version.
+    let version = format!("\n{}", env!("CARGO_PKG_VERSION"));
+    let starts = || {
+        let both = ["journal.0", "journal.1"].map(|name| std::fs::read(state.join(name)).unwrap_or_default()).concat();
+        both.windows(version.len()).filter(|part| *part == version.as_bytes()).count()
+    };
+    // Starts an agent; returns it with the kinds and titles of the events that this start is.
+    let start = || {
+        let (before, begun) = (starts(), unix());
+        let agent = Agent::start(&flags);
+        let events = list(&agent, "");
+        wait_until("a flush", || starts() > before);
+        let text = |event: &Value, key| event[key].as_str().unwrap().to_owned();
+        // The same again within a minute is one event, which ends now.
+        let new = events.iter().filter(|event| event["end"].as_f64().is_some_and(|end| end >= begun));
+        let new = new.map(|event| (text(event, "kind"), text(event, "title")));
+        (agent, new.filter(|(kind, _)| ["agent", "reboot", "kernel"].contains(&&**kind)).collect::<Vec<_>>())
+    };
+    let end = |mut agent: Agent| {
+        agent.signal("TERM");
+        assert!(agent.wait(Duration::from_secs(10)).unwrap().success());
+    };
+    let (agent, first) = start();
+    assert_eq!(first.len(), 1, "{first:?}");
+    end(agent);
+    let check = |clean: bool, expected: &[(&str, &str)]| {
+        let (agent, new) = start();
+        assert_eq!(new.iter().map(|(kind, title)| (&**kind, &**title)).collect::<Vec<_>>(), expected);
+        // Killed, or asked to end.
+        if clean { end(agent) } else { drop(agent) }
+    };
+    check(false, &[("agent", "Pi-Monitor started")]);
+    check(true, &[("agent", "Pi-Monitor started again after it was killed")]);
+    set("random/boot_id", "11111111-0000-4000-8000-000000000001\n");
+    check(false, &[("reboot", "The machine restarted")]);
+    set("random/boot_id", "22222222-0000-4000-8000-000000000001\n");
+    set("osrelease", "6.19.0-new\n");
+    let both =
+        [("reboot", "The machine restarted after a power cut or a crash"), ("kernel", "Linux 6.19.0-new runs now")];
+    check(true, &both);
+    check(true, &[("agent", "Pi-Monitor started")]);
+}
+
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     run_in("/nowhere", arguments)
 }
@@ -187,11 +271,38 @@ fn a_person_asks_for_them() {
 fn who_asks_without_a_credential_learns_what_to_do() {
     let file = std::env::temp_dir().join(format!("pi-monitor-events-{}", std::process::id()));
     std::fs::write(&file, "bearer 0123456789abcdef\n").unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
     let agent = Agent::start(&[&format!("--web.auth-file={}", file.display())]);
     assert_eq!(agent.get("/events").status, 401);
     assert_eq!(agent.request("GET", "/events", &["Authorization: Bearer 0123456789abcdef"]).status, 200);
     let (code, out, err) = run(&["events", &agent.address]);
-    let _ = std::fs::remove_file(&file);
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.contains("401 Unauthorized") && err.contains("try curl "), "{err}");
+    assert!(err.contains("401 Unauthorized") && err.contains("--web.auth-file=FILE"), "{err}");
+    // The agent's own file will do, and so does one with a name and a password.
+    let flag = format!("--web.auth-file={}", file.display());
+    let started = |arguments: &[&str]| {
+        let (code, out, err) = run(arguments);
+        assert_eq!((code, &*err), (Some(0), ""));
+        assert!(out.contains("started"), "{out}");
+    };
+    started(&["events", &agent.address, &flag]);
+    drop(agent);
+    std::fs::write(&file, "basic pi:a secret: yes\nbasic other:word\n").unwrap();
+    let agent = Agent::start(&[&flag]);
+    started(&["events", &flag, &format!("http://{}/", agent.address)]);
+    std::fs::write(&file, "bearer fedcba9876543210\n").unwrap();
+    let (code, _, err) = run(&["events", &agent.address, &flag]);
+    assert!(code == Some(1) && err.contains("401 Unauthorized"), "{err}");
+    std::fs::write(&file, "fedcba9876543210\n").unwrap();
+    let (code, _, err) = run(&["events", &agent.address, &flag]);
+    assert!(code == Some(1) && err.contains(":1: expected bearer TOKEN or basic NAME:PASSWORD"), "{err}");
+    std::fs::remove_file(&file).unwrap();
+    let (_, _, err) = run(&["events", &agent.address, &flag]);
+    assert!(err.contains("No such file or directory"), "{err}");
+    // Never in an address, where other users read it; and it is not repeated.
+    for command in ["events", "health"] {
+        let (code, out, err) = run(&[command, &format!("http://pi:secret@{}", agent.address)]);
+        assert_eq!((code, &*out), (Some(1), ""));
+        assert!(err.contains("--web.auth-file=FILE") && !err.contains("secret"), "{err}");
+    }
 }
