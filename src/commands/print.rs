@@ -3,7 +3,12 @@
 use super::{confine, runtime, write};
 use crate::agent::{Agent, flags};
 use crate::cli::{Command, Entry, Flag, Options};
-use crate::collect::{cpu::CPUS, disk::FILESYSTEMS, memory::MEMORY, thermal::PROCESSOR};
+use crate::collect::{
+    cpu::CPUS,
+    disk::FILESYSTEMS,
+    memory::{MEMORY, ZFS},
+    thermal::PROCESSOR,
+};
 use crate::format::{self, Format, console::Highlights};
 use crate::kernel::Machine;
 use crate::model::Input;
@@ -35,6 +40,7 @@ pub static HIGHLIGHTS: Highlights = Highlights {
     cpu: &CPU,
     memory_total: &TOTAL,
     memory_available: &MEMORY_AVAILABLE,
+    memory_reclaimable: &RECLAIMABLE,
     temperature: &TEMPERATURE,
     disk_used: &USED,
     disk_available: &AVAILABLE,
@@ -43,6 +49,7 @@ pub static HIGHLIGHTS: Highlights = Highlights {
 static CPU: Input = CPUS.input("pi_cpu_usage_percent");
 static TOTAL: Input = MEMORY.input("pi_memory_total_bytes");
 static MEMORY_AVAILABLE: Input = MEMORY.input("pi_memory_available_bytes");
+static RECLAIMABLE: Input = ZFS.input("pi_memory_zfs_reclaimable_bytes");
 static TEMPERATURE: Input = PROCESSOR.input("pi_cpu_temperature_celsius");
 static USED: Input = FILESYSTEMS.input("pi_disk_used_bytes");
 static AVAILABLE: Input = FILESYSTEMS.input("pi_disk_available_bytes");

@@ -9,6 +9,8 @@ pub struct Highlights {
     pub cpu: &'static Input,
     pub memory_total: &'static Input,
     pub memory_available: &'static Input,
+    /// What is available beyond that.
+    pub memory_reclaimable: &'static Input,
     pub temperature: &'static Input,
     pub disk_used: &'static Input,
     pub disk_available: &'static Input,
@@ -100,6 +102,8 @@ fn cpu_busy(snapshot: &Snapshot, highlights: &Highlights) -> Option<f64> {
 fn memory(snapshot: &Snapshot, highlights: &Highlights) -> Option<(f64, f64)> {
     let row = rows(snapshot, highlights.memory_total).next()?;
     let (total, available) = (number(row, highlights.memory_total)?, number(row, highlights.memory_available)?);
+    let more = rows(snapshot, highlights.memory_reclaimable).next();
+    let available = available + more.and_then(|row| number(row, highlights.memory_reclaimable)).unwrap_or(0.0);
     (total > 0.0).then_some((total, available))
 }
 
@@ -225,6 +229,7 @@ mod tests {
         &[],
         &[Family::gauge("pi_all_bytes", "", Unit::Bytes), Family::gauge("pi_available_bytes", "", Unit::Bytes)],
     );
+    static ZFS: Table<0, 1> = Table::new(Place::Inline, &[], &[Family::gauge("pi_cache_bytes", "", Unit::Bytes)]);
     static SENSORS: Table<1, 1> =
         Table::new(Place::List("sensors"), &["sensor"], &[Family::gauge("pi_celsius", "", Unit::Celsius)]);
     static DISKS: Table<2, 3> = Table::new(
@@ -239,6 +244,7 @@ mod tests {
     static CPU: Input = CPUS.input("pi_cpu_usage_percent");
     static ALL: Input = MEMORY.input("pi_all_bytes");
     static AVAILABLE: Input = MEMORY.input("pi_available_bytes");
+    static CACHE: Input = ZFS.input("pi_cache_bytes");
     static CELSIUS: Input = SENSORS.input("pi_celsius");
     static USED: Input = DISKS.input("pi_disk_used_bytes");
     static FREE: Input = DISKS.input("pi_disk_available_bytes");
@@ -247,6 +253,7 @@ mod tests {
         cpu: &CPU,
         memory_total: &ALL,
         memory_available: &AVAILABLE,
+        memory_reclaimable: &CACHE,
         temperature: &CELSIUS,
         disk_used: &USED,
         disk_available: &FREE,
@@ -280,12 +287,14 @@ mod tests {
             event: false,
         };
         let mut snapshot = Snapshot::new();
-        snapshot.register("all", &[CPUS.head(), MEMORY.head(), SENSORS.head(), DISKS.head()]);
+        snapshot.register("all", &[CPUS.head(), MEMORY.head(), ZFS.head(), SENSORS.head(), DISKS.head()]);
         snapshot.clear(Moment::default());
         let gib = |number: u64| Value::from(number << 30);
         snapshot.row(&CPUS, [b"cpu0"], [90.into(), 5.into(), 5.into()]);
         snapshot.row(&CPUS, [b"total"], [Value::decimal(1255, 2), 80.into(), Value::decimal(745, 2)]);
-        snapshot.row(&MEMORY, [], [gib(2 << 30), gib(1 << 30)]);
+        snapshot.row(&MEMORY, [], [gib(2 << 30), gib(1 << 29)]);
+        // What ZFS gives back is available, as for the rule.
+        snapshot.row(&ZFS, [], [gib(1 << 29)]);
         snapshot.row(&SENSORS, [b"ice"], [Value::signed(-5, 0)]);
         snapshot.row(&SENSORS, [b"soc"], [Value::decimal(52_160, 3)]);
         // The card that cannot fill up, a half, and what df calls three quarters.
