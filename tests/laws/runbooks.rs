@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 type Form = fn(f64) -> f64;
 
 /// An alert, the rule that judges the same, and the form of each of its thresholds in the alert; `None` where the alert has none.
-const PAIRS: [(&str, &str, [Option<Form>; 2]); 14] = [
+const PAIRS: [(&str, &str, [Option<Form>; 2]); 15] = [
     ("PiUnderVoltage", "under_voltage", [None, None]),
     ("PiThrottled", "throttled", [None, None]),
     ("PiHot", "hot", [Some(same), Some(same)]),
@@ -26,6 +26,7 @@ const PAIRS: [(&str, &str, [Option<Form>; 2]); 14] = [
     ("PiDiskSlow", "disk_slow", [Some(same), Some(ratio)]),
     ("PiLoadHigh", "load_high", [Some(same), None]),
     ("PiLinkDown", "link_down", [None, None]),
+    ("PiLinkFlapping", "link_flapping", [Some(same), None]),
     ("PiNetworkErrors", "network_errors", [Some(ratio), None]),
 ];
 
