@@ -1,6 +1,7 @@
 //! What the kernel reports by itself: real causes on this machine's kernel, seen by the built binary.
 
 use crate::agent::{Agent, BINARY};
+use crate::needs::OUT_OF_MEMORY;
 use crate::{has_program, needs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -47,14 +48,15 @@ fn events_until(agent: &Agent, part: &str) -> Vec<String> {
     panic!("no event with {part:?}, but {all:?}");
 }
 
+/// An agent in a network of its own; `None` where this user may not make one.
+fn in_own_network() -> Option<Agent> {
+    let may = needs("the right to make a network namespace (root)", succeeds("unshare", &["--net", "true"]));
+    (may && needs("ip", has_program("ip"))).then(|| start(&["--net"]))
+}
+
 #[test]
 fn interfaces_and_addresses_that_come_and_go() {
-    if !needs("the right to make a network namespace (root)", succeeds("unshare", &["--net", "true"]))
-        || !needs("ip", has_program("ip"))
-    {
-        return;
-    }
-    let agent = start(&["--net"]);
+    let Some(agent) = in_own_network() else { return };
     inside(
         &agent,
         "--net",
@@ -91,12 +93,7 @@ fn interfaces_and_addresses_that_come_and_go() {
 /// More than the socket holds: what was lost is found by a new list.
 #[test]
 fn many_interfaces_at_once_are_all_known_afterwards() {
-    if !needs("the right to make a network namespace (root)", succeeds("unshare", &["--net", "true"]))
-        || !needs("ip", has_program("ip"))
-    {
-        return;
-    }
-    let agent = start(&["--net"]);
+    let Some(agent) = in_own_network() else { return };
     inside(
         &agent,
         "--net",
@@ -137,31 +134,62 @@ fn has_log() -> bool {
     std::fs::File::open("/dev/kmsg").is_ok()
 }
 
-/// A filesystem in a file, mounted; taken down when dropped.
+/// A loop device on a file, with a filesystem that is mounted, or on a disk that has no room; taken down when dropped.
 struct Image {
     directory: PathBuf,
     device: String,
 }
 
 impl Image {
-    fn new() -> Option<Self> {
-        let directory = std::env::temp_dir().join(format!("pi-monitor-image-{}", std::process::id()));
+    /// A directory for a loop device, and one to mount something at.
+    fn new(name: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("pi-monitor-image-{name}-{}", std::process::id()));
         std::fs::create_dir_all(directory.join("mount")).unwrap();
-        let (image, mount) = (directory.join("image"), directory.join("mount"));
-        std::fs::write(&image, vec![0; 8 << 20]).unwrap();
-        let text = |path: &Path| path.display().to_string();
-        let made = succeeds("mkfs.ext4", &["-q", "-F", &text(&image)]);
-        let device = Command::new("losetup").args(["--find", "--show", &text(&image)]).output().ok()?;
-        let device = String::from_utf8(device.stdout).unwrap().trim().to_owned();
-        let image = Image { directory, device };
-        (made && !image.device.is_empty() && succeeds("mount", &[&image.device, &text(&mount)])).then_some(image)
+        Image { directory, device: String::new() }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+
+    /// Makes a file of 8 MB the loop device; returns whether that works.
+    fn attach(&mut self, file: &str) -> bool {
+        let file = self.path(file);
+        if std::fs::File::create(&file).and_then(|file| file.set_len(8 << 20)).is_err() {
+            return false;
+        }
+        let Ok(device) = Command::new("losetup").args(["--find", "--show", &file]).output() else { return false };
+        self.device = String::from_utf8(device.stdout).unwrap().trim().to_owned();
+        !self.device.is_empty()
+    }
+
+    /// An ext4 filesystem.
+    fn filesystem() -> Option<Self> {
+        let mut image = Image::new("filesystem");
+        let works = image.attach("image")
+            && succeeds("mkfs.ext4", &["-q", "-F", &image.device])
+            && succeeds("mount", &[&image.device, &image.path("mount")]);
+        works.then_some(image)
+    }
+
+    /// A disk whose blocks cannot be written: what is behind them is full.
+    fn broken_disk() -> Option<Self> {
+        let mut image = Image::new("disk");
+        let full = ["-t", "tmpfs", "-o", "size=16k", "none", &image.path("mount")].map(str::to_owned);
+        let works = succeeds("mount", &full.each_ref().map(String::as_str)) && image.attach("mount/image");
+        works.then_some(image)
     }
 }
 
 impl Drop for Image {
     fn drop(&mut self) {
-        succeeds("umount", &[&self.directory.join("mount").display().to_string()]);
+        // Of a disk, the mount holds the device; of a filesystem, the device holds the mount.
+        let unmount = || succeeds("umount", &[&self.path("mount")]);
+        let unmounted = unmount();
         succeeds("losetup", &["--detach", &self.device]);
+        if !unmounted {
+            unmount();
+        }
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
@@ -172,7 +200,7 @@ fn errors_of_a_filesystem_are_reported_and_forged_ones_are_not() {
     if !needs("the right to read the kernel's log", has_log()) {
         return;
     }
-    let image = Image::new();
+    let image = Image::filesystem();
     if !needs("an ext4 filesystem on a loop device (root, e2fsprogs)", image.is_some()) {
         return;
     }
@@ -196,6 +224,71 @@ fn errors_of_a_filesystem_are_reported_and_forged_ones_are_not() {
     assert!(!events.iter().any(|line| line.contains("forged")), "{events:#?}");
 }
 
+/// A real error of a block device, as the kernel logs it. That the device came is no event: it is a file.
+#[test]
+fn errors_of_a_disk_are_reported() {
+    if !needs("the right to read the kernel's log", has_log()) {
+        return;
+    }
+    let agent = start(&[]);
+    let image = Image::broken_disk();
+    if !needs("a loop device on a full disk (root)", image.is_some()) {
+        return;
+    }
+    let image = image.unwrap();
+    let name = image.device.trim_start_matches("/dev/").to_owned();
+    let output = format!("of={}", image.device);
+    assert!(!succeeds("dd", &["if=/dev/zero", &output, "bs=64k", "count=16", "oflag=direct"]), "it can be written");
+    let expected = format!("storage_error critical: {name} reported an I/O error");
+    let events = events_until(&agent, &expected);
+    assert!(!events.iter().any(|line| line.starts_with("device ")), "{events:#?}");
+}
+
+/// A process that waits for a disk for long: the filesystem is frozen while it writes. How long is long, the kernel is asked to see
+/// sooner.
+#[test]
+fn a_process_that_hangs_in_the_kernel_is_reported() {
+    const LIMIT: &str = "/proc/sys/kernel/hung_task_timeout_secs";
+    const CHECK: &str = "/proc/sys/kernel/hung_task_check_interval_secs";
+    const WARNINGS: &str = "/proc/sys/kernel/hung_task_warnings";
+    struct Settings(Vec<(&'static str, String)>);
+    impl Drop for Settings {
+        fn drop(&mut self) {
+            for (file, value) in &self.0 {
+                let _ = std::fs::write(file, value);
+            }
+        }
+    }
+    if !needs("the right to read the kernel's log", has_log()) {
+        return;
+    }
+    let read = |file| Some((file, std::fs::read_to_string(file).ok()?));
+    let settings = Settings([LIMIT, CHECK, WARNINGS].into_iter().filter_map(read).collect());
+    let no_panic = std::fs::read_to_string("/proc/sys/kernel/hung_task_panic").is_ok_and(|text| text == "0\n");
+    let can = no_panic && settings.0.len() == 3 && std::fs::write(WARNINGS, "10").is_ok();
+    if !needs("a kernel that looks for processes that hang (root)", can) {
+        return;
+    }
+    let image = Image::filesystem();
+    if !needs("an ext4 filesystem on a loop device (root, e2fsprogs)", image.is_some()) {
+        return;
+    }
+    let image = image.unwrap();
+    let mount = image.path("mount");
+    let agent = start(&[]);
+    assert!(succeeds("fsfreeze", &["--freeze", &mount]));
+    let mut child = Command::new("touch").arg(format!("{mount}/file")).spawn().unwrap();
+    std::fs::write(LIMIT, "1").unwrap();
+    std::fs::write(CHECK, "1").unwrap();
+    let thaw = || assert!(succeeds("fsfreeze", &["--unfreeze", &mount]));
+    let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        events_until(&agent, "stall warning: A process was blocked for minutes")
+    }));
+    thaw();
+    let _ = child.wait();
+    assert!(seen.is_ok_and(|events| events.iter().any(|line| line.contains("INFO: task touch:"))));
+}
+
 /// A control group with a limit of 24 MB, in whichever version there is.
 fn limited_group() -> Option<(PathBuf, &'static str)> {
     let name = format!("pi-monitor-test-{}", std::process::id());
@@ -216,6 +309,7 @@ fn a_process_that_is_killed_for_its_limit_is_named_with_it() {
     if !needs("the right to read the kernel's log", has_log()) {
         return;
     }
+    let _lock = OUT_OF_MEMORY.lock();
     let group = limited_group();
     if !needs("a control group with a memory limit (root)", group.is_some()) {
         return;
