@@ -70,10 +70,11 @@ fn allocations(flags: &[String]) -> u64 {
             for range in 0..RANGES.len() {
                 for gzip in [false, true] {
                     // No two rounds ask for the same, so each answer is written anew.
-                    assert!(
-                        agent.history(Request { range, since: Some(round as u64), from: None, to: None }, gzip).len()
-                            > 50
-                    );
+                    let since = Some(round as u64);
+                    for filesystems in [false, true] {
+                        let request = Request { range, since, from: None, to: None, filesystems };
+                        assert!(agent.history(request, gzip).len() > 50);
+                    }
                 }
             }
         }

@@ -116,7 +116,8 @@ pub fn run(data: &[u8]) {
             }
             let page = agent.page(Format::Json, false, Duration::from_secs(9)).await;
             serde_json::from_slice::<serde_json::Value>(&page).expect("JSON");
-            let page = agent.history(Request { range: 0, since: None, from: None, to: None }, false);
+            let page =
+                agent.history(Request { range: 0, since: None, from: None, to: None, filesystems: false }, false);
             serde_json::from_slice::<serde_json::Value>(&page).expect("JSON of the past");
             for _ in 0..2 {
                 if let Some(Ok(page)) = agent.processes(false) {

@@ -404,11 +404,13 @@ def filesystems():
               [query("100 * (1 - pi_disk_inodes_free{%s} / (pi_disk_inodes{%s} > 0))" % (MOUNTS, MOUNTS),
                      "{{instance}} {{mountpoint}} {{device}}")], "percent", maximum=100, color=BLUE),
         chart("Space available", "What users other than root can still fill.",
-              [query("pi_disk_available_bytes{%s}" % MOUNTS, "{{instance}} {{mountpoint}} {{device}}")], "bytes"),
+              [query("pi_disk_available_bytes{%s}" % MOUNTS, "{{instance}} {{mountpoint}} {{device}}")], "bytes", width=8),
+        chart("Days until full", "At the pace of the last days, by the agent. Filesystems that do not fill steadily are not here.",
+              [query("pi_disk_full_in_seconds{%s} / 86400" % MOUNTS, "{{instance}} {{mountpoint}} {{device}}")], "short", width=8),
         states("Read-only or not answering", "When a filesystem was read-only, and when its size could not be had.",
                [query("pi_disk_read_only{%s}" % MOUNTS, "{{instance}} {{mountpoint}} {{device}} read-only"),
                 query("pi_disk_device_error{%s}" % MOUNTS, "{{instance}} {{mountpoint}} {{device}} error")],
-               switch("no", "yes", WARN)),
+               switch("no", "yes", WARN), width=8),
     )
 
 

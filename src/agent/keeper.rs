@@ -65,6 +65,8 @@ mod kinds {
     pub const SPENT: u8 = 6;
     /// A record of the events: of one, or of a stretch of time.
     pub const EVENT: u8 = 7;
+    /// How full a filesystem was; all records of one together have its past.
+    pub const SPACE: u8 = 8;
 }
 
 /// What a start is: when, in which boot, on which kernel.
@@ -112,6 +114,8 @@ pub struct Keeper {
     past_end: Option<i64>,
     /// The first slot of each ring that is not in the journal yet.
     written: [u64; 3],
+    /// The newest slot of how full filesystems were that is in the file; 0 if it has none.
+    space: u64,
     /// When the budget's day began and when was written last, in milliseconds since boot.
     day: i64,
     flushed: i64,
@@ -264,9 +268,11 @@ fn restore(journal: &mut Journal, boots: &[Boot], history: &mut History) {
                     history.restore(bytes, known.shift, &places);
                 }
             }
+            kinds::SPACE if fine => drop(history.space.restore(bytes)),
             _ => {}
         });
     }
+    history.space.settle();
 }
 
 impl Keeper {
@@ -297,6 +303,7 @@ impl Keeper {
             restored: offset,
             past_end,
             written: [0, 1, 2].map(|tier| history.own_slot(tier)),
+            space: history.space.restored(),
             day: now - past.elapsed,
             flushed: now,
             spent: past.spent,
@@ -311,7 +318,9 @@ impl Keeper {
             postponed: 0,
             not_before: 0,
         };
-        keeper.journal.turns();
+        if keeper.journal.turns() {
+            keeper.space = 0;
+        }
         keeper.begin();
         (keeper, past.before)
     }
@@ -409,9 +418,10 @@ impl Keeper {
     fn write(&mut self, now: i64, history: &History, events: &Events, last: bool) {
         if self.journal.turns() {
             self.begin();
-            self.stretch = [0; 24];
+            (self.stretch, self.space) = ([0; 24], 0);
         }
         self.write_events(events);
+        self.write_space(history);
         for tier in [FINE, COARSE] {
             let open = history.open_slot(tier);
             let mut slot = self.written[tier];
@@ -470,6 +480,19 @@ impl Keeper {
                 }
             }
             *event = id;
+        }
+    }
+
+    /// Puts what is new of how full filesystems were into the buffer, or all of it into a file that is begun, a few kB at most.
+    fn write_space(&mut self, history: &History) {
+        let Keeper { journal, record, space, .. } = self;
+        let last = history.space.last();
+        // It is before what was written where a clock that was ahead has been set.
+        let from = if last < *space { 0 } else { *space };
+        let mut fits = true;
+        history.space.export(from, record, &mut |record| fits &= journal.append(kinds::SPACE, record));
+        if fits {
+            *space = last;
         }
     }
 

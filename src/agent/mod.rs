@@ -14,7 +14,7 @@ use crate::collect::{self, Context, Outcome, Setup, Summary};
 use crate::format::history::Times;
 use crate::format::{self, Format, Gzip, Renderer};
 use crate::history::{
-    History, Request,
+    History, RANGES, Request,
     events::{Events, Wanted},
     journal::Journal,
 };
@@ -221,7 +221,7 @@ impl Agent {
         let moment = self.next_moment();
         let Agent { slots, remote, sampled, history, .. } = self;
         sampled.clear(moment);
-        let mut context = Context { moment, remote };
+        let mut context = Context { moment, remote, levels: &mut history.space };
         for (index, slot) in slots.iter_mut().enumerate() {
             slot.collector.tick(&mut context);
             if slot.charted {
@@ -269,7 +269,7 @@ impl Agent {
     /// Filesystems are judged by the last scrape; without a recent one, this samples those that cannot hang, and for the others
     /// the last answer stands.
     fn judge(&mut self) {
-        let Agent { slots, remote, snapshot, sampled, verdicts, judged, filled, processes, .. } = self;
+        let Agent { slots, remote, snapshot, sampled, history, verdicts, judged, filled, processes, .. } = self;
         let moment = sampled.moment;
         let (at, id) = *judged;
         let pause = if verdicts.watches_filesystems() { Duration::ZERO } else { LOOK_AT_FILESYSTEMS };
@@ -281,7 +281,7 @@ impl Agent {
             } else if id == 0 || moment.since_boot.saturating_sub(at) >= pause {
                 *judged = (moment.since_boot, snapshot.moment.id.max(1));
                 remote.begin();
-                let mut context = Context { moment, remote };
+                let mut context = Context { moment, remote, levels: &mut history.space };
                 slots[disk].collector.prepare(&mut context);
                 sampled.select(disk);
                 let _ = slots[disk].collector.collect(&mut context, sampled);
@@ -372,7 +372,8 @@ impl Agent {
     /// Returns the recent past of the charted series as JSON.
     pub fn history(&mut self, request: Request, gzip: bool) -> Page {
         let Agent { machine, history, history_page, boot_id, moments, gzip: compressor, .. } = self;
-        let Request { range, since, from, to } = request;
+        let Request { range, since, from, to, filesystems } = request;
+        let range = if filesystems { RANGES.len() } else { range };
         let asked = (range as u64) << 56 | since.map_or(0, |since| since + 1);
         // Spans of one's own are too many to keep an answer for.
         let is_own = from.is_some() || to.is_some();
@@ -435,7 +436,8 @@ impl Agent {
         if asks {
             self.remote.begin();
         }
-        let mut context = Context { moment: self.next_moment(), remote: &mut self.remote };
+        let moment = self.next_moment();
+        let mut context = Context { moment, remote: &mut self.remote, levels: &mut self.history.space };
         for (_, slot) in self.slots.iter_mut().enumerate().filter(|(index, _)| selection.contains(*index)) {
             slot.collector.prepare(&mut context);
         }
@@ -446,10 +448,10 @@ impl Agent {
     fn fill(&mut self, selection: Selection) {
         // What took long to answer must not make everything else look old.
         let moment = self.next_moment();
-        let Agent { machine, slots, outcomes, remote, snapshot, verdicts, events, recorder, .. } = self;
+        let Agent { machine, slots, outcomes, remote, snapshot, history, verdicts, events, recorder, .. } = self;
         snapshot.clear(moment);
         outcomes.clear();
-        let mut context = Context { moment, remote };
+        let mut context = Context { moment, remote, levels: &mut history.space };
         let mut before = (machine.since_boot)();
         for (index, slot) in slots.iter_mut().enumerate().filter(|(index, _)| selection.contains(*index)) {
             snapshot.select(index);

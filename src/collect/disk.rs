@@ -16,7 +16,7 @@ use crate::kernel::block;
 use crate::kernel::mounts::Mounts;
 use crate::kernel::text::{trim, uint};
 use crate::kernel::{Fault, Source, is_file};
-use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Family, Level, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::{CAP_DAC_READ_SEARCH, Call, Needs};
 use crate::sys::FsStat;
 use std::ffi::{CStr, OsStr};
@@ -28,7 +28,7 @@ use std::time::Duration;
 /// For how long the kernel's word is taken that the mount table has not changed.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 
-pub static FILESYSTEMS: Table<3, 9> = Table::new(
+pub static FILESYSTEMS: Table<3, 10> = Table::new(
     Place::List("filesystems"),
     &["device", "mountpoint", "fstype"],
     &[
@@ -48,6 +48,11 @@ pub static FILESYSTEMS: Table<3, 9> = Table::new(
             "pi_disk_device_error",
             "1 if the filesystem does not answer in time or answers with an error, 0 if it answers.",
             Unit::Count,
+        ),
+        Family::gauge(
+            "pi_disk_full_in_seconds",
+            "Time until the filesystem is full at the pace of the last days, only while it fills steadily.",
+            Unit::Seconds,
         ),
     ],
 );
@@ -215,7 +220,18 @@ impl Collect for Disk {
             }
             let mountpoint = mounts.mountpoint(mount).unwrap_or_default();
             let labels = [mounts.bytes(&mount.device), mountpoint, mounts.bytes(&mount.fstype)];
-            out.row(&FILESYSTEMS, labels, values(answer, mount.read_only, mount.by_error));
+            let state = values(answer, mount.read_only, mount.by_error);
+            let mut row = [Value::ABSENT; 10];
+            row[..9].copy_from_slice(&state);
+            // Of what fills up and stays: on a device of this machine, which its name shows, and writable.
+            let device = labels[0];
+            let is_kept = mount.local && !mount.read_only && (device.starts_with(b"/") || device.contains(&b':'));
+            let whole = |value: Value| value.to_f64().map(|number| number as u64);
+            if let (true, Some(used), Some(available)) = (is_kept, whole(state[1]), whole(state[3])) {
+                let level = Level { moment: context.moment, device, mountpoint, used, available };
+                row[9] = context.levels.note(&level).into();
+            }
+            out.row(&FILESYSTEMS, labels, row);
         }
         self.fault.take().map_or(Ok(()), Err)
     }

@@ -6,7 +6,7 @@
 use crate::cli::pattern::Pattern;
 use crate::cli::{Bare, Flag, Group, Options, Switch};
 use crate::kernel::{Fault, Machine, RemoteStat, Roots, Shared, Source};
-use crate::model::{Head, Moment, Report, Snapshot, kinds};
+use crate::model::{Head, Levels, Moment, Report, Snapshot, kinds};
 use crate::runtime::sandbox::Needs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -161,6 +161,8 @@ pub trait Collect {
 pub struct Context<'a> {
     pub moment: Moment,
     pub remote: &'a mut RemoteStat,
+    /// What remembers how full filesystems were.
+    pub levels: &'a mut dyn Levels,
 }
 
 /// What is known once all collectors have run.

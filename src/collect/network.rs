@@ -250,20 +250,23 @@ mod tests {
             write("proc/net/dev", &(HEADINGS.to_owned() + &names.iter().map(row).collect::<String>()));
             let moment = Moment { id: second, since_boot: Duration::from_secs(second), ..Moment::default() };
             snapshot.clear(moment);
-            let mut context = Context { moment, remote: &mut remote };
+            let mut context = Context { moment, remote: &mut remote, levels: &mut () };
             collector.tick(&mut context);
             collector.collect(&mut context, &mut snapshot).unwrap();
             history.sample(&snapshot);
         }
         std::fs::remove_dir_all(root).unwrap();
         let mut found = (0.0, 0.0);
-        history.points(&history.span(Request { range: 0, since: None, from: None, to: None }, 0), |series, _| {
-            match series.name {
-                "network_receive" => found.0 = series.now.unwrap(),
-                "network_transmit" => found.1 = series.now.unwrap(),
-                _ => {}
-            };
-        });
+        history.points(
+            &history.span(Request { range: 0, since: None, from: None, to: None, filesystems: false }, 0),
+            |series, _| {
+                match series.name {
+                    "network_receive" => found.0 = series.now.unwrap(),
+                    "network_transmit" => found.1 = series.now.unwrap(),
+                    _ => {}
+                };
+            },
+        );
         found
     }
 

@@ -419,7 +419,8 @@ mod tests {
         out.clear(Moment::default());
         out.select(0);
         let mut remote = RemoteStat::new(answer);
-        let result = collector.collect(&mut Context { moment: Moment::default(), remote: &mut remote }, &mut out);
+        let result = collector
+            .collect(&mut Context { moment: Moment::default(), remote: &mut remote, levels: &mut () }, &mut out);
         let mut rows = Vec::new();
         for (section, mark) in out.parts()[0].sections.iter().zip(["", "processor: ", "cooling: "]) {
             for row in section.rows() {

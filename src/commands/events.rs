@@ -90,6 +90,7 @@ fn write_event(line: &str, zone: &Zone, out: &mut Vec<u8>) {
         "percent" => "%",
         "celsius" => " °C",
         "seconds" => " s",
+        "days" => " days",
         _ => "",
     };
     word("; worst ", worst, unit);

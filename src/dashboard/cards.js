@@ -136,6 +136,7 @@ export function mountList(most) {
       const notes = [
         one.device_error ? 'does not answer' : `${known(one.percent) ? one.percent : '–'}% · ${show('bytes', one.available_bytes)} free`,
         one.nodes >= 80 && `inodes ${one.nodes}%`, one.read_only ? 'read-only' : '',
+        one.full_in_seconds && `full in ${span(one.full_in_seconds)}`,
       ];
       const full = Math.max(one.percent || 0, one.nodes);
       say(item.children[1], notes.filter(Boolean).join(' · '));
@@ -351,7 +352,7 @@ export const CARDS = [
     extra: () => [processTable(5)],
   },
   {
-    id: 'filesystems', title: 'Filesystems', seldom: ['disk'], spare: true, nowhere: 'How full they were then is not kept.',
+    id: 'filesystems', title: 'Filesystems', seldom: ['disk'], spare: true, nowhere: 'How full they were is in the chart.',
     absent: () => (!link.json.disk ? 'No filesystems were reported.' : !mounts().length && 'No filesystem is mounted.'),
     value: () => ['', ''],
     sub: () => (link.json.disk && !link.moment ? `${mounts().length} mounted` : ''),

@@ -2,9 +2,9 @@
 
 import { AQUA, BLUE, CRITICAL, LOAD_LINES, VIOLET, WAIT, disks, interfaces, line, mountList, processTable, shown, stalls, topClock } from './cards.js';
 import { Chart, INK, cursor, times, type } from './chart.js';
-import { GAP } from './history.js';
-import { link } from './link.js';
-import { known, natural, show } from './text.js';
+import { GAP, History } from './history.js';
+import { changed, fetchText, link } from './link.js';
+import { format, known, natural, show } from './text.js';
 
 const SPECTRUM = [AQUA, BLUE, WAIT, VIOLET, '#7bd88f', '#ff9e64', '#e6e66a', '#f08cc8'];
 
@@ -55,6 +55,27 @@ export class Heat extends Chart {
   }
 }
 
+/** How full filesystems were in the last days, in steps of three hours, and when that was asked for. */
+let levels = new History(), asked = -Infinity;
+const AGAIN = 600000;
+
+/** The filesystems that the agent remembers; asks for them when that is long ago. */
+function remembered() {
+  if (performance.now() - asked > AGAIN) {
+    asked = performance.now();
+    fetchText('history?of=filesystems').then((text) => {
+      const answer = JSON.parse(text);
+      const fresh = new History(answer.count);
+      if (answer.count) fresh.absorb(answer);
+      levels = fresh;
+      changed();
+    }).catch(() => { asked -= AGAIN * 0.9; });
+  }
+  return [...levels.series.keys()].sort(natural).map((key, i) => line(key, key, SPECTRUM[i % SPECTRUM.length]));
+}
+
+Object.assign(format, { days: (value) => `${value.toFixed(1)} days` });
+
 /** By card: `charts` below its own, `large` in place of a chart, `things` as a table with a heading. */
 export const DETAILS = {
   cpu: { charts: [perThing('Busy per core, since this page opened', 'core:', 'percent')] },
@@ -80,7 +101,7 @@ export const DETAILS = {
       one.name, show('rate', one.received), show('rate', one.sent), String(one.drops), String(one.errors)])],
   },
   processes: { large: () => [processTable(30)] },
-  filesystems: { large: () => [mountList(Infinity)] },
+  filesystems: { large: () => [mountList(Infinity)], charts: [{ name: 'In use, last 16 days', kind: 'bytes', data: () => levels, series: remembered }] },
 };
 
 /** Now, minimum, average, maximum and 95th percentile of a series of `data` over the range. */

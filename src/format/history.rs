@@ -1,6 +1,7 @@
 //! The recent past as JSON.
 
 use super::object::{List, Object, write_string};
+use crate::history::space::{STEP, Space};
 use crate::history::{History, Point, Request, Series};
 use crate::model::{Unit, Value};
 use std::time::Duration;
@@ -20,20 +21,55 @@ pub fn write(history: &mut History, request: Request, times: &Times<'_>, out: &m
     };
     let offset = times.unix.as_millis() as i64 - times.since_boot.as_millis() as i64;
     let span = history.span(request, offset);
+    let (first, last) = history.space.span();
+    let (step, end, count) = if request.filesystems {
+        (STEP * 1000, (last * STEP * 1000) as i64 - offset, last - first)
+    } else {
+        (span.step, span.end, span.count)
+    };
     let mut object = Object::open(out);
     time(times.unix, object.key("now"));
     time(times.since_boot, object.key("boot"));
     write_string(times.boot_id, object.key("boot_id"));
-    Value::decimal(span.step, 3).write(object.key("step"));
-    Value::signed(span.end, 3).write(object.key("end"));
-    Value::from(span.count).write(object.key("count"));
+    Value::decimal(step, 3).write(object.key("step"));
+    Value::signed(end, 3).write(object.key("end"));
+    Value::from(count).write(object.key("count"));
     let mut list = List::open(object.key("series"));
-    history.points(&span, |series, points| {
-        write_series(series, points, span.levels, span.is_coarse(), list.item());
-    });
+    if request.filesystems {
+        write_levels(&history.space, &mut list);
+    } else {
+        history.points(&span, |series, points| {
+            write_series(series, points, span.levels, span.is_coarse(), list.item());
+        });
+    }
     list.close();
     object.close();
     out.push(b'\n');
+}
+
+/// What was in use on each filesystem, by its mount point.
+fn write_levels(space: &Space, list: &mut List<'_>) {
+    /// Into how many levels the largest value is divided.
+    const LEVELS: u64 = 10_000;
+    let (first, last) = space.span();
+    space.each(&mut |name, level| {
+        let highest = (first..last).filter_map(level).max().unwrap_or(0);
+        let coarse = round_down(highest / LEVELS);
+        let mut object = Object::open(list.item());
+        write_string(name, object.key("name"));
+        write_string("bytes", object.key("unit"));
+        write_string("last", object.key("kind"));
+        Value::from(coarse).write(object.key("scale"));
+        let mut points = List::open(object.key("v"));
+        for slot in first..last {
+            match level(slot) {
+                Some(used) => Value::from((used + coarse / 2) / coarse).write(points.item()),
+                None => points.item().extend_from_slice(b"null"),
+            }
+        }
+        points.close();
+        object.close();
+    });
 }
 
 fn write_series(series: &Series, points: &[Option<Point>], levels: u64, band: bool, out: &mut Vec<u8>) {
@@ -72,6 +108,7 @@ fn write_series(series: &Series, points: &[Option<Point>], levels: u64, band: bo
     }
     object.close();
 }
+
 /// Returns the largest of 1, 2, 5, 10, 20, 50 … that is not above `number`, but at least 1.
 fn round_down(number: u64) -> u64 {
     let mut power = 1;

@@ -14,6 +14,7 @@ pub mod journal;
 mod past;
 mod ring;
 mod series;
+pub mod space;
 
 pub use ring::Point;
 pub use series::{Grain, Series};
@@ -21,6 +22,7 @@ pub use series::{Grain, Series};
 use crate::model::{Column, Combine, Kind, Rates, Snapshot, Unit, key};
 use ring::{Open, Tier};
 use series::Feed;
+use space::Space;
 use std::time::Duration;
 
 /// Each ring's step and the time it reaches back, in seconds. Where the sample interval is longer than a step, or does not
@@ -54,6 +56,8 @@ pub struct History {
     tiers: [Tier; TIERS.len()],
     /// The points of one series while they are written.
     scratch: Vec<Option<Point>>,
+    /// How full filesystems were.
+    pub space: Space,
 }
 
 impl History {
@@ -109,6 +113,7 @@ impl History {
             rates: Rates::default(),
             tiers,
             scratch,
+            space: Space::default(),
         }
     }
 
@@ -277,6 +282,8 @@ pub struct Request {
     /// Another span than that: its begin and its end, in milliseconds of the Unix epoch.
     pub from: Option<i64>,
     pub to: Option<i64>,
+    /// How full filesystems were, in place of the series.
+    pub filesystems: bool,
 }
 
 /// Which points answer a request.
@@ -361,7 +368,7 @@ mod tests {
     fn text(history: &mut History, range: usize, since: Option<u64>) -> String {
         let mut out = Vec::new();
         let times = Times { unix: Duration::from_secs(1_000), since_boot: Duration::from_secs(10), boot_id: "ab12" };
-        write(history, Request { range, since, from: None, to: None }, &times, &mut out);
+        write(history, Request { range, since, from: None, to: None, filesystems: false }, &times, &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -41,7 +41,7 @@ pub const fn pack(number: u64, bits: u32) -> u64 {
 }
 
 /// Takes back [`pack`].
-const fn unpack(code: u64, bits: u32) -> u64 {
+pub const fn unpack(code: u64, bits: u32) -> u64 {
     let exponent = (code >> bits).saturating_sub(1);
     (code - (exponent << bits)) << exponent
 }

@@ -24,6 +24,7 @@ impl Grain {
             (Unit::Bytes, true) => ("bytes_per_second", 1.0, Value::decimal(1, 0), 0),
             (Unit::Celsius, _) => ("celsius", 1e1, Value::decimal(1, 1), 1000),
             (Unit::Hertz, _) => ("hertz", 1e-6, Value::decimal(1_000_000, 0), 0),
+            (Unit::Days, _) => ("days", 1e2, Value::decimal(1, 2), 0),
             (Unit::Seconds, false) => ("seconds", 1e3, Value::decimal(1, 3), 0),
             (Unit::Volts, _) => ("volts", 1e3, Value::decimal(1, 3), 0),
             (Unit::Ratio, _) => ("ratio", 1e3, Value::decimal(1, 3), 0),

@@ -115,9 +115,10 @@ impl Judge {
         self.look
     }
 
-    /// Whether a filesystem is in trouble, so that somebody may be about to mend it.
+    /// Whether a filesystem is in trouble, so that somebody may be about to mend it. What lasts for days is looked at as usual.
     pub fn watches_filesystems(&self) -> bool {
-        self.rules.iter().any(|judged| judged.rule.filesystems && judged.state.on)
+        let is_urgent = |rule: &Rule| rule.filesystems && rule.off < 60;
+        self.rules.iter().any(|judged| judged.state.on && is_urgent(judged.rule))
     }
 
     /// Learns of an event that comes from elsewhere: whom the kernel's log names as killed, and why.

@@ -97,6 +97,7 @@ impl Rule {
         let value = match unit {
             Unit::Percent => "PERCENT",
             Unit::Celsius => "CELSIUS",
+            Unit::Days => "DAYS",
             Unit::Seconds => "SECONDS",
             _ => "NUMBER",
         };
@@ -109,6 +110,12 @@ impl Rule {
     /// How long the condition has to hold, in seconds.
     pub const fn after(mut self, on: u64) -> Self {
         self.on = on;
+        self
+    }
+
+    /// How long the condition has to be over, in seconds.
+    pub const fn until(mut self, off: u64) -> Self {
+        self.off = off;
         self
     }
 

@@ -130,6 +130,38 @@ fn filesystems() {
     assert_eq!(after(FsStat { files: 0, files_free: 0, ..FULL_OF_AIR }), []);
 }
 
+/// Four days at 100 of 1000 blocks a day, then somebody makes room.
+#[test]
+fn a_filesystem_that_fills_is_announced() {
+    let mut bench = Bench::new("full-soon");
+    let mut report = bench.tick();
+    for hour in 0..24 * 4 {
+        let free = 900 - hour * 100 / 24;
+        DISK.set(FsStat { blocks_free: free, blocks_available: free, ..FULL_OF_AIR });
+        for _ in 0..7 {
+            report = bench.tick();
+        }
+        CLOCK.set(CLOCK.get() + 3600 - 14);
+        assert!(hour > 72 || names(&report) == [""; 0], "{hour}: {:?}", names(&report));
+    }
+    let finding = report.items().next().expect("a verdict");
+    assert_eq!((finding.rule.name, &*finding.culprit), ("filesystem_full_soon", "/"));
+    assert_eq!(
+        (&*finding.title, &*finding.detail),
+        ("/ will be full in 5 days", "grows 400 KiB a day, 2.0 MiB available")
+    );
+    assert_eq!(report.items().count(), 1);
+    DISK.set(FsStat { blocks_free: 1000, blocks_available: 1000, ..FULL_OF_AIR });
+    (0..5).for_each(|_| report = bench.tick());
+    // At this pace, there are ten days left.
+    assert_eq!(report.items().next().unwrap().title, "/ will be full in 10 days");
+    for _ in 0..24 {
+        CLOCK.set(CLOCK.get() + 3600);
+        report = bench.tick();
+    }
+    assert_eq!(names(&report), [""; 0]);
+}
+
 #[test]
 fn filesystems_are_judged_without_scrapes_too() {
     let mut bench = Bench::new("unseen");

@@ -35,6 +35,18 @@ impl fmt::Display for Size {
     }
 }
 
+/// A time to come, in days or hours.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead(pub f64);
+
+impl fmt::Display for Ahead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, hours) = (self.0.round() as u64, (self.0 * 24.0).round().max(1.0) as u64);
+        let (number, unit) = if days < 2 { (hours, "hour") } else { (days, "day") };
+        write!(f, "{number} {unit}{}", if number == 1 { "" } else { "s" })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +56,14 @@ mod tests {
         let words = [(0.0, "0.0 B"), (999.0, "999 B"), (1000.0, "1.0 KiB"), (31e9, "29 GiB"), (2e18, "1776 PiB")];
         for (number, expected) in words {
             assert_eq!(Size(number).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn days_and_hours_ahead() {
+        let words = [(8.6, "9 days"), (1.5, "2 days"), (1.4, "34 hours"), (0.04, "1 hour"), (0.01, "1 hour")];
+        for (days, expected) in words {
+            assert_eq!(Ahead(days).to_string(), expected);
         }
     }
 }

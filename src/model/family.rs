@@ -31,6 +31,7 @@ pub enum Unit {
     Percent,
     Ratio,
     Celsius,
+    Days,
     Hertz,
     Volts,
 }
@@ -46,6 +47,7 @@ impl Unit {
             Unit::Percent => "percent",
             Unit::Ratio => "ratio",
             Unit::Celsius => "celsius",
+            Unit::Days => "days",
             Unit::Hertz => "hertz",
             Unit::Volts => "volts",
         }

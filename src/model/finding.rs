@@ -104,7 +104,13 @@ impl Finding {
 
     /// Puts the title in the past tense.
     pub fn resolve(&mut self) {
-        for (present, past) in [(" is ", " was "), (" are ", " were "), (" has ", " had "), (" does ", " did ")] {
+        for (present, past) in [
+            (" is ", " was "),
+            (" are ", " were "),
+            (" has ", " had "),
+            (" does ", " did "),
+            (" will be ", " was going to be "),
+        ] {
             if let Some(at) = self.title.find(present) {
                 self.title.replace_range(at..at + present.len(), past);
                 return;

@@ -36,15 +36,17 @@ pub fn collectors(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
     parameters(query).filter(|(name, _)| name == "collect[]").map(|(_, value)| value)
 }
 
-/// `range=10m` (the default), and `since=4711.5`, seconds since boot; or `from` and `to`, Unix seconds.
+/// `range=10m` (the default), and `since=4711.5`, seconds since boot; or `from` and `to`, Unix seconds; or `of=filesystems`.
 pub fn parse_history(query: &str) -> Result<Past, &'static str> {
-    let mut past = Past { range: 1, since: None, from: None, to: None };
+    let mut past = Past { range: 1, since: None, from: None, to: None, filesystems: false };
     for (name, value) in parameters(query) {
         match &*name {
             "range" => {
                 let range = RANGES.iter().position(|(name, ..)| *name == value);
                 past.range = range.ok_or("range: expected one of 2m, 10m, 1h, 24h, 7d\n")?;
             }
+            "of" if value == "filesystems" => past.filesystems = true,
+            "of" => return Err("of: expected filesystems\n"),
             "since" => {
                 // What ends before this boot is no longer news.
                 let since = seconds(&value).ok_or("since: expected a number of seconds since boot\n")?;
@@ -190,14 +192,25 @@ mod tests {
             ("since=12%2E5", 1, Some(12_500)),
             ("since=-240", 1, Some(0)),
         ] {
-            let expected = Past { range, since, from: None, to: None };
+            let expected = Past { range, since, from: None, to: None, filesystems: false };
             assert_eq!(parse_history(query), Ok(expected), "{query}");
         }
         let asked = parse_history("from=1800000000.5&to=1800003600").unwrap();
         assert_eq!((asked.from, asked.to), (Some(1_800_000_000_500), Some(1_800_003_600_000)));
-        for query in
-            ["range=", "range=3h", "since=", "since=-", "since=nan", "since=9999999999999", "range", "from=now", "to="]
-        {
+        assert!(parse_history("of=filesystems").unwrap().filesystems);
+        for query in [
+            "range=",
+            "range=3h",
+            "since=",
+            "since=-",
+            "since=nan",
+            "since=9999999999999",
+            "range",
+            "from=now",
+            "to=",
+            "of=",
+            "of=disks",
+        ] {
             assert!(parse_history(query).is_err(), "{query}");
         }
     }

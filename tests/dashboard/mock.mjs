@@ -121,7 +121,7 @@ export class Mock {
     if (this.state.error) return send(this.state.error, 'text/plain', 'the mock was told to fail\n');
     const data = {
       '/json': () => this.json(url.searchParams.getAll('collect[]')),
-      '/history': () => this.history(url.searchParams.get('range') ?? '10m', url.searchParams.get('since')),
+      '/history': () => (url.searchParams.has('of') ? this.levels() : this.history(url.searchParams.get('range') ?? '10m', url.searchParams.get('since'))),
       '/events': () => (this.state.without.has('events') ? null : this.events(Number(url.searchParams.get('since') ?? 0), url.searchParams.get('id'))),
       '/processes': () => (this.state.without.has('processes') ? null : this.processes()),
     }[url.pathname]?.();
@@ -200,6 +200,17 @@ export class Mock {
     return { now, boot, boot_id: state.bootId, step, end, count, series: [...series.values()] };
   }
 
+  /** How full filesystems were: the second one grows, the others go up and down. */
+  levels() {
+    const { now, boot, boot_id } = this.history('2m', null);
+    const step = 10800, count = 127, last = Math.floor(now / step), scale = MiB;
+    const series = this.names('mounts').slice(0, 8).map((name, i) => ({
+      name, unit: 'bytes', kind: 'last', scale,
+      v: Array.from({ length: count }, (_, k) => Math.round(29 * 1024 * (i === 1 ? 0.1 + 0.04 * k / count : 0.5 / (i + 1) + 0.05 * noise(last + k, i)))),
+    }));
+    return { now, boot, boot_id, step, end: last * step - now + boot, count, series };
+  }
+
   /**
    * What happened: of now what the verdicts say, and before that a night in which a process took all memory at `night`, until
    * the kernel killed it; later the machine restarted without a clean end.
@@ -263,7 +274,7 @@ export class Mock {
       memory: { total_bytes: 416 * MiB, used_bytes: Math.round(v.memory_used), available_bytes: Math.round(416 * MiB - v.memory_used), free_bytes: 14 * MiB, buffers_bytes: 9 * MiB, cached_bytes: Math.round(v.memory_cached), swap_total_bytes: 100 * MiB, swap_used_bytes: Math.round(v.swap_used), dirty_bytes: 3 * MiB },
       network: { interfaces: this.names('interfaces').map((name, i) => ({ interface: name, counted: Number(!/^(lo|br-|veth)/.test(name)), receive_bytes: this.count(`r${i}`, v.network_receive / (i + 1) ** 2), receive_packets: 88123, receive_errors: 0, receive_dropped: i ? 0 : 12, transmit_bytes: this.count(`t${i}`, v.network_transmit / (i + 1) ** 2), transmit_packets: 71234, transmit_errors: 0, transmit_dropped: 0 })) },
       system: { load_average: { '1m': +v.load.toFixed(2), '5m': bad ? 3.2 : 0.4, '15m': bad ? 1.11 : 0.3 }, uptime_seconds: now - state.bootedAt, boot_time_seconds: state.bootedAt, processes: 142, threads: 301, processes_running: bad ? 6 : 1, processes_blocked: bad ? 3 : 0, forks: 91822 },
-      disk: { filesystems: this.names('mounts').map((mountpoint, i) => ({ device: i === 3 ? 'tmpfs' : `/dev/mmcblk0p${i}`, mountpoint, fstype: i === 3 ? 'tmpfs' : 'ext4', total_bytes: 29 * 1024 * MiB, used_bytes: Math.round(29 * 1024 * MiB * [0.66, 0.14, 0.9, 0.02][i % 4]), free_bytes: 9e9, available_bytes: Math.round(29 * 1024 * MiB * [0.29, 0.81, 0.022, 0.98][i % 4]), inodes: 1900000, inodes_free: 1500000, read_only: 0, device_error: options.hostile && i === 3 ? 1 : 0 })) },
+      disk: { filesystems: this.names('mounts').map((mountpoint, i) => ({ device: i === 3 ? 'tmpfs' : `/dev/mmcblk0p${i}`, mountpoint, fstype: i === 3 ? 'tmpfs' : 'ext4', total_bytes: 29 * 1024 * MiB, used_bytes: Math.round(29 * 1024 * MiB * [0.66, 0.14, 0.9, 0.02][i % 4]), free_bytes: 9e9, available_bytes: Math.round(29 * 1024 * MiB * [0.29, 0.81, 0.022, 0.98][i % 4]), inodes: 1900000, inodes_free: 1500000, read_only: 0, ...(i === 1 && { full_in_seconds: 777600 }), device_error: options.hostile && i === 3 ? 1 : 0 })) },
       board: { model: 'Raspberry Pi 3 Model A Plus Rev 1.0', revision: '9020e0', soc: 'BCM2837', manufacturer: 'Sony UK', os: { pretty_name: 'Debian GNU/Linux 12 (bookworm)' }, uname: { sysname: 'Linux', nodename: options.hostile ? '<b>pi</b>' : 'kitchen-pi', release: '6.12.47-v8+', machine: 'aarch64' } },
       thermal: { processor: { sensor: 'cpu-thermal', cpu_temperature_celsius: +v.temperature.toFixed(1) }, sensors: [{ sensor: 'cpu-thermal', temperature_celsius: +v.temperature.toFixed(1), temperature_critical_celsius: 110 }] },
       power: { throttled: { under_voltage: k, frequency_capped: 0, throttled: k, soft_temperature_limit: 0 }, throttled_since_boot: { under_voltage: options.trouble ? 1 : 0, frequency_capped: 0, throttled: options.trouble ? 1 : 0, soft_temperature_limit: 0 }, voltage_volts: { core: 1.25 } },

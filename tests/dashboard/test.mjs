@@ -568,6 +568,22 @@ test('a dialog stays live, with its statistics, its raw values and its own statu
   await until(async () => (await text(page, '#dialog-status')).includes('No answer for'), 'stale in the dialog');
 }));
 
+test('how full filesystems were is in their dialog, and when they will be full beside them', () => mocked({ trouble: false, mounts: 4 }, async (mock) => {
+  const page = await open(mock.url);
+  check((await text(page, '#card-filesystems')).includes('free · full in 9 d'), 'when it is full');
+  equal((await text(page, '#card-filesystems')).match(/full in/g).length, 1, 'only what fills');
+  equal(mock.requests.filter((it) => it.includes('of=filesystems')).length, 0, 'asked before the dialog opens');
+  await show(page, 'filesystems');
+  await until(async () => (await text(page, '#dialog')).includes('In use, last 16 days'), 'the chart');
+  await until(async () => (await page.locator('#dialog .figure tbody tr').count()) === 4, 'a line for each filesystem');
+  const grown = await text(page, '#dialog .figure tbody tr:nth-child(2)');
+  check(grown.includes('/boot/firmware') && grown.includes('2.9 GiB') && grown.includes('4.1 GiB'), grown);
+  await page.waitForTimeout(6000);
+  equal(mock.requests.filter((it) => it.includes('of=filesystems')).length, 1, 'asked once');
+  await axe(page, 'the dialog');
+  await clean(page, mock.url);
+}));
+
 test('processes are sorted by what is pressed', () => mocked({}, async (mock) => {
   const page = await open(mock.url);
   const first = () => text(page, '#card-processes tbody tr td:nth-child(2)');
@@ -818,7 +834,7 @@ for (const [name, options] of Object.entries({ 'on a desk': {}, 'on a phone': { 
     check(/^at \d\d:\d\d/.test(await text(page, '#card-memory .sub')), 'the card says when');
     check((await text(page, '#card-processes')).includes('frozen at '), 'the processes are frozen');
     equal(await page.locator('#card-processes tbody tr').count(), 3, 'processes');
-    check((await text(page, '#card-filesystems')).includes('not kept'), 'what is not known says so');
+    check((await text(page, '#card-filesystems')).includes('in the chart'), 'where it is kept');
     equal(await page.locator('#card-cpu .tiles').isVisible(), false, 'the cores of now');
     await until(async () => (await crosshairs(page)).every((count) => count > 100), 'a crosshair in every chart');
     await axe(page, 'a moment');

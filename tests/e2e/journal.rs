@@ -1,8 +1,11 @@
 //! The past on disk: over restarts and kills, on disks that are full or read-only, and what it costs on a real filesystem.
 
-use crate::agent::{Agent, BINARY};
+use crate::agent::{Agent, BINARY, wait_until};
+use crate::board::Tree;
 use crate::{has_program, needs};
 use pi_monitor::history::journal::{Journal, Outcome};
+use pi_monitor::history::space::Space;
+use pi_monitor::model::{Level, Levels, Moment};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -71,6 +74,85 @@ fn the_past_outlives_the_agent() {
     let line =
         "warn: journal: /nowhere/journal.0: No such file or directory (os error 2); the past is kept in memory alone";
     assert_eq!(agent.early_lines, [line]);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A prediction at the start, from days that the journal has.
+#[test]
+fn a_disk_that_fills_is_announced_after_a_restart() {
+    const HOUR: u64 = 3600;
+    let allowed = Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success());
+    if !needs("the right to mount (root)", allowed) {
+        return;
+    }
+    let folder = folder("space");
+    let tree = Tree::new("vm");
+    let root = tree.flags().iter().find_map(|flag| flag.strip_prefix("--path.rootfs=").map(str::to_owned)).unwrap();
+    // A disk of 64 MiB of which 40 are in use, as what the board calls /dev/vda.
+    let start = || {
+        let mut command = Command::new("unshare");
+        let script = "mount -t tmpfs -o size=64m none \"$1\"; head -c 41943040 /dev/zero >\"$1/data\"; shift; exec \"$0\" \"$@\"";
+        command.args(["--mount", "--propagation", "private", "sh", "-ec", script, BINARY, &root]).args(tree.flags());
+        command.arg("--web.listen-address=127.0.0.1:0").arg(format!("--state.directory={}", folder.display()));
+        Agent::spawn(command.arg("--sample.interval=200ms"))
+    };
+    let agent = start();
+    let rows = |agent: &Agent| agent.json()["disk"]["filesystems"].as_array().unwrap().clone();
+    let root = |rows: Vec<serde_json::Value>| rows.into_iter().find(|row| row["mountpoint"] == "/").unwrap();
+    let row = root(rows(&agent));
+    assert!(row.get("full_in_seconds").is_none(), "{row}");
+    let number = |key: &str| row[key].as_u64().unwrap();
+    let (used, available) = (number("used_bytes"), number("available_bytes"));
+    assert_eq!((used, available), (40 << 20, 24 << 20));
+    drop(agent);
+    // 4 MiB came in every day.
+    let (mut space, mut journal) = (Space::default(), Journal::open(&folder).unwrap().0);
+    let (now, daily) = (unix(), 4 << 20);
+    for hour in 0..5 * 24 + 1 {
+        let ago = (5 * 24 - hour) * daily / 24;
+        let moment = Moment {
+            id: 1,
+            unix: Duration::from_secs(now - (5 * 24 - hour) * HOUR),
+            since_boot: Duration::from_secs(hour * HOUR),
+        };
+        let level =
+            Level { moment, device: b"/dev/vda", mountpoint: b"/", used: used - ago, available: available + ago };
+        space.note(&level);
+    }
+    journal.turns();
+    space.export(0, &mut Vec::new(), &mut |record| assert!(journal.append(8, record)));
+    assert!(journal.flush());
+    assert_eq!(journal.wait(Duration::from_secs(10)), Some(Outcome::Written));
+    drop(journal);
+    let agent = start();
+    let row = root(rows(&agent));
+    let days = row["full_in_seconds"].as_f64().unwrap() / 86_400.0;
+    assert!((5.5..6.5).contains(&days), "{row}");
+    let metrics = agent.metrics();
+    assert!(metrics.contains("\npi_disk_full_in_seconds{device="), "{metrics}");
+    wait_until("the verdict", || {
+        let items = agent.json()["verdicts"]["items"].clone();
+        let found = items.as_array().unwrap().iter().find(|item| item["rule"] == "filesystem_full_soon").cloned();
+        found.is_some_and(|found| {
+            let (title, detail) = (found["title"].as_str().unwrap(), found["detail"].as_str().unwrap());
+            assert_eq!(title, "/ will be full in 6 days");
+            assert!(detail.starts_with("grows ") && detail.ends_with(" MiB a day, 24 MiB available"), "{found}");
+            found["severity"] == "warning" && found["culprit"] == "/"
+        })
+    });
+    let answer: serde_json::Value = serde_json::from_slice(&agent.get("/history?of=filesystems").body).unwrap();
+    let series = answer["series"].as_array().unwrap();
+    let one = series.iter().find(|one| one["name"] == "/").unwrap();
+    let points: Vec<_> = one["v"].as_array().unwrap().iter().filter_map(serde_json::Value::as_u64).collect();
+    assert!(answer["step"] == 10_800 && answer["count"].as_u64().unwrap() >= 40 && points.len() >= 40, "{answer}");
+    assert!(points.is_sorted() && one["unit"] == "bytes" && one["kind"] == "last", "{answer}");
+    let last = points[points.len() - 1] as f64 * one["scale"].as_f64().unwrap();
+    assert!((last - used as f64).abs() < daily as f64 / 4.0, "{last} {used}");
+    // When the last point ended: no more than a step ago.
+    let age = answer["boot"].as_f64().unwrap() - answer["end"].as_f64().unwrap();
+    assert!((0.0..10_800.0).contains(&age), "{age}");
+    let wrong = agent.get("/history?of=cpus");
+    assert_eq!((wrong.status, wrong.text()), (400, "of: expected filesystems\n".to_owned()));
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -278,8 +278,10 @@ fn the_clock_is_set() {
             let page = agent.page(Format::Json, false, Duration::ZERO).await;
             serde_json::from_slice::<serde_json::Value>(&page).unwrap();
             for range in 0..pi_monitor::history::RANGES.len() {
-                let page =
-                    agent.history(pi_monitor::history::Request { range, since: None, from: None, to: None }, false);
+                let page = agent.history(
+                    pi_monitor::history::Request { range, since: None, from: None, to: None, filesystems: false },
+                    false,
+                );
                 serde_json::from_slice::<serde_json::Value>(&page).unwrap();
             }
         }

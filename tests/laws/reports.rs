@@ -59,7 +59,10 @@ fn watch(tree: &Tree, seconds: u64, step: impl Fn(u64), last: impl FnOnce(&mut A
 
 /// The last value of a series in `/history`.
 fn last_value(agent: &mut Agent, name: &str) -> f64 {
-    let page = agent.history(pi_monitor::history::Request { range: 0, since: None, from: None, to: None }, false);
+    let page = agent.history(
+        pi_monitor::history::Request { range: 0, since: None, from: None, to: None, filesystems: false },
+        false,
+    );
     let json: serde_json::Value = serde_json::from_slice(&page).unwrap();
     let series = json["series"].as_array().unwrap().iter().find(|series| series["name"] == name).unwrap();
     let mut values = series["v"].as_array().unwrap().iter().filter_map(serde_json::Value::as_f64);

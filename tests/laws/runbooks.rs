@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 type Form = fn(f64) -> f64;
 
 /// An alert, the rule that judges the same, and the form of each of its thresholds in the alert; `None` where the alert has none.
-const PAIRS: [(&str, &str, [Option<Form>; 2]); 15] = [
+const PAIRS: [(&str, &str, [Option<Form>; 2]); 16] = [
     ("PiUnderVoltage", "under_voltage", [None, None]),
     ("PiThrottled", "throttled", [None, None]),
     ("PiHot", "hot", [Some(same), Some(same)]),
     ("PiFilesystemFull", "disk_full", [Some(ratio), None]),
+    ("PiFilesystemFullSoon", "filesystem_full_soon", [Some(same), None]),
     ("PiInodesLow", "inodes_full", [Some(rest), None]),
     ("PiFilesystemReadOnly", "disk_read_only", [None, None]),
     ("PiFilesystemNotAnswering", "mount_stalled", [None, None]),

@@ -131,8 +131,26 @@ fn every_family_is_seen_on_some_board() {
         // What a rule found is in the table of one who looks once; for others the rules wait.
         let line = format!("\n  {} ", family.name.trim_start_matches("pi_"));
         let at_once = || boards::outputs().iter().any(|output| output.table.contains(&line));
-        assert!(seen.contains_key(family.name) || at_once(), "no board shows {}", family.name);
+        // What takes days is on a board where they have passed.
+        let in_days = || boards::filling().contains(&format!("\n{}{{", family.name));
+        assert!(seen.contains_key(family.name) || at_once() || in_days(), "no board shows {}", family.name);
     }
+}
+
+/// What is in memory fills as well, and is gone after a restart; what is read-only does not fill.
+#[test]
+fn only_what_is_on_a_writable_device_will_be_full() {
+    let text = boards::filling();
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("pi_disk_full_in_seconds{")).collect();
+    assert!(lines.iter().any(|line| line.contains("mountpoint=\"/\"")), "{lines:?}");
+    for line in &lines {
+        assert!(line.contains("{device=\"/dev/") && !line.contains("fstype=\"tmpfs\""), "{line}");
+        let labels = &line[line.find('{').unwrap()..line.rfind(' ').unwrap()];
+        assert!(text.contains(&format!("\npi_disk_read_only{labels} 0\n")), "{line}");
+        let days = line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() / 86_400.0;
+        assert!(days < 15.0, "{line}");
+    }
+    assert!(text.contains("fstype=\"tmpfs\""), "{text}");
 }
 
 #[test]

@@ -82,7 +82,8 @@ impl Run {
 
     /// The first series' points between two Unix times: the time of each, and its value.
     fn points(&mut self, from: i64, to: i64) -> Vec<(i64, Option<u64>)> {
-        let request = Request { range: 1, since: None, from: Some(from * 1000), to: Some(to * 1000) };
+        let request =
+            Request { range: 1, since: None, from: Some(from * 1000), to: Some(to * 1000), filesystems: false };
         let offset = self.boot_at * 1000;
         let span = self.history.span(request, offset);
         let mut all = Vec::new();
@@ -139,6 +140,51 @@ fn a_quiet_day_costs_less_than_its_budget_and_is_there_after_a_reboot() {
     run.run(60);
     assert!(run.right(end - 23 * 3600, end) > 330);
     assert_eq!(run.points(end - 290, end - 20).iter().filter(|(_, value)| value.is_some()).count(), 27);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// What is written every third hour, and whole into each file that is begun.
+#[test]
+fn how_full_filesystems_were_outlives_reboots_and_the_files_that_had_it() {
+    use crate::model::{Level, Levels};
+    const DAYS: i64 = 9;
+    // A megabyte a day.
+    let look = |run: &mut Run| {
+        let moment = run.snapshot.moment;
+        let used = (moment.unix.as_secs() - UNIX as u64) * 1_000_000 / 86_400;
+        let level = |device| Level { moment, device, mountpoint: b"/", used, available: 20_000_000 - used };
+        run.history.space.note(&level(b"/dev/a"));
+        run.history.space.note(&level(b"/dev/b"))
+    };
+    let folder = folder("space");
+    let (mut boot_at, mut titles) = (UNIX, std::collections::HashSet::new());
+    for day in 0..DAYS {
+        let mut run = Run::start(&folder, day as u32, boot_at, 20);
+        for _ in 0..47 {
+            look(&mut run);
+            // Something else that fills the files.
+            assert!(run.keeper.journal.append(200, &[0; 4000]));
+            run.run(1800);
+            for file in ["journal.0", "journal.1"] {
+                titles.insert(std::fs::read(folder.join(file)).unwrap().get(..64).map(<[u8]>::to_vec));
+            }
+        }
+        run.keeper.end(Duration::from_secs(run.now as u64), &run.history, &run.events);
+        boot_at += run.now + 60;
+    }
+    // None, and what both files began with; then the first one was overwritten.
+    assert!(titles.len() >= 4, "no file was begun anew: {}", titles.len());
+    let mut run = Run::start(&folder, 99, boot_at, 20);
+    let days = look(&mut run).expect("a prediction right after a boot") as f64 / 86_400.0;
+    assert!((days - (20.0 - DAYS as f64)).abs() < 0.6, "{days}");
+    let (first, last) = run.history.space.span();
+    assert!(last - first >= 68, "{first} {last}");
+    let (mut filesystems, mut gaps) = (0, 0);
+    run.history.space.each(&mut |_, level| {
+        filesystems += 1;
+        gaps += (first..last).filter(|slot| level(*slot).is_none()).count();
+    });
+    assert_eq!((filesystems, gaps), (2, 0));
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -146,7 +146,7 @@ fn read_lists(reader: &mut Reader<'_>, show: &mut dyn FnMut(usize, &Busy<'_>)) -
 }
 
 const LANES: [Lane; 3] = [Lane::Trouble, Lane::Power, Lane::Changes];
-pub const UNITS: [Unit; 5] = [Unit::Count, Unit::Seconds, Unit::Percent, Unit::Ratio, Unit::Celsius];
+pub const UNITS: [Unit; 6] = [Unit::Count, Unit::Seconds, Unit::Percent, Unit::Ratio, Unit::Celsius, Unit::Days];
 
 /// Returns what the bytes of one record say; `None` if they are no record of this version.
 pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {

@@ -60,7 +60,7 @@ fn journal(history: &History) -> (Vec<u8>, Vec<Vec<u8>>) {
 
 /// The points of a series in a span of Unix seconds: when each ends, and what it says.
 fn points(history: &mut History, name: &str, from: i64, to: i64, offset: i64) -> Vec<(i64, Option<u64>)> {
-    let request = Request { range: 1, since: None, from: Some(from * 1000), to: Some(to * 1000) };
+    let request = Request { range: 1, since: None, from: Some(from * 1000), to: Some(to * 1000), filesystems: false };
     let span = history.span(request, offset);
     let mut all = Vec::new();
     history.points(&span, |series, points| {
@@ -198,6 +198,7 @@ fn spans_of_ones_own_are_within_their_bounds() {
             since: None,
             from: any(random()),
             to: any(random()),
+            filesystems: false,
         };
         let span = history.span(request, (random() % 3) as i64 * 1_000_000);
         assert!(span.count <= 360 && span.step > 0, "{round}: {request:?} {span:?}");
@@ -205,6 +206,6 @@ fn spans_of_ones_own_are_within_their_bounds() {
         history.points(&span, |_, points| count = points.len() as u64);
         assert!(count == span.count || count == 0);
     }
-    let span = history.span(Request { range: 1, since: None, from: Some(89_000_000), to: None }, 0);
+    let span = history.span(Request { range: 1, since: None, from: Some(89_000_000), to: None, filesystems: false }, 0);
     assert!((900..=1000).contains(&(span.count * span.step / 1000)) && span.step == 10_000, "{span:?}");
 }

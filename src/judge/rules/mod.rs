@@ -39,6 +39,7 @@ pub static ALL: &[&Rule] = &[
     &power::THROTTLED,
     &power::HOT,
     &storage::DISK_FULL,
+    &storage::FILESYSTEM_FULL_SOON,
     &storage::INODES_FULL,
     &storage::DISK_READ_ONLY,
     &storage::MOUNT_STALLED,

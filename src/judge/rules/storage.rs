@@ -4,7 +4,7 @@ use crate::collect::{disk::FILESYSTEMS, diskio::DISKS, pressure::RESOURCES};
 use crate::judge::rule::Rule;
 use crate::judge::rules::by_io;
 use crate::judge::view::View;
-use crate::judge::words::{Size, Tenths};
+use crate::judge::words::{Ahead, Size, Tenths};
 use crate::model::{Finding, Input, Row, Severity, Unit, key};
 
 static TOTAL: Input = FILESYSTEMS.input("pi_disk_total_bytes");
@@ -14,6 +14,7 @@ static INODES: Input = FILESYSTEMS.input("pi_disk_inodes");
 static INODES_FREE: Input = FILESYSTEMS.input("pi_disk_inodes_free");
 static READ_ONLY: Input = FILESYSTEMS.input("pi_disk_read_only");
 static FILESYSTEM_ERROR: Input = FILESYSTEMS.input("pi_disk_filesystem_error");
+static FULL_IN: Input = FILESYSTEMS.input("pi_disk_full_in_seconds");
 static DEVICE_ERROR: Input = FILESYSTEMS.input("pi_disk_device_error");
 static WAITING: Input = RESOURCES.input("pi_pressure_waiting_seconds_total");
 static BUSY: Input = DISKS.input("pi_disk_io_time_seconds_total");
@@ -59,6 +60,35 @@ fn disk_full(view: &mut View<'_>, found: &mut Finding) -> bool {
     let total = view.of(row, &TOTAL).unwrap_or_default();
     found.measured = Some(percent);
     found.name(name, format_args!("{name} is almost full"), format_args!("{}% of {}", Tenths(percent), Size(total)))
+}
+
+pub static FILESYSTEM_FULL_SOON: Rule = Rule::new(
+    "filesystem_full_soon",
+    "a filesystem will be full soon at the pace of the last days",
+    Severity::Warning,
+    "filesystems",
+    &[&FULL_IN, &AVAILABLE],
+    filesystem_full_soon,
+)
+.below("rule.filesystem_full_soon.below", "14", Unit::Days, "Days until a filesystem that fills steadily is full.")
+.filesystems()
+// By the hour, it may be a little more or less than the threshold.
+.until(3600)
+.fix("Find what grows, such as logs, backups or recordings (du -xh --max-depth=2), and limit it or move it to another disk");
+
+fn filesystem_full_soon(view: &mut View<'_>, found: &mut Finding) -> bool {
+    const DAY: f64 = 86_400.0;
+    let Some(section) = view.filesystems(&FULL_IN) else { return false };
+    let times = section.rows().filter_map(|row| Some((row, view.of(row, &FULL_IN)? / DAY)));
+    let soonest = times.min_by(|(_, one), (_, other)| one.total_cmp(other));
+    let Some((row, days)) = soonest.filter(|(_, days)| *days < view.limit()) else { return false };
+    let (name, available) = (mountpoint(row), view.of(row, &AVAILABLE).unwrap_or_default());
+    found.measured = Some(days);
+    found.name(
+        name,
+        format_args!("{name} will be full in {}", Ahead(days)),
+        format_args!("grows {} a day, {} available", Size(available / days.max(1e-3)), Size(available)),
+    )
 }
 
 pub static INODES_FULL: Rule = Rule::new(
