@@ -4,6 +4,8 @@
 //! The first script is what `main.js` imports and is part of the page. The second is what it imports with `import('…')`;
 //! the page fetches it when the first number is on screen. `tests/dashboard/page.mjs` does the same for work on the page
 //! without a build; a test compares the two.
+//!
+//! The runbooks of `docs/runbooks` that are about a rule become one text, which the page fetches when somebody asks what to do.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,10 +15,12 @@ use std::path::Path;
 use std::{env, fs, io};
 
 const FOLDER: &str = "src/dashboard";
+const RUNBOOKS: &str = "docs/runbooks";
 const ENTRY: &str = "main.js";
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed={FOLDER}");
+    println!("cargo::rerun-if-changed={RUNBOOKS}");
     let read = |name: &str| fs::read_to_string(Path::new(FOLDER).join(name));
 
     let mut first = Part::default();
@@ -57,14 +61,44 @@ fn main() -> io::Result<()> {
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
     fs::write(Path::new(&out).join("page.html.gz"), gzip(page.as_bytes()))?;
     fs::write(Path::new(&out).join("more.js.gz"), gzip(more.as_bytes()))?;
-    let facts = format!(
-        "(Facts {{ length: {}, tag: {:?} }}, Facts {{ length: {}, tag: {:?} }}, {policy:?})\n",
-        page.len(),
-        tag(&page),
-        more.len(),
-        tag(&more),
-    );
-    fs::write(Path::new(&out).join("dashboard.rs"), facts)
+    let runbooks = runbooks()?;
+    fs::write(Path::new(&out).join("runbooks.txt.gz"), gzip(runbooks.as_bytes()))?;
+    let facts =
+        [&page, &more, &runbooks].map(|text| format!("Facts {{ length: {}, tag: {:?} }}", text.len(), tag(text)));
+    fs::write(Path::new(&out).join("dashboard.rs"), format!("({}, {policy:?})\n", facts.join(", ")))
+}
+
+/// Joins what the runbooks say about the agent's own rules: of each a heading with the rule's name, and what a person wrote below
+/// the generated beginning. Links lose their addresses, which lead to other documents; one to another runbook gets its title.
+fn runbooks() -> io::Result<String> {
+    let title = |text: &str| Some(text.lines().next()?.split_once(": ")?.1.to_owned());
+    let mut files: Vec<_> =
+        fs::read_dir(RUNBOOKS)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    let mut all = String::new();
+    for file in files {
+        let text = fs::read_to_string(&file)?;
+        let Some((_, rule)) = text.split_once("The agent's own rule is [`") else { continue };
+        let rule = rule.split('`').next().unwrap_or_default();
+        let body = text.split_once("<!-- Generated ").and_then(|(_, rest)| rest.split_once("-->"));
+        let (Some(name), Some((_, body))) = (title(&text), body) else {
+            let what = "expected a title and the line below what is generated";
+            return Err(io::Error::other(format!("{}: {what}", file.display())));
+        };
+        all.push_str(&format!("# {rule}: {name}\n"));
+        let mut rest = body.trim();
+        while let Some((before, link)) = rest.split_once("](") {
+            let (before, words) = before.rsplit_once('[').unwrap_or((before, ""));
+            let (target, behind) = link.split_once(')').unwrap_or((link, ""));
+            let other = fs::read_to_string(Path::new(RUNBOOKS).join(target)).ok().and_then(|text| title(&text));
+            all.push_str(before);
+            all.push_str(&other.map_or(words.to_owned(), |title| format!("\"{title}\"")));
+            rest = behind;
+        }
+        all.push_str(rest);
+        all.push_str("\n\n");
+    }
+    Ok(all)
 }
 
 /// Modules joined in the order in which they need each other, without their `import` and `export`.

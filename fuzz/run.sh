@@ -79,7 +79,7 @@ printf '%s\n' --collector.disable-defaults --collector.disk '--collector.disk.fs
 printf 'tls_server_config:\n  cert_file: a.crt\n  key_file: a.key\n  client_auth_type: NoClientCert\n  min_version: TLS13\nbasic_auth_users:\n  a: "$2y$04$uPlH4W9aPHlVhRdKVk6vo.xEVS2wUSFMkKFZbTn9Wg6Yr0XM3n2pa" # x\n' >"$CACHE/corpus/config/first"
 printf '# comment\nbearer 0123456789abcdef\nbasic name:password\n' >"$CACHE/corpus/config/second"
 i=0
-for path in / /metrics /json /health '/history?range=1h&since=4711.5' /events '/events?since=1764131123.5&limit=2&format=text' /processes '/metrics?collect[]=cpu&collect%5b%5d=agent' /nowhere; do
+for path in / /metrics /json /health '/history?range=1h&since=4711.5' /events '/events?since=1764131123.5&limit=2&format=text' /processes /runbooks '/metrics?collect[]=cpu&collect%5b%5d=agent' /nowhere; do
     printf 'GET %s HTTP/1.1\r\nHost: localhost:9100\r\nAccept: application/openmetrics-text;version=1.0.0;q=0.8,text/plain;q=0.5\r\nAccept-Encoding: gzip;q=1, identity\r\n' "$path" >"$CACHE/corpus/routes/$i"
     i=$((i + 1))
 done

@@ -18,7 +18,10 @@ use crate::history::{
     events::{Events, Wanted},
     journal::Journal,
 };
-use crate::judge::{Judge, recorder::Recorder};
+use crate::judge::{
+    Judge,
+    recorder::{Recorder, advice},
+};
 use crate::kernel::{Machine, RemoteStat, Roots, read_once};
 use crate::model::{Moment, Note, Report, Selection, Severity, Snapshot, kinds};
 use crate::runtime::sandbox::Needs;
@@ -335,7 +338,7 @@ impl Agent {
         let unix = (machine.unix_time)();
         Some(events_page.get((*moments, 0), gzip.then(|| compressor.level(Gzip::SMALL)), |out| {
             out.clear();
-            format::events::write(events, wanted, unix, out);
+            format::events::write(events, wanted, unix, advice, out);
         }))
     }
 

@@ -1,10 +1,10 @@
-//! Which machine and which system this is: device tree, `/proc/cpuinfo`, DMI, `/etc/os-release`, `/proc/sys/kernel`.
+//! Which machine and which system this is: device tree, `/proc/cpuinfo`, DMI, `/etc/os-release`, `/etc/localtime`, `/proc/sys/kernel`.
 //! <https://www.raspberrypi.com/documentation/computers/raspberry-pi.html#raspberry-pi-revision-codes>
 //! <https://www.freedesktop.org/software/systemd/man/latest/os-release.html>
 
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{hex, lines, trim};
-use crate::kernel::{Fault, Roots, Source, read_all, read_once};
+use crate::kernel::{Fault, Roots, Source, read_all, read_once, zone_name};
 use crate::model::{Family, Place, Snapshot, Table, Unit};
 use crate::runtime::sandbox::Needs;
 use crate::sys;
@@ -37,10 +37,20 @@ static UNAME: Table<5, 1> = Table::new(
     )],
 );
 
+static ZONE: Table<1, 1> = Table::new(
+    Place::Inline,
+    &["time_zone"],
+    &[Family::gauge(
+        "pi_time_zone_info",
+        "Always 1; the label is the name of the machine's time zone, from the link /etc/localtime or from /etc/timezone.",
+        Unit::Info,
+    )],
+);
+
 pub static COLLECTOR: Registration = Registration {
     name: "board",
     summary: "board, operating system and kernel",
-    source: "/proc/device-tree, /sys/firmware/devicetree, /proc/cpuinfo, /sys/class/dmi/id, /etc/os-release, /proc/sys/kernel",
+    source: "/proc/device-tree, /sys/firmware/devicetree, /proc/cpuinfo, /sys/class/dmi/id, /etc/os-release, /etc/localtime, /proc/sys/kernel",
     // Updates of the system replace the files in /etc.
     needs: Needs::reading(&[
         "proc/device-tree",
@@ -51,7 +61,7 @@ pub static COLLECTOR: Registration = Registration {
         "root/etc",
         "root/usr/lib/os-release",
     ]),
-    tables: &[BOARD.head(), OS.head(), UNAME.head()],
+    tables: &[BOARD.head(), OS.head(), UNAME.head(), ZONE.head()],
     flags: &[],
     new: |setup| Box::new(Board::new(setup)),
 };
@@ -60,6 +70,7 @@ struct Board {
     board: Option<[Vec<u8>; 4]>,
     os: Option<[Vec<u8>; 6]>,
     kernel: [Vec<u8>; 3],
+    zone: Option<Vec<u8>>,
     machine: Vec<u8>,
     /// The host name is all that changes while the machine runs.
     hostname: Source,
@@ -75,6 +86,7 @@ impl Board {
                 .find_map(|file| read_once(&setup.roots.root.join(file)))
                 .map(|text| parse_os_release(&text)),
             kernel: [kernel("ostype"), kernel("osrelease"), kernel("version")],
+            zone: zone_name(&setup.roots.root),
             // The file is there from Linux 6.1 on.
             machine: read_once(&setup.roots.proc.join("sys/kernel/arch"))
                 .unwrap_or_else(|| sys::machine().into_bytes()),
@@ -85,12 +97,15 @@ impl Board {
 
 impl Collect for Board {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let Board { board, os, kernel: [ostype, release, version], machine, hostname } = self;
+        let Board { board, os, kernel: [ostype, release, version], zone, machine, hostname } = self;
         if let Some(labels) = board {
             out.row(&BOARD, labels.each_ref().map(Vec::as_slice), [true.into()]);
         }
         if let Some(labels) = os {
             out.row(&OS, labels.each_ref().map(Vec::as_slice), [true.into()]);
+        }
+        if let Some(zone) = zone {
+            out.row(&ZONE, [zone], [true.into()]);
         }
         let nodename = trim(hostname.read()?);
         out.row(&UNAME, [ostype, nodename, release, version, machine], [true.into()]);

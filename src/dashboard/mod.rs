@@ -1,9 +1,9 @@
-//! The dashboard: the page at `/` and its second script, assembled, hashed and compressed by `build.rs`, and kept compressed
-//! only.
+//! The dashboard: the page at `/`, its second script and the runbooks, assembled, hashed and compressed by `build.rs`, and kept
+//! compressed only.
 
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
-static FACTS: (Facts, Facts, &str) = include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
+static FACTS: (Facts, Facts, Facts, &str) = include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
 
 #[derive(Debug)]
 struct Facts {
@@ -32,7 +32,7 @@ pub fn page() -> Asset {
         gzip: include_bytes!(concat!(env!("OUT_DIR"), "/page.html.gz")),
         content_type: "text/html; charset=utf-8",
         tag: FACTS.0.tag,
-        policy: FACTS.2,
+        policy: FACTS.3,
         length: FACTS.0.length,
     }
 }
@@ -45,6 +45,17 @@ pub fn more() -> Asset {
         tag: FACTS.1.tag,
         policy: "default-src 'none'; frame-ancestors 'none'",
         length: FACTS.1.length,
+    }
+}
+
+/// What the runbooks say about each rule, at `/runbooks`: text for the page and for people.
+pub fn runbooks() -> Asset {
+    Asset {
+        gzip: include_bytes!(concat!(env!("OUT_DIR"), "/runbooks.txt.gz")),
+        content_type: "text/plain; charset=utf-8",
+        tag: FACTS.2.tag,
+        policy: "default-src 'none'; frame-ancestors 'none'",
+        length: FACTS.2.length,
     }
 }
 
@@ -91,7 +102,7 @@ mod tests {
         assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"));
         assert!(!policy.contains("unsafe"));
         assert_eq!(policy.matches("'sha256-").count(), 5, "three scripts and two styles");
-        for Asset { tag, .. } in [page(), more()] {
+        for Asset { tag, .. } in [page(), more(), runbooks()] {
             assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() == 18);
         }
     }

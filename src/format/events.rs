@@ -2,14 +2,17 @@
 
 use super::object::{List, Object, write_string};
 use crate::history::events::{Events, Wanted, record::Lists};
-use crate::model::{BUSY_LISTS, Event, Unit, Value};
+use crate::model::{BUSY_LISTS, Event, RuleHead, Unit, Value};
 use std::time::Duration;
 
 /// The keys of the amounts in the lists of processes, and how many decimal places they have; as in `/processes`.
 const AMOUNTS: [(&str, u8); BUSY_LISTS.len()] = [("cpu_percent", 1), ("resident_bytes", 0), ("bytes_per_second", 0)];
 
+/// The rule that knows what to do about an event.
+pub type Advice = fn(&Event<'_>) -> Option<&'static RuleHead>;
+
 /// Appends the events that are asked for.
-pub fn write(events: &Events, wanted: &Wanted, unix: Duration, out: &mut Vec<u8>) {
+pub fn write(events: &Events, wanted: &Wanted, unix: Duration, advice: Advice, out: &mut Vec<u8>) {
     if wanted.text {
         events.each(wanted, &mut |event, _| write_line(event, out));
         return;
@@ -20,15 +23,15 @@ pub fn write(events: &Events, wanted: &Wanted, unix: Duration, out: &mut Vec<u8>
     Value::from(events.changes()).write(object.key("changes"));
     let mut list = List::open(object.key("events"));
     events.each(wanted, &mut |event, lists| {
-        write_event(event, wanted.id.map(|_| lists), list.item());
+        write_event(event, wanted.id.map(|_| (lists, advice(event))), list.item());
     });
     list.close();
     object.close();
     out.push(b'\n');
 }
 
-/// What is empty or unknown has no key.
-fn write_event(event: &Event<'_>, lists: Option<Lists<'_>>, out: &mut Vec<u8>) {
+/// What is empty or unknown has no key. `more` is what an event has that is asked for alone.
+fn write_event(event: &Event<'_>, more: Option<(Lists<'_>, Option<&RuleHead>)>, out: &mut Vec<u8>) {
     let mut object = Object::open(out);
     Value::from(event.id).write(object.key("id"));
     Value::signed(event.begin, 3).write(object.key("begin"));
@@ -39,6 +42,7 @@ fn write_event(event: &Event<'_>, lists: Option<Lists<'_>>, out: &mut Vec<u8>) {
     if event.times > 1 {
         Value::from(event.times).write(object.key("times"));
     }
+    let (advice, fix) = more.and_then(|(_, head)| head).map_or(("", ""), |head| (head.name, head.fix));
     let texts = [
         ("kind", event.kind.name),
         ("lane", event.lane.name()),
@@ -48,6 +52,8 @@ fn write_event(event: &Event<'_>, lists: Option<Lists<'_>>, out: &mut Vec<u8>) {
         ("detail", event.detail),
         ("culprit", event.culprit),
         ("unit", if event.worst.is_present() { unit(event.unit) } else { "" }),
+        ("advice", advice),
+        ("fix", fix),
     ];
     for (key, text) in texts {
         if !text.is_empty() {
@@ -57,7 +63,7 @@ fn write_event(event: &Event<'_>, lists: Option<Lists<'_>>, out: &mut Vec<u8>) {
     if event.worst.is_present() {
         event.worst.write(object.key("worst"));
     }
-    if let Some(lists) = lists.filter(|lists| !lists.is_empty()) {
+    if let Some((lists, _)) = more.filter(|(lists, _)| !lists.is_empty()) {
         let mut processes = Object::open(object.key("processes"));
         for (place, name) in BUSY_LISTS.iter().enumerate() {
             let mut list = List::open(processes.key(name));

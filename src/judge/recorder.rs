@@ -2,8 +2,11 @@
 
 use super::Judge;
 use super::rule::Direction;
+use super::rules;
 use crate::collect::power::{REASON_NAMES, THROTTLING};
-use crate::model::{Episode, EventKind, Finding, Input, Keep, Lane, Note, Severity, Snapshot, Unit, kinds};
+use crate::model::{
+    Episode, Event, EventKind, Finding, Input, Keep, Lane, Note, RuleHead, Severity, Snapshot, Unit, kinds,
+};
 use std::time::Duration;
 
 static NOW: Input = THROTTLING.input("pi_throttled");
@@ -22,6 +25,29 @@ static POWER: [(Severity, &str); REASON_NAMES.len()] = [
 const SAME: u64 = 10;
 /// Of the power supply's reasons, the one that the kernel's log reports too.
 const UNDER_VOLTAGE: usize = 0;
+
+/// Kinds of events that are no verdicts, and the rules that know what to do about them.
+static ADVICE: [(&EventKind, &str); 7] = [
+    (&kinds::OOM_KILL, "oom_kill"),
+    (&kinds::STORAGE_ERROR, "disk_read_only"),
+    (&kinds::FILESYSTEM_ERROR, "disk_read_only"),
+    (&kinds::POWER_ERROR, "under_voltage"),
+    (&kinds::POWER, "throttled"),
+    (&kinds::LINK, "link_down"),
+    (&kinds::REBOOT, "machine_restarted"),
+];
+
+/// Returns the rule that knows what to do about an event. What is only good to know needs no advice.
+pub fn advice(event: &Event<'_>) -> Option<&'static RuleHead> {
+    let kind = ADVICE.iter().find(|(kind, _)| std::ptr::eq(*kind, event.kind) && event.severity != Severity::Info);
+    let name = match kind {
+        _ if !event.rule.is_empty() => event.rule,
+        Some(_) if event.title == POWER[UNDER_VOLTAGE].1 => "under_voltage",
+        Some((_, name)) => name,
+        None => return None,
+    };
+    rules::ALL.iter().map(|rule| &rule.head).find(|head| head.name == name)
+}
 
 /// An event that lasts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -201,6 +227,51 @@ impl Recorder {
                 events.update(open.id, Some(time), (seconds > 0).then_some(seconds));
                 open.id = 0;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Value;
+
+    fn event(kind: &'static EventKind, severity: Severity, rule: &'static str, title: &'static str) -> Event<'static> {
+        Event {
+            id: 1,
+            kind,
+            lane: kind.lane,
+            severity,
+            times: 1,
+            rule,
+            begin: 0,
+            end: None,
+            exact: true,
+            title,
+            detail: "",
+            culprit: "",
+            worst: Value::ABSENT,
+            unit: Unit::Count,
+        }
+    }
+
+    #[test]
+    fn advice_comes_from_the_rule_or_the_kind() {
+        for (kind, severity, rule, title, expected) in [
+            (&kinds::VERDICT, Severity::Info, "hot", "x", Some("hot")),
+            // Of an older version.
+            (&kinds::VERDICT, Severity::Critical, "no_such_rule", "x", None),
+            (&kinds::POWER, Severity::Warning, "", POWER[UNDER_VOLTAGE].1, Some("under_voltage")),
+            (&kinds::POWER, Severity::Warning, "", POWER[2].1, Some("throttled")),
+            (&kinds::POWER, Severity::Info, "", POWER[1].1, None),
+            (&kinds::LINK, Severity::Info, "", "eth0 has its link again", None),
+            (&kinds::MOUNT, Severity::Warning, "", "x", None),
+        ] {
+            let found = advice(&event(kind, severity, rule, title)).map(|head| head.name);
+            assert_eq!(found, expected, "{} {rule} {title}", kind.name);
+        }
+        for (kind, name) in &ADVICE {
+            assert!(advice(&event(kind, Severity::Warning, "", "x")).is_some_and(|head| head.name == *name), "{name}");
         }
     }
 }

@@ -27,4 +27,4 @@ pub use machine::Machine;
 pub use remote::{RemoteStat, answer, encode};
 pub use roots::Roots;
 pub use source::{Sensed, Shared, Source, inode, is_file, read_all, read_into, read_once, size};
-pub use zone::Zone;
+pub use zone::{Zone, zone_name};

@@ -1,11 +1,21 @@
-//! `/etc/localtime`: how far the machine's time zone is from UTC (RFC 9636).
+//! `/etc/localtime`: which time zone the machine has, and how far it is from UTC (RFC 9636).
 
-use super::read_into;
-use std::path::PathBuf;
+use super::{read_into, read_once};
+use std::path::{Path, PathBuf};
 
 /// A file of the time zone database; empty if the machine has none.
 #[derive(Debug, Default)]
 pub struct Zone(Vec<u8>);
+
+/// Returns the name of the time zone of the machine with this root directory, such as `Europe/Berlin`; `None` where no file has it.
+pub fn zone_name(root: &Path) -> Option<Vec<u8>> {
+    let target = std::fs::read_link(root.join("etc/localtime")).unwrap_or_default();
+    match target.to_str().and_then(|path| path.split_once("zoneinfo/")) {
+        Some((_, name)) => Some(name.into()),
+        // A copy has no name. Debian has it here, too.
+        None => read_once(&root.join("etc/timezone")),
+    }
+}
 
 impl Zone {
     /// Reads the zone that the environment names, or else the machine's own.
@@ -90,6 +100,22 @@ mod tests {
         assert_eq!(seen("\nABC-1\n"), fixed);
         let [first, second, third, fourth, ..] = fixed;
         assert_eq!(seen("\nABC-1ABD,M3.5.0,M10.5.0/3\n"), [first, second, third, fourth, None, None]);
+    }
+
+    #[test]
+    fn names() {
+        let root = std::env::temp_dir().join(format!("pi-monitor-zone-{}", std::process::id()));
+        let link = root.join("etc/localtime");
+        std::fs::create_dir_all(root.join("etc")).unwrap();
+        assert_eq!(zone_name(&root), None);
+        std::fs::write(root.join("etc/timezone"), "Asia/Tokyo\n").unwrap();
+        assert_eq!(zone_name(&root).unwrap(), b"Asia/Tokyo");
+        std::fs::write(&link, "TZif2").unwrap();
+        assert_eq!(zone_name(&root).unwrap(), b"Asia/Tokyo");
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("../usr/share/zoneinfo/America/Argentina/Ushuaia", &link).unwrap();
+        assert_eq!(zone_name(&root).unwrap(), b"America/Argentina/Ushuaia");
+        std::fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

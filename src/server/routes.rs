@@ -31,9 +31,10 @@ enum Route {
     History,
     Events,
     Processes,
+    Runbooks,
 }
 
-static ROUTES: [(&str, Route); 8] = [
+static ROUTES: [(&str, Route); 9] = [
     ("/", Route::Page),
     ("/more.js", Route::Script),
     ("/metrics", Route::Metrics),
@@ -41,9 +42,11 @@ static ROUTES: [(&str, Route); 8] = [
     ("/history", Route::History),
     ("/events", Route::Events),
     ("/processes", Route::Processes),
+    ("/runbooks", Route::Runbooks),
     ("/health", Route::Health),
 ];
-const NOT_FOUND: &str = "not found; there are /, /metrics, /json, /history, /events, /processes and /health\n";
+const NOT_FOUND: &str =
+    "not found; there are /, /metrics, /json, /history, /events, /processes, /runbooks and /health\n";
 
 /// Answers one request.
 pub async fn respond(request: &Request<Incoming>, state: &Rc<State>, link: &Link) -> Response<Bytes> {
@@ -122,6 +125,7 @@ async fn get(route: Route, request: &Request<Incoming>, state: &Rc<State>) -> Re
     match route {
         Route::Page => file(headers, &dashboard::page(), &state.policies.page),
         Route::Script => file(headers, &dashboard::more(), &state.policies.other),
+        Route::Runbooks => file(headers, &dashboard::runbooks(), &state.policies.other),
         Route::Health => plain(StatusCode::OK, "ok\n"),
         Route::Metrics => {
             let format = if prefers_openmetrics(headers) { Format::OpenMetrics } else { Format::Prometheus };

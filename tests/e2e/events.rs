@@ -69,7 +69,7 @@ fn a_verdict_from_its_begin_to_its_end() {
     // When it began to hold, not when the rule was sure.
     let begin = event["begin"].as_f64().unwrap();
     assert!((begun - 2.0..begun + 8.0).contains(&begin), "{event}: {begun}");
-    assert!(event.get("end").is_none() && event.get("processes").is_none(), "{event}");
+    assert!(["end", "processes", "fix"].iter().all(|key| event.get(*key).is_none()), "{event}");
     assert_eq!(event["kind"], "verdict");
     assert_eq!(event["lane"], "trouble");
     assert_eq!(event["severity"], "critical");
@@ -82,6 +82,11 @@ fn a_verdict_from_its_begin_to_its_end() {
     let id = event["id"].as_u64().unwrap();
     let one = ask(&agent, &format!("?id={id}&since=9999999999"));
     assert_eq!((one["events"].as_array().unwrap().len(), &one["events"][0]["title"]), (1, &event["title"]));
+    // What to do about it, and the rule whose runbook says more.
+    assert_eq!(one["events"][0]["advice"], "memory_low");
+    assert!(one["events"][0]["fix"].as_str().unwrap().starts_with("Stop or limit"), "{one}");
+    let runbooks = agent.get("/runbooks").text();
+    assert!(runbooks.contains("\n# memory_low: memory is nearly used up\nLittle memory"), "{runbooks}");
 
     let cleared = unix();
     memory(proc, 30);

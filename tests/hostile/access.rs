@@ -52,6 +52,7 @@ fn only_credentials_let_in_but_everybody_may_ask_for_health() {
         "/json",
         "/history",
         "/events",
+        "/runbooks",
         "/processes",
         "/nothing",
         "/health/",

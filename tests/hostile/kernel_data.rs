@@ -450,7 +450,7 @@ fn empty_proc_and_sys() {
         BINARY,
     ]);
     let agent = Agent::spawn(command.arg("--web.listen-address=127.0.0.1:9100"));
-    for path in ["/health", "/", "/metrics", "/json", "/history", "/events", "/processes"] {
+    for path in ["/health", "/", "/metrics", "/json", "/history", "/events", "/processes", "/runbooks"] {
         assert_eq!(agent.get(path).status, 200, "{path}");
     }
     assert_pages_parse(&agent);

@@ -137,6 +137,22 @@ fn runbooks_begin_with_the_alert_and_the_rule_and_are_listed() {
 }
 
 #[test]
+fn the_agent_serves_what_a_person_wrote() {
+    let served = String::from_utf8(pi_monitor::dashboard::runbooks().plain()).unwrap();
+    let sections: Vec<&str> = served.trim_start_matches("# ").split("\n# ").collect();
+    assert_eq!(sections.len(), pairs().count());
+    for (alert, rule, _) in pairs() {
+        let section = sections.iter().find(|it| it.starts_with(&format!("{}: ", rule.head.name)));
+        let section = section.unwrap_or_else(|| panic!("no section for {}", rule.head.name));
+        let file = std::fs::read_to_string(page(alert)).unwrap();
+        let (_, own) = file.split_once(END).unwrap();
+        let first = own.trim().lines().next().unwrap();
+        assert!(section.contains("\n## Do\n") && section.contains(first), "{alert}: {section}");
+        assert!(!section.contains("](") && !section.contains("PiU"), "a link in {section}");
+    }
+}
+
+#[test]
 fn alerts_compare_with_what_the_rules_compare_with() {
     let alerts = alerts();
     for (name, rule, forms) in pairs() {
