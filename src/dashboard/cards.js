@@ -78,7 +78,7 @@ function path(text) {
   return el('span', { class: 'path', title: text }, el('span', '', text.slice(0, cut)), el('span', '', text.slice(cut)));
 }
 
-const processOrder = { by: 'cpu', keys: { CPU: 'cpu', Memory: 'memory', 'I/O': 'io' } };
+export const processOrder = { by: 'cpu', keys: { CPU: 'cpu', Memory: 'memory', 'I/O': 'io' } };
 const transferred = (one) => (one.read_bytes_per_second ?? 0) + (one.write_bytes_per_second ?? 0);
 const processWeight = { cpu: (one) => one.cpu_percent, memory: (one) => one.resident_bytes, io: transferred };
 
@@ -89,12 +89,12 @@ export function processTable(most) {
   const { fill } = node;
   node.fill = node.refill = () => {
     const weigh = processWeight[processOrder.by];
-    const list = [...((link.moment ? link.frozen?.rows : link.processes?.processes) ?? [])].sort((a, b) => (weigh(b) ?? 0) - (weigh(a) ?? 0) || a.pid - b.pid).slice(0, most);
+    const list = [...(link.processes?.processes ?? [])].sort((a, b) => (weigh(b) ?? 0) - (weigh(a) ?? 0) || a.pid - b.pid).slice(0, most);
     const rows = list.map((one) => [
       String(one.pid), (long && one.command) || one.name, one.user ?? '', ...(long ? [one.state ?? '', String(one.threads ?? '')] : []),
       show('percent', one.cpu_percent), show('bytes', one.resident_bytes), one.read_bytes_per_second == null ? '–' : show('rate', transferred(one)),
     ]);
-    const { ended_cpu_percent: gone, total } = (!link.moment && link.processes) || {};
+    const { ended_cpu_percent: gone, total } = link.processes ?? {};
     // Below, it is the kernel's rounding.
     if (gone >= 5) rows.push(['', total < link.json.system?.processes * 0.9 ? 'hidden from the agent' : 'ended or too short to see', '', ...(long ? ['', ''] : []), show('percent', gone), '–', '–']);
     fill(rows);
@@ -349,7 +349,7 @@ export const CARDS = [
       const { processes_running: running, processes_blocked: blocked, processes: all } = link.json.system ?? {};
       return join(known(link.processes?.total ?? all) && `${link.processes?.total ?? all} processes`, known(running) && `${running} running`, known(blocked) && `${blocked} blocked on I/O`);
     },
-    extra: () => [processTable(5)],
+    extra: () => [live(processTable(5))],
   },
   {
     id: 'filesystems', title: 'Filesystems', seldom: ['disk'], spare: true, nowhere: 'How full they were is in the chart.',

@@ -4,6 +4,7 @@ import { AQUA, BLUE, CRITICAL, LOAD_LINES, VIOLET, WAIT, disks, interfaces, line
 import { Chart, INK, cursor, times, type } from './chart.js';
 import { GAP, History } from './history.js';
 import { changed, fetchText, link } from './link.js';
+import { frozenTable } from './past.js';
 import { format, known, natural, show } from './text.js';
 
 const SPECTRUM = [AQUA, BLUE, WAIT, VIOLET, '#7bd88f', '#ff9e64', '#e6e66a', '#f08cc8'];
@@ -100,11 +101,11 @@ export const DETAILS = {
     things: ['Interfaces', [['Interface', 'w'], ['In', 'n'], ['Out', 'n'], ['Drops', 'n'], ['Errors', 'n']], () => interfaces().map((one) => [
       one.name, show('rate', one.received), show('rate', one.sent), String(one.drops), String(one.errors)])],
   },
-  processes: { large: () => [processTable(30)] },
+  processes: { large: () => [link.moment ? frozenTable() : processTable(30)] },
   filesystems: { large: () => [mountList(Infinity)], charts: [{ name: 'In use, last 16 days', kind: 'bytes', data: () => levels, series: remembered }] },
 };
 
-/** Now, minimum, average, maximum and 95th percentile of a series of `data` over the range. */
+/** What it is now or at the selected moment, and minimum, average, maximum and 95th percentile of a series of `data` over the range. */
 export function summary(data, name) {
   const column = data.series.get(name);
   if (!column) return null;
@@ -112,7 +113,7 @@ export function summary(data, name) {
   if (!sorted.length) return null;
   const least = column.lo?.filter(known), most = column.hi?.filter(known);
   return {
-    now: data.last(name),
+    now: link.moment ? data.at(name, link.moment) : data.last(name),
     min: least?.length ? least.reduce((a, b) => Math.min(a, b)) : sorted[0],
     avg: sorted.reduce((a, b) => a + b) / sorted.length,
     max: most?.length ? most.reduce((a, b) => Math.max(a, b)) : sorted[sorted.length - 1],

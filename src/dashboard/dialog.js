@@ -4,6 +4,7 @@ import { cardOf, collectorsOf, table, wording } from './cards.js';
 import { place } from './crosshair.js';
 import { DETAILS, Heat, summary } from './details.js';
 import { link, round } from './link.js';
+import { past, runbook, runbookOf } from './past.js';
 import { address, beside, recall, timeline, travel } from './timeline.js';
 import { byId, clock, el, format, say, show } from './text.js';
 
@@ -41,7 +42,7 @@ export function openDialog(id, deep) {
   view.parts = [];
   const absent = el('p', 'absent');
   absent.fill = () => {
-    const reason = card.absent() || '';
+    const reason = card.absent() || (link.moment && card.nowhere) || '';
     say(absent, reason);
     absent.hidden = !reason;
   };
@@ -51,7 +52,7 @@ export function openDialog(id, deep) {
   };
   add(absent);
   add(wrong(card));
-  for (const part of large?.() ?? []) add(part, part.tagName === 'TABLE' ? wide(card.title, part) : part);
+  for (const part of (!(link.moment && card.nowhere) && large?.()) || []) add(part, part.tagName === 'TABLE' ? wide(card.title, part) : part);
   dialog.showModal();
   // Not the attribute autofocus: browsers ignore it in a frame of another site.
   byId('close').focus();
@@ -59,7 +60,7 @@ export function openDialog(id, deep) {
   [card.chart, ...charts].filter(Boolean).forEach((spec, i) => {
     const chart = new Heat({ ...spec, large: true, size: i === 0 ? 'large' : 'middle' });
     const part = el('section', 'figure', el('h3', '', spec.name), chart.host);
-    const stats = table(`${spec.name} over the shown range`, [['Series', 'w'], ['now', 'n'], ['min', 'n'], ['avg', 'n'], ['max', 'n'], ['p95', 'n']]);
+    const stats = table(`${spec.name} over the shown range`, [['Series', 'w'], [link.moment ? `at ${clock(link.moment, 60)}` : 'now', 'n'], ['min', 'n'], ['avg', 'n'], ['max', 'n'], ['p95', 'n']]);
     part.append(wide(`${spec.name}, statistics`, stats));
     part.fill = () => {
       const lines = spec.series().filter((one) => spec.data().has(one.key));
@@ -74,7 +75,8 @@ export function openDialog(id, deep) {
     view.charts.push(chart);
     add(part);
   });
-  if (inner) {
+  // What no series has is of now.
+  if (inner && !link.moment) {
     const [title, columns, rows] = inner;
     const things = table(title, columns);
     const fill = things.fill;
@@ -83,7 +85,7 @@ export function openDialog(id, deep) {
     add(things, wide(title, things));
   }
   for (const name of collectorsOf(card)) {
-    const part = el('section', 'raw', el('h3', '', `Raw: /json?collect[]=${name}`));
+    const part = el('section', 'raw', el('h3', '', `Raw, of now: /json?collect[]=${name}`));
     part.fill = () => fillRaw(part, name, link.json[name]);
     add(part);
   }
@@ -97,14 +99,15 @@ function wrong(card) {
   const part = el('div');
   part.fill = () => {
     const items = (link.json.verdicts?.items ?? []).filter((one) => (cardOf(one.card)?.id ?? one.card) === card.id);
-    const shape = JSON.stringify(items.map((one) => [one.rule, one.state, one.title]));
+    const shape = JSON.stringify(items.map((one) => [one.rule, one.state, one.title, Boolean(runbookOf(one.rule))]));
     if (part.shape !== shape) {
       part.shape = shape;
       part.replaceChildren(...items.map((one) => {
         const begin = link.json.time - one.since_seconds;
         const look = el('button', { type: 'button', class: 'act' }, `Look at ${clock(begin, 60)}`);
-        look.addEventListener('click', () => closeDialog(() => travel(begin)));
-        return el('section', `wrong ${one.state === 'resolved' ? 'past' : one.severity}`, el('h3'), el('p'), el('p', '', el('b', '', 'What to do: '), `${one.fix}.`), look);
+        look.addEventListener('click', () => closeDialog(() => travel(begin, undefined, false, one.rule)));
+        const book = runbookOf(one.rule);
+        return el('section', `wrong ${one.state === 'resolved' ? 'past' : one.severity}`, el('h3'), el('p'), el('p', '', el('b', '', 'What to do: '), `${one.fix}.`), book && runbook(book), look);
       }));
     }
     items.forEach((one, i) => {
@@ -134,6 +137,7 @@ function others() {
 /** Brings up to date what this part of the page shows. */
 export function update() {
   others();
+  past();
   timeline();
   for (const part of view.parts) part.fill();
 }

@@ -82,7 +82,8 @@ function header() {
   const { board, system } = link.json;
   const name = board?.uname?.nodename ?? location.hostname;
   say(byId('host'), name);
-  const about = link.moment ? `Showing ${moment(link.moment)}` : join(board?.model, system && `up ${span(system.uptime_seconds)}`, board?.os?.pretty_name, board?.uname && `${board.uname.sysname} ${board.uname.release}`);
+  const there = more?.there(link.moment ?? link.json.time);
+  const about = link.moment ? join(`Showing ${moment(link.moment)}`, there) : join(board?.model, system && `up ${span(system.uptime_seconds)}`, there, board?.os?.pretty_name, board?.uname && `${board.uname.sysname} ${board.uname.release}`);
   say(byId('about'), about);
   mark(byId('about'), 'title', about);
 }

@@ -2,8 +2,9 @@
 
 import { follow, openDialog, opened, update } from './dialog.js';
 import { dress } from './look.js';
+import { there } from './past.js';
 import { ranged, recent } from './timeline.js';
 
 dress();
 
-export { follow, openDialog, opened, ranged, recent, update };
+export { follow, openDialog, opened, ranged, recent, there, update };

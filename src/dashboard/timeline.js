@@ -4,6 +4,7 @@ import { cursor, times, type } from './chart.js';
 import { drag, place } from './crosshair.js';
 import { History } from './history.js';
 import { RANGES, ask, changed, fetchText, hurry, link } from './link.js';
+import { runbook, runbookOf, there } from './past.js';
 import { byId, el, join, known, mark, moment, say, show, span } from './text.js';
 
 const LANES = { trouble: 'trouble', power: 'power, heat', changes: 'changes' };
@@ -20,7 +21,8 @@ let active = null;
 /** What else the address names: the card whose dialog is open. */
 export const beside = { card: null };
 
-const sub = el('p', 'sub'), back = el('button', { type: 'button', id: 'live' }, '◆ live'), said = el('p', { id: 'event', hidden: '' });
+const SHARE = 'Copy link';
+const sub = el('p', 'sub'), share = el('button', { type: 'button', id: 'share' }, SHARE), back = el('button', { type: 'button', id: 'live' }, '◆ live'), said = el('div', { id: 'event', hidden: '' });
 const lanes = el('div', { id: 'lanes', tabindex: '0', 'aria-label': 'Events, the oldest first' });
 const axis = el('div', { class: 'axis', 'aria-hidden': 'true' });
 const rows = Object.entries(LANES).map(([lane, title]) => {
@@ -29,7 +31,7 @@ const rows = Object.entries(LANES).map(([lane, title]) => {
   lanes.append(el('small', { 'aria-hidden': 'true' }, title), row);
   return row;
 });
-byId('timeline').append(el('div', 'head', el('h2', '', el('i', { 'aria-hidden': 'true' }, '◇'), 'Timeline'), sub, back), lanes, said);
+byId('timeline').append(el('div', 'head', el('h2', '', el('i', { 'aria-hidden': 'true' }, '◇'), 'Timeline'), sub, share, back), lanes, said);
 lanes.append(axis);
 
 /** The stretch of time that the charts show, in seconds of the Unix epoch. */
@@ -55,18 +57,18 @@ export async function recent() {
   changed();
 }
 
-/** The event that says most about a moment: the gravest one around it. */
-function around(time) {
+/** The event that says most about a moment: that of the rule which is meant, or else the gravest one around it. */
+function around(time, rule) {
   const slack = Math.max(5, 2 * link.shown.step);
   const grave = (event) => (event.lane === 'changes' ? 0 : 3) + ['info', 'warning', 'critical'].indexOf(event.severity);
   return book.list.filter((event) => event.begin - slack <= time && time <= event.begin + lasts(event) + slack)
-    .sort((a, b) => grave(b) - grave(a) || Math.abs(a.begin - time) - Math.abs(b.begin - time))[0];
+    .sort((a, b) => (rule ? Number(b.rule === rule) - Number(a.rule === rule) : 0) || grave(b) - grave(a) || Math.abs(a.begin - time) - Math.abs(b.begin - time))[0];
 }
 
 /** The address: which card is open and which moment is selected. */
-export function address() {
+export function address(time = link.moment) {
   const range = link.view ? Math.round(link.view.to - link.view.from) : link.range;
-  const words = [beside.card, link.moment && `t=${Math.round(link.moment)}&r=${range}`].filter(Boolean).join('&');
+  const words = [beside.card, time && `t=${Math.round(time)}&r=${range}`].filter(Boolean).join('&');
   return location.pathname + location.search + (words && `#${words}`);
 }
 
@@ -145,9 +147,9 @@ cursor.zoom = (from, to) => travel((from + to) / 2 + link.shown.offset, String(t
 
 /**
  * Selects a moment and what the charts show with it: a range that the page has a button for, where that reaches back to the
- * moment, or else as many seconds around it.
+ * moment, or else as many seconds around it. `rule` is the rule whose event is meant.
  */
-export async function travel(time, range = Object.keys(RANGES).find((key) => RANGES[key] * 0.9 > link.json.time - time) ?? '7d', corrected = false) {
+export async function travel(time, range = Object.keys(RANGES).find((key) => RANGES[key] * 0.9 > link.json.time - time) ?? '7d', corrected = false, rule = undefined) {
   const seconds = RANGES[range] ?? Number(range);
   const now = link.json.time;
   if (!(seconds > 0) || !(time <= now)) return;
@@ -161,7 +163,7 @@ export async function travel(time, range = Object.keys(RANGES).find((key) => RAN
     await zoom(to - seconds, to);
     await recent().catch(() => {});
   }
-  select(time, undefined, corrected);
+  select(time, around(time, rule), corrected);
 }
 
 /** Another range was chosen: the moment stays. */
@@ -184,7 +186,7 @@ export function timeline() {
   const events = book.list.filter((event) => event.begin <= to && event.begin + lasts(event) >= from);
   const grain = length / (width || 1);
   const shape = [book.hint, events.length, Math.round(to / grain), length, width, active?.id, link.moment].join();
-  say(sub, link.moment ? join(moment(link.moment), active ? name(active) : 'no event', 'everything shows that moment') : book.none ? 'The agent keeps no events.' : `${events.length || 'no'} event${events.length === 1 ? '' : 's'} in ${span(length)}`);
+  say(sub, link.moment ? join(moment(link.moment), there(link.moment), active ? name(active) : 'no event', 'everything shows that moment') : book.none ? 'The agent keeps no events.' : `${events.length || 'no'} event${events.length === 1 ? '' : 's'} in ${span(length)}`);
   mark(sub, 'title', sub.said);
   back.hidden = !link.moment;
   tell();
@@ -226,21 +228,25 @@ function tell() {
   const event = link.frozen ?? active;
   said.hidden = !event;
   if (!event) return;
-  const { processes: top = {}, worst, unit, times: often, detail, culprit, rule } = event;
+  const { processes: top = {}, worst, unit, times: often, detail, culprit, rule, advice } = event;
   const fix = event.fix ?? link.json.verdicts?.items?.find((one) => one.rule && one.rule === rule)?.fix;
   const most = (list, kind) => list?.slice(0, 3).map(({ pid, name: title, ...rest }) => `${title} ${show(kind, Object.values(rest)[0])}`).join(', ');
   const lines = [
-    join(moment(event.begin) + (event.exact === false ? ' (the clock was not set)' : ''), event.end == null ? 'still on' : lasts(event) >= 1 && `for ${span(lasts(event))}`, often > 1 && `${often} times`, detail, known(worst) && `worst ${show(unit, worst)}`, culprit && !detail?.includes(culprit) && culprit),
+    join(moment(event.begin) + (event.exact === false ? ' (the clock was not set)' : ''), there(event.begin), event.end == null ? 'still on' : lasts(event) >= 1 && `for ${span(lasts(event))}`, often > 1 && `${often} times`, detail, known(worst) && `worst ${show(unit, worst)}`, culprit && !detail?.includes(culprit) && culprit),
     join(top.cpu?.length && `CPU: ${most(top.cpu, 'percent')}`, top.memory?.length && `Memory: ${most(top.memory, 'bytes')}`, top.io?.length && `I/O: ${most(top.io, 'rate')}`),
     fix && `What to do: ${fix}.`,
   ].filter(Boolean);
-  const text = lines.join('\n');
+  const book = advice && runbookOf(advice);
+  const text = [...lines, book?.title].join('\n');
   if (said.text === text && said.event === event.id) return;
+  const part = book && runbook(book);
+  // What somebody reads stays open when a number changes.
+  if (part && said.event === event.id) part.open = said.querySelector('details')?.open ?? false;
   Object.assign(said, { text, event: event.id });
-  said.replaceChildren(el('b', event.severity, name(event)), ...lines.map((line) => el('span', '', line)));
+  said.replaceChildren(el('b', event.severity, name(event)), ...lines.map((line) => el('span', '', line)), ...(part ? [part] : []));
 }
 
-/** A click or a tap selects the nearest event, or else the moment; a dragged stretch is shown in large. */
+/** A click or a tap selects the event under it, or the nearest one, or else the moment; a dragged stretch is shown in large. */
 function press(event) {
   const box = rows[0].getBoundingClientRect();
   const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
@@ -250,7 +256,9 @@ function press(event) {
   const time = from + share * (to - from), pixel = box.width / (to - from);
   const lane = (event.clientY - box.top) / box.height - 0.5;
   const apart = (one) => Math.max(one.begin - time, time - one.begin - lasts(one), 0) * pixel + Math.abs(Object.keys(LANES).indexOf(one.lane) - lane) * LANE;
-  const near = book.list.filter((one) => apart(one) <= (event.pointerType === 'mouse' ? NEAR : FINGER)).sort((a, b) => apart(a) - apart(b));
+  const hit = document.elementFromPoint(event.clientX, event.clientY)?.id;
+  const under = (one) => Number(hit === `event-${one.id}`);
+  const near = book.list.filter((one) => apart(one) <= (event.pointerType === 'mouse' ? NEAR : FINGER)).sort((a, b) => under(b) - under(a) || apart(a) - apart(b));
   // The same place again means the next one there.
   const next = near[(near.indexOf(active) + 1) % near.length];
   select(next?.begin ?? time, next);
@@ -269,6 +277,21 @@ addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && link.moment && !event.defaultPrevented && !byId('dialog').open) leave();
 });
 back.addEventListener('click', leave);
+
+// The moment that is shown, or now, as an address to send. Not navigator.clipboard: browsers have that only with HTTPS.
+share.addEventListener('click', () => {
+  const time = link.moment ?? link.json.time;
+  const field = el('textarea', { class: 'hidden', readonly: '', 'aria-label': 'Address' });
+  field.value = location.origin + address(time);
+  share.after(field);
+  field.select();
+  const copied = document.execCommand('copy');
+  field.remove();
+  share.focus();
+  if (!copied) select(time);
+  say(share, copied ? 'Copied' : 'See address');
+  setTimeout(() => say(share, SHARE), 3000);
+});
 
 /** Marks changes, and what the kernel killed, in all charts. */
 cursor.annotate = (chart, pen) => {

@@ -43,7 +43,7 @@ export class Agent {
   }
 
   async up() {
-    this.child = spawn(BINARY, [`--web.listen-address=127.0.0.1:${this.port}`, ...this.flags], { stdio: ['ignore', 'ignore', 'inherit'] });
+    this.child = this.spawn([BINARY, `--web.listen-address=127.0.0.1:${this.port}`, ...this.flags]);
     for (let i = 0; i < 100; i++) {
       try {
         await fetch(`${this.url}health`);
@@ -54,6 +54,10 @@ export class Agent {
       }
     }
     throw new Error(`${BINARY} does not answer at ${this.url}`);
+  }
+
+  spawn([binary, ...flags]) {
+    return spawn(binary, flags, { stdio: ['ignore', 'ignore', 'inherit'] });
   }
 
   signal(name) {
@@ -72,5 +76,6 @@ export class Agent {
 export async function pageOf(agent) {
   const answer = await fetch(agent.url);
   const more = await fetch(`${agent.url}more.js`);
-  return { html: await answer.text(), more: await more.text(), csp: answer.headers.get('content-security-policy') };
+  const runbooks = await fetch(`${agent.url}runbooks`);
+  return { html: await answer.text(), more: await more.text(), runbooks: await runbooks.text(), csp: answer.headers.get('content-security-policy') };
 }

@@ -21,6 +21,9 @@ for (const [, rule, key, value] of RULES.matchAll(/--rule\.(\w+)\.([\w.]+)=([\d.
 /** What each rule says to do, from the same reference. */
 const FIXES = Object.fromEntries([...RULES.matchAll(/^\| `(\w+)` \|.*\| (.*) \|$/gm)].map(([, rule, fix]) => [rule, fix]));
 
+/** The names of all rules. */
+export const RULE_NAMES = Object.keys(FIXES);
+
 /** A noise value from 0 to 1 that depends only on its arguments. */
 function noise(at, salt) {
   let x = Math.imul(Math.floor(at) ^ Math.imul(salt, 0x9e3779b1), 0x85ebca6b);
@@ -41,8 +44,9 @@ const RANGES = { '2m': [60, 2], '10m': [300, 2], '1h': [360, 10], '24h': [720, 1
 
 export class Mock {
   /**
-   * options: page (html, more and csp to serve), cores, interfaces, mounts, trouble (false: all is well), startedAgo (seconds
-   * of history), bootedAgo, without (sections that are missing), hostile (names made of markup).
+   * options: page (html, more, csp and runbooks to serve), cores, interfaces, mounts, trouble (false: all is well), startedAgo (seconds
+   * of history), bootedAgo, without (sections that are missing), hostile (names made of markup), zone (the machine's time zone),
+   * night (when the incident was that events() has).
    */
   constructor(options = {}) {
     this.options = { cores: 4, interfaces: 2, mounts: 4, trouble: true, bootedAgo: 1051200 + 15300, without: [], ...options };
@@ -118,6 +122,7 @@ export class Mock {
     }
     if (this.state.hung) return;
     if (url.pathname === '/more.js' && !this.state.error) return send(200, 'text/javascript; charset=utf-8', this.page.more);
+    if (url.pathname === '/runbooks' && !this.state.error) return send(200, 'text/plain; charset=utf-8', this.page.runbooks);
     if (this.state.error) return send(this.state.error, 'text/plain', 'the mock was told to fail\n');
     const data = {
       '/json': () => this.json(url.searchParams.getAll('collect[]')),
@@ -235,7 +240,12 @@ export class Mock {
       memory: [{ pid: 902, name: 'influxd', resident_bytes: 318 * MiB }, { pid: 611, name: 'homeassistant', resident_bytes: 41 * MiB }],
       io: [{ pid: 902, name: 'influxd', bytes_per_second: 7.9e6 }, { pid: 77, name: 'kswapd0', bytes_per_second: 5.1e6 }],
     } : { cpu: [{ pid: 2314, name: 'ffmpeg', cpu_percent: 288 }], memory: [{ pid: 2314, name: 'ffmpeg', resident_bytes: 148 * MiB }], io: [] });
-    const events = all.map((one, i) => ({ id: i + 1, exact: true, ...(one.lasts ? {} : { end: one.begin }), ...one, ...(id && one.culprit && { processes: top(one.culprit) }) }));
+    // As the agent's table ADVICE has it.
+    const advice = ({ rule, kind, severity, title }) => {
+      const name = rule ?? (severity !== 'info' && (title === 'Under-voltage' ? 'under_voltage' : { oom_kill: 'oom_kill', link: 'link_down', reboot: 'machine_restarted' }[kind]));
+      return name && { advice: name, fix: FIXES[name] };
+    };
+    const events = all.map((one, i) => ({ id: i + 1, exact: true, ...(one.lasts ? {} : { end: one.begin }), ...one, ...(id && one.culprit && { processes: top(one.culprit) }), ...(id && advice(one)) }));
     const named = (one) => (this.options.hostile ? { ...one, title: `<b>${one.title}</b>`, culprit: '<i>x</i>' } : one);
     return { time: now, last: events.length, changes: events.length, events: events.filter((one) => (id ? one.id === Number(id) : (one.end ?? now) >= since)).map(named) };
   }
@@ -275,7 +285,7 @@ export class Mock {
       network: { interfaces: this.names('interfaces').map((name, i) => ({ interface: name, counted: Number(!/^(lo|br-|veth)/.test(name)), receive_bytes: this.count(`r${i}`, v.network_receive / (i + 1) ** 2), receive_packets: 88123, receive_errors: 0, receive_dropped: i ? 0 : 12, transmit_bytes: this.count(`t${i}`, v.network_transmit / (i + 1) ** 2), transmit_packets: 71234, transmit_errors: 0, transmit_dropped: 0 })) },
       system: { load_average: { '1m': +v.load.toFixed(2), '5m': bad ? 3.2 : 0.4, '15m': bad ? 1.11 : 0.3 }, uptime_seconds: now - state.bootedAt, boot_time_seconds: state.bootedAt, processes: 142, threads: 301, processes_running: bad ? 6 : 1, processes_blocked: bad ? 3 : 0, forks: 91822 },
       disk: { filesystems: this.names('mounts').map((mountpoint, i) => ({ device: i === 3 ? 'tmpfs' : `/dev/mmcblk0p${i}`, mountpoint, fstype: i === 3 ? 'tmpfs' : 'ext4', total_bytes: 29 * 1024 * MiB, used_bytes: Math.round(29 * 1024 * MiB * [0.66, 0.14, 0.9, 0.02][i % 4]), free_bytes: 9e9, available_bytes: Math.round(29 * 1024 * MiB * [0.29, 0.81, 0.022, 0.98][i % 4]), inodes: 1900000, inodes_free: 1500000, read_only: 0, ...(i === 1 && { full_in_seconds: 777600 }), device_error: options.hostile && i === 3 ? 1 : 0 })) },
-      board: { model: 'Raspberry Pi 3 Model A Plus Rev 1.0', revision: '9020e0', soc: 'BCM2837', manufacturer: 'Sony UK', os: { pretty_name: 'Debian GNU/Linux 12 (bookworm)' }, uname: { sysname: 'Linux', nodename: options.hostile ? '<b>pi</b>' : 'kitchen-pi', release: '6.12.47-v8+', machine: 'aarch64' } },
+      board: { model: 'Raspberry Pi 3 Model A Plus Rev 1.0', revision: '9020e0', soc: 'BCM2837', manufacturer: 'Sony UK', time_zone: options.zone, os: { pretty_name: 'Debian GNU/Linux 12 (bookworm)' }, uname: { sysname: 'Linux', nodename: options.hostile ? '<b>pi</b>' : 'kitchen-pi', release: '6.12.47-v8+', machine: 'aarch64' } },
       thermal: { processor: { sensor: 'cpu-thermal', cpu_temperature_celsius: +v.temperature.toFixed(1) }, sensors: [{ sensor: 'cpu-thermal', temperature_celsius: +v.temperature.toFixed(1), temperature_critical_celsius: 110 }] },
       power: { throttled: { under_voltage: k, frequency_capped: 0, throttled: k, soft_temperature_limit: 0 }, throttled_since_boot: { under_voltage: options.trouble ? 1 : 0, frequency_capped: 0, throttled: options.trouble ? 1 : 0, soft_temperature_limit: 0 }, voltage_volts: { core: 1.25 } },
       cpufreq: { cpus: Array.from({ length: options.cores }, (_, i) => ({ cpu: `cpu${i}`, cpu_frequency_hertz: v.frequency, cpu_frequency_min_hertz: 6e8, cpu_frequency_max_hertz: 1.4e9 })) },

@@ -1,7 +1,8 @@
 // Assembles the page from src/dashboard as build.rs does, for work on the page without building the agent.
 
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
 const FOLDER = new URL('../../src/dashboard/', import.meta.url);
 const read = (name) => readFileSync(new URL(name, FOLDER), 'utf8');
@@ -39,6 +40,22 @@ function join(entry, earlier = []) {
   return part;
 }
 
+/** What the runbooks say about the agent's own rules, as build.rs joins it. */
+function runbooks() {
+  const folder = fileURLToPath(new URL('../../docs/runbooks/', import.meta.url));
+  const text = (name) => readFileSync(folder + name, 'utf8');
+  const title = (name) => text(name).split('\n', 1)[0].split(': ').slice(1).join(': ');
+  let all = '';
+  for (const name of readdirSync(folder).sort()) {
+    const rule = /The agent's own rule is \[`(.*?)`/.exec(text(name))?.[1];
+    if (!rule) continue;
+    const body = text(name).split('<!-- Generated ')[1].split('-->').slice(1).join('-->').trim();
+    const linked = (target, words) => (existsSync(folder + target) ? `"${title(target)}"` : words);
+    all += `# ${rule}: ${title(name)}\n${body.replace(/\[([^[\]]*)\]\((.*?)\)/g, (_, words, target) => linked(target, words))}\n\n`;
+  }
+  return all;
+}
+
 export function assemble() {
   const hash = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
   const first = join('main.js');
@@ -53,5 +70,5 @@ export function assemble() {
   const style = tight(read('style.css')).trimEnd();
   const html = strip(read('index.html')).replace('{style}', () => style).replace('{script}', () => script).replace('{old}', () => old);
   const csp = `default-src 'none'; script-src ${hash(script)} ${hash(old)} ${hash(more)}; style-src ${hash(style)} ${hash(look)}; connect-src 'self'; img-src data:; manifest-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
-  return { html, more, csp };
+  return { html, more, csp, runbooks: runbooks() };
 }

@@ -15,7 +15,8 @@
 # Needs Chromium, Node 20 and npm. Ends within 20 minutes, whatever hangs. The last
 # line is always: N passed, N failed, N skipped
 #
-# Environment: see setup.sh.
+# Environment: see setup.sh; PAGE=sources: the page as it is in src/dashboard, for tests
+# with the mock agent.
 #
 # Exit status: 0 no test failed, 1 a test failed, 2 bad usage or something is missing.
 set -euo pipefail
