@@ -264,7 +264,7 @@ fn what_was_full_says_so_until_it_is_forgotten() {
     assert_eq!((&item["title"], &item["state"]), (&format!("{name} is almost full").into(), &"firing".into()));
     // Into the agent's namespace: its only child.
     let pid = agent.child.id().to_string();
-    let empty = ["--target", &pid, "--mount", "rm", &format!("{name}/fill")];
+    let empty = ["--target", &pid, "--mount", "--root", "rm", &format!("{name}/fill")];
     assert!(Command::new("nsenter").args(empty).status().unwrap().success());
     let item = wait_for(&agent, "disk_full", |item| is_ours(item) && item["state"] == "resolved");
     assert_eq!(item["title"], format!("{name} was almost full"));
