@@ -16,7 +16,7 @@ mod routes;
 
 use libfuzzer_sys::fuzz_target;
 use pi_monitor::collect;
-use pi_monitor::kernel::{mailbox, text, watch};
+use pi_monitor::kernel::{mailbox, packages, text, watch};
 use pi_monitor::server::{access, config};
 use pi_monitor::{cli, commands, format, model};
 use std::cell::RefCell;
@@ -30,6 +30,7 @@ const OTHERS: [(&str, fn(&[u8])); 11] = [
     ("processes", collect::processes::fuzz),
     ("events", pi_monitor::history::events::fuzz),
     ("watch", watch::fuzz),
+    ("packages", packages::fuzz),
     ("text", words),
     ("names", names),
     ("pattern", patterns),

@@ -5,7 +5,7 @@ use crate::history::History;
 use crate::history::events::Events;
 use crate::history::events::record::{is_critical, is_open};
 use crate::history::journal::{BATCH_MAX, FLUSH_COST, GROWTH_COST, Journal, Outcome};
-use crate::model::Moment;
+use crate::model::{Moment, crc32};
 use std::path::Path;
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ mod kinds {
     pub const EVENT: u8 = 7;
     /// How full a filesystem was; all records of one together have its past.
     pub const SPACE: u8 = 8;
+    /// Which packages are installed.
+    pub const PACKAGES: u8 = 9;
 }
 
 /// What a start is: when, in which boot, on which kernel.
@@ -116,6 +118,8 @@ pub struct Keeper {
     written: [u64; 3],
     /// The newest slot of how full filesystems were that is in the file; 0 if it has none.
     space: u64,
+    /// The checksum of the packages that are in the file; 0 if it has none.
+    packages: u32,
     /// When the budget's day began and when was written last, in milliseconds since boot.
     day: i64,
     flushed: i64,
@@ -269,6 +273,7 @@ fn restore(journal: &mut Journal, boots: &[Boot], history: &mut History) {
                 }
             }
             kinds::SPACE if fine => drop(history.space.restore(bytes)),
+            kinds::PACKAGES if fine => history.packages = bytes.to_vec(),
             _ => {}
         });
     }
@@ -304,6 +309,7 @@ impl Keeper {
             past_end,
             written: [0, 1, 2].map(|tier| history.own_slot(tier)),
             space: history.space.restored(),
+            packages: crc32(0, &history.packages),
             day: now - past.elapsed,
             flushed: now,
             spent: past.spent,
@@ -319,7 +325,7 @@ impl Keeper {
             not_before: 0,
         };
         if keeper.journal.turns() {
-            keeper.space = 0;
+            (keeper.space, keeper.packages) = (0, 0);
         }
         keeper.begin();
         (keeper, past.before)
@@ -418,10 +424,14 @@ impl Keeper {
     fn write(&mut self, now: i64, history: &History, events: &Events, last: bool) {
         if self.journal.turns() {
             self.begin();
-            (self.stretch, self.space) = ([0; 24], 0);
+            (self.stretch, self.space, self.packages) = ([0; 24], 0, 0);
         }
         self.write_events(events);
         self.write_space(history);
+        let check = crc32(0, &history.packages);
+        if check != self.packages && self.journal.append(kinds::PACKAGES, &history.packages) {
+            self.packages = check;
+        }
         for tier in [FINE, COARSE] {
             let open = history.open_slot(tier);
             let mut slot = self.written[tier];

@@ -22,6 +22,7 @@ use crate::judge::{
     Judge,
     recorder::{Recorder, advice},
 };
+use crate::kernel::packages::Packages;
 use crate::kernel::{Machine, RemoteStat, Roots, read_once};
 use crate::model::{Moment, Note, Report, Selection, Severity, Snapshot, kinds};
 use crate::runtime::sandbox::Needs;
@@ -67,6 +68,8 @@ pub struct Agent {
     processes_page: Rendered,
     /// When the processes were last looked at for a rule.
     looked: Option<Duration>,
+    /// None for a single look, and where no list of packages is.
+    packages: Option<Packages>,
     /// The first 8 digits of the kernel's boot id.
     boot_id: String,
     roots: Roots,
@@ -93,6 +96,7 @@ impl Agent {
     pub fn new(options: &Options, machine: Machine) -> Self {
         let mut agent = Agent::build(options, machine, |judge| judge);
         agent.recorder = Some(Recorder::new(&agent.verdicts, &agent.sampled));
+        agent.packages = Packages::new(&agent.roots.root);
         agent.begin(None, "");
         agent
     }
@@ -204,6 +208,7 @@ impl Agent {
             processes,
             processes_page: Rendered::default(),
             looked: None,
+            packages: None,
             boot_id,
             roots,
             gzip: Gzip::new(),
@@ -242,6 +247,11 @@ impl Agent {
         }
         if let Some(keeper) = keeper {
             keeper.tick(&moment, history, events);
+        }
+        if let Some(mut packages) = self.packages.take() {
+            let mut table = std::mem::take(&mut self.history.packages);
+            packages.tick(&mut table, &mut |note| self.note(note));
+            (self.packages, self.history.packages) = (Some(packages), table);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::agent::{
     keeper,
 };
 use crate::cli::{Bare, Command, Entry, Options};
+use crate::kernel::packages;
 use crate::kernel::watch::{self, Watch};
 use crate::kernel::{Machine, Roots};
 use crate::server::{self, Protection, listen::Door};
@@ -34,7 +35,7 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     let doors = if check { Vec::new() } else { server::listen::open(options, &Roots::new(options).proc)? };
     let journal = if check { None } else { keeper::open(options) };
     let watch = heartbeat::watch(options, Machine::default());
-    confine(options, &[server::NEEDS, watch::NEEDS])?;
+    confine(options, &[server::NEEDS, watch::NEEDS, packages::NEEDS])?;
     if check {
         return Ok(ExitCode::SUCCESS);
     }

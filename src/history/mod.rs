@@ -58,6 +58,8 @@ pub struct History {
     scratch: Vec<Option<Point>>,
     /// How full filesystems were.
     pub space: Space,
+    /// Which packages were installed, as who follows them keeps it.
+    pub packages: Vec<u8>,
 }
 
 impl History {
@@ -114,6 +116,7 @@ impl History {
             tiers,
             scratch,
             space: Space::default(),
+            packages: Vec::new(),
         }
     }
 

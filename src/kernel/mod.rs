@@ -11,6 +11,7 @@ mod machine;
 pub mod mailbox;
 pub mod mounts;
 pub mod netlink;
+pub mod packages;
 mod remote;
 pub mod roots;
 mod source;

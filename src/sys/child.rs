@@ -47,6 +47,32 @@ pub fn fork_helper(answer: fn(&CStr) -> [u8; 56]) -> io::Result<(Child, OwnedFd)
     }
 }
 
+/// Takes the messages of a child.
+pub type Sink<'a> = &'a mut dyn FnMut(&[u8]);
+
+/// Forks a child that runs `task` and ends; what it hands to its argument is a message to this side's end of the socket. The child
+/// keeps no other descriptor.
+///
+/// # Errors
+/// What `socketpair(2)` or `fork(2)` says.
+pub fn fork_task(task: &dyn Fn(Sink<'_>)) -> io::Result<(Child, OwnedFd)> {
+    let [ours, theirs] = socket_pair()?;
+    // SAFETY: the child runs only `task`, which must neither allocate nor take locks, whatever other threads held at the moment
+    // of the fork. Nothing in it uses a descriptor that `begin` closes.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: as above; the buffer is `message`, with its length.
+        0 => unsafe {
+            begin(theirs.as_raw_fd());
+            task(&mut |message| {
+                libc::send(0, message.as_ptr().cast(), message.len(), libc::MSG_NOSIGNAL);
+            });
+            libc::_exit(0)
+        },
+        pid => Ok((Child::new(pid), ours)),
+    }
+}
+
 /// Returns two ends of a socket that keeps messages apart and waits for none.
 ///
 /// # Errors
@@ -77,8 +103,11 @@ pub(super) unsafe fn close_from(first: libc::c_uint) {
     }
 }
 
-/// Returns the life of the child: never returns.
-fn serve(socket: RawFd, answer: fn(&CStr) -> [u8; 56]) -> ! {
+/// Begins the life of a child: signals as in a new process, and the socket as its only descriptor, which waits.
+///
+/// # Safety
+/// Nothing in this process may use another descriptor afterwards.
+unsafe fn begin(socket: RawFd) {
     // SAFETY: plain system calls on memory that this function owns. dup2 moves the socket to a fixed place so that
     // everything else can be closed; the old process is not affected by what its copy closes.
     unsafe {
@@ -92,6 +121,14 @@ fn serve(socket: RawFd, answer: fn(&CStr) -> [u8; 56]) -> ! {
         libc::dup2(socket, 0);
         libc::fcntl(0, libc::F_SETFL, 0);
         close_from(1);
+    }
+}
+
+/// Is the life of the child that answers: never returns.
+fn serve(socket: RawFd, answer: fn(&CStr) -> [u8; 56]) -> ! {
+    // SAFETY: plain system calls on memory that this function owns; no other descriptor is used.
+    unsafe {
+        begin(socket);
         let mut path = [0_u8; libc::PATH_MAX as usize + 1];
         loop {
             let length = libc::recv(0, path.as_mut_ptr().cast(), path.len() - 1, 0);

@@ -311,3 +311,65 @@ fn who_asks_without_a_credential_learns_what_to_do() {
         assert!(err.contains("--web.auth-file=FILE") && !err.contains("secret"), "{err}");
     }
 }
+
+/// The package manager works while the agent runs, and while it does not.
+#[test]
+fn packages_that_were_installed_upgraded_or_removed() {
+    let tree = Tree::new("vm");
+    let root = tree.flags().iter().find_map(|flag| flag.strip_prefix("--path.rootfs=").map(str::to_owned)).unwrap();
+    let directory = Path::new(&root).join("lib/apk/db");
+    std::fs::create_dir_all(&directory).unwrap();
+    let replace = |packages: &[(&str, &str)]| {
+        let text: String =
+            packages.iter().map(|(name, version)| format!("C:Q1=\nP:{name}\nV:{version}\nA:aarch64\n\n")).collect();
+        std::fs::write(directory.join("installed.new"), text).unwrap();
+        std::fs::rename(directory.join("installed.new"), directory.join("installed")).unwrap();
+    };
+    replace(&[("busybox", "1.36.1-r29"), ("musl", "1.2.5-r1"), ("zlib", "1.3.1-r1")]);
+    let state = std::env::temp_dir().join(format!("pi-monitor-packages-state-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&state);
+    std::fs::create_dir_all(&state).unwrap();
+    let mut flags = tree.flags().to_vec();
+    flags.extend([format!("--state.directory={}", state.display()), "--sample.interval=100ms".to_owned()]);
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let is_packages = |event: &&Value| event["kind"] == "packages";
+    let of = |events: &[Value]| events.iter().filter(is_packages).cloned().collect::<Vec<_>>();
+
+    let agent = Agent::start(&flags);
+    // What is there at the first start is no news; a change behind that is one, whenever that may be.
+    let mut revision = 1;
+    while of(&list(&agent, "")).is_empty() {
+        assert!(revision < 6, "no event");
+        std::thread::sleep(Duration::from_secs(8 * revision));
+        revision += 1;
+        let zlib = format!("1.3.1-r{revision}");
+        replace(&[("busybox", "1.36.1-r29"), ("musl", "1.2.5-r1"), ("zlib", &zlib)]);
+        std::thread::sleep(Duration::from_secs(8 * revision));
+    }
+    let events = of(&list(&agent, ""));
+    let zlib = format!("1.3.1-r{revision}");
+    assert_eq!((events.len(), &events[0]["title"]), (1, &"1 package upgraded".into()));
+    assert_eq!(events[0]["detail"], format!("zlib {zlib}"));
+    replace(&[("busybox", "1.36.1-r30"), ("musl", "1.2.5-r1"), ("zlib", &zlib), ("htop", "3.3.0-r0")]);
+    let events = until(&agent, "no event", |events| of(events).len() > 1);
+    let event = &of(&events)[1];
+    assert_eq!(event["title"], "1 package installed, 1 upgraded");
+    assert_eq!(event["detail"], "busybox 1.36.1-r30, htop 3.3.0-r0");
+    let (lane, severity) = (&event["lane"], &event["severity"]);
+    assert_eq!((lane, severity, &event["begin"]), (&"changes".into(), &"info".into(), &event["end"]));
+    assert_eq!(value(&agent.metrics(), "pi_events_total{kind=\"packages\"}"), Some(2.0));
+    let mut agent = agent;
+    agent.signal("TERM");
+    assert!(agent.wait(Duration::from_secs(3)).unwrap().success());
+    drop(agent);
+
+    replace(&[("busybox", "1.36.1-r30"), ("zlib", "1.3.1-r9"), ("htop", "3.3.0-r0")]);
+    let agent = Agent::start(&flags);
+    let events = until(&agent, "no event after the restart", |events| of(events).len() > 2);
+    let titles: Vec<_> = of(&events).iter().map(|event| event["title"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(titles[1..], ["1 package installed, 1 upgraded", "1 package upgraded, 1 removed"]);
+    assert_eq!(of(&events)[2]["detail"], "zlib 1.3.1-r9");
+    assert_eq!(agent.early_lines, [""; 0]);
+    drop(agent);
+    std::fs::remove_dir_all(state).unwrap();
+}

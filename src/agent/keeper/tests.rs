@@ -143,9 +143,10 @@ fn a_quiet_day_costs_less_than_its_budget_and_is_there_after_a_reboot() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// What is written every third hour, and whole into each file that is begun.
+/// How full filesystems were and which packages are installed: written when there is something new, and whole into each file that
+/// is begun.
 #[test]
-fn how_full_filesystems_were_outlives_reboots_and_the_files_that_had_it() {
+fn what_is_written_once_outlives_reboots_and_the_files_that_had_it() {
     use crate::model::{Level, Levels};
     const DAYS: i64 = 9;
     // A megabyte a day.
@@ -160,6 +161,9 @@ fn how_full_filesystems_were_outlives_reboots_and_the_files_that_had_it() {
     let (mut boot_at, mut titles) = (UNIX, std::collections::HashSet::new());
     for day in 0..DAYS {
         let mut run = Run::start(&folder, day as u32, boot_at, 20);
+        if day == 0 {
+            run.history.packages = vec![7; 2600];
+        }
         for _ in 0..47 {
             look(&mut run);
             // Something else that fills the files.
@@ -175,6 +179,7 @@ fn how_full_filesystems_were_outlives_reboots_and_the_files_that_had_it() {
     // None, and what both files began with; then the first one was overwritten.
     assert!(titles.len() >= 4, "no file was begun anew: {}", titles.len());
     let mut run = Run::start(&folder, 99, boot_at, 20);
+    assert_eq!(run.history.packages, [7; 2600]);
     let days = look(&mut run).expect("a prediction right after a boot") as f64 / 86_400.0;
     assert!((days - (20.0 - DAYS as f64)).abs() < 0.6, "{days}");
     let (first, last) = run.history.space.span();
