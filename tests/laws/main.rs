@@ -8,6 +8,7 @@ mod boards;
 mod documentation;
 mod faults;
 mod goldens;
+mod messages;
 mod needs;
 mod packing;
 mod page;

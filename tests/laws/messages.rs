@@ -1,0 +1,180 @@
+//! `docs/fix/messages.md` explains every line that the agent logs and every status that it exits with.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// Where the table of log lines begins in the document.
+const TABLE: &str = "| level | line | what it means, and what to do |\n|---|---|---|\n";
+/// What `BLESS=1` writes where somebody has to explain.
+const TODO: &str = "TODO";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn document() -> PathBuf {
+    root().join("docs/fix/messages.md")
+}
+
+/// Returns every source file with its text up to its tests.
+fn sources() -> Vec<(PathBuf, String)> {
+    let (mut all, mut folders) = (Vec::new(), vec![root().join("src")]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if path.file_name().is_none_or(|name| name != "tests") {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|end| end == "rs")
+                && path.file_name().is_none_or(|name| name != "tests.rs")
+            {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
+                all.push((path, text));
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+/// Returns the text of the string literal that `code` begins with, after blanks.
+fn literal(code: &str) -> Option<String> {
+    let mut letters = code.trim_start().strip_prefix('"')?.chars();
+    let mut text = String::new();
+    loop {
+        match letters.next()? {
+            '"' => return Some(text),
+            '\\' => text.push(letters.next()?),
+            letter => text.push(letter),
+        }
+    }
+}
+
+/// Returns level and text of every line that some macro logs, with the file that it is in.
+fn lines() -> Vec<(&'static str, String, PathBuf)> {
+    let mut all = Vec::new();
+    for (path, text) in sources() {
+        let mut found = Vec::new();
+        for level in ["warn", "info", "debug"] {
+            for (place, call) in text.match_indices(&format!("crate::{level}!(")) {
+                let line = literal(&text[place + call.len()..]);
+                let line = line.unwrap_or_else(|| panic!("{}: a {level}! without a literal", path.display()));
+                found.push((place, level, line));
+            }
+        }
+        found.sort();
+        all.extend(found.into_iter().map(|(_, level, line)| (level, line, path.clone())));
+    }
+    all
+}
+
+fn row(level: &str, line: &str, meaning: &str) -> String {
+    format!("| `{level}` | `{}` | {meaning} |\n", line.replace('|', "\\|"))
+}
+
+#[test]
+fn every_log_line_is_explained() {
+    let document = document();
+    let text = std::fs::read_to_string(&document).unwrap();
+    let (before, rest) = text.split_once(TABLE).expect("docs/fix/messages.md has the table of log lines");
+    let (table, after) = rest.split_once("\n\n").unwrap_or((rest.trim_end(), ""));
+    let mut wrong = String::new();
+    let (mut kept, mut known) = (String::new(), BTreeSet::new());
+    let lines = lines();
+    for old in table.lines() {
+        let same = lines.iter().find(|(level, line, _)| old.starts_with(row(level, line, "").trim_end_matches(" |\n")));
+        match same {
+            None => {
+                let _ =
+                    writeln!(wrong, "docs/fix/messages.md explains a line that no code logs; remove the row: {old}");
+            }
+            Some((level, line, _)) => {
+                if old.contains(TODO) {
+                    let _ = writeln!(
+                        wrong,
+                        "docs/fix/messages.md: replace TODO in the row of \"{line}\" by what it means and what to do"
+                    );
+                }
+                known.insert((*level, line.clone()));
+                kept.push_str(old);
+                kept.push('\n');
+            }
+        }
+    }
+    for (level, line, path) in &lines {
+        if known.insert((level, line.clone())) {
+            let file = path.strip_prefix(root()).unwrap().display();
+            let _ = writeln!(
+                wrong,
+                "{file} logs \"{line}\", which docs/fix/messages.md does not explain; add this row to its table of log lines, with a sentence or two in place of {TODO}:\n{}",
+                row(level, line, TODO)
+            );
+            kept.push_str(&row(level, line, TODO));
+        }
+    }
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&document, format!("{before}{TABLE}{}\n\n{after}", kept.trim_end())).unwrap();
+    }
+    assert!(wrong.is_empty(), "\n{wrong}BLESS=1 cargo test --test laws adds and removes rows; the words are yours.");
+}
+
+/// Lines come from the macros, the end of `main` and the report of a crash, and from nowhere else.
+#[test]
+fn every_line_comes_from_a_macro() {
+    let writers = |what: &str| -> Vec<String> {
+        let files = sources().into_iter().filter(|(_, text)| text.contains(what));
+        files.map(|(path, _)| path.strip_prefix(root()).unwrap().display().to_string()).collect()
+    };
+    assert_eq!(writers("log::line("), ["src/main.rs", "src/runtime/log.rs"]);
+    assert_eq!(writers("write_log(&"), ["src/runtime/log.rs", "src/sys/crash.rs"]);
+    assert_eq!(writers("eprintln!("), [String::new(); 0]);
+}
+
+/// What the document says that errors look like is in the code: each piece between `…` of the table's left column.
+#[test]
+fn every_error_that_is_explained_exists() {
+    let text = std::fs::read_to_string(document()).unwrap();
+    let (_, table) =
+        text.split_once("| error | what to do |\n|---|---|\n").expect("docs/fix/messages.md has a table of errors");
+    let sources = sources();
+    let mut count = 0;
+    for line in table.lines().take_while(|line| line.starts_with("| `")) {
+        let error = line[3..].split('`').next().unwrap();
+        for piece in error.split('…').map(|piece| piece.trim_matches([' ', ':', ';'])).filter(|piece| piece.len() > 3)
+        {
+            let written = piece.replace('"', "\\\"");
+            let exists = sources.iter().any(|(_, text)| text.contains(piece) || text.contains(&written));
+            assert!(exists, "docs/fix/messages.md: no error in src/ contains \"{piece}\" (of {line})");
+            count += 1;
+        }
+    }
+    assert!(count > 20, "only {count} pieces found; has the form of the table changed?");
+}
+
+#[test]
+fn every_exit_status_is_explained() {
+    let text = std::fs::read_to_string(document()).unwrap();
+    let mut statuses = BTreeSet::new();
+    for (_, code) in sources() {
+        for (word, status) in [("ExitCode::SUCCESS", "0"), ("ExitCode::FAILURE", "1")] {
+            if code.contains(word) {
+                statuses.insert(status.to_owned());
+            }
+        }
+        for (place, call) in code.match_indices("ExitCode::from(") {
+            let status = code[place + call.len()..].split(')').next().unwrap();
+            assert!(
+                status.parse::<u8>().is_ok(),
+                "ExitCode::from({status}): expected a number, so that it can be looked up"
+            );
+            statuses.insert(status.to_owned());
+        }
+    }
+    assert!(statuses.len() >= 3, "{statuses:?}");
+    for status in statuses {
+        assert!(text.contains(&format!("\n| {status} | ")), "docs/fix/messages.md: no row for exit status {status}");
+    }
+}
