@@ -5,6 +5,7 @@
   check.py live PROMETHEUS METRICS...      every query against a Prometheus that scrapes the agents whose /metrics the
                                            files hold
   check.py annotations FILE                writes a test for promtool: when the dashboards' annotations show
+  check.py queries FILE                    writes a file of rules for promtool: the queries of the book's pages
   check.py instances PROMETHEUS NAME...    waits until each of these instances is up and was scraped three times
 
 Prints PASS, FAIL or NOTE lines. Exit status: 0 no FAIL, 1 a FAIL, 2 bad usage. Needs Python 3.7 and nothing else.
@@ -89,6 +90,16 @@ def expressions(dashboard):
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
             yield "$" + variable["name"], variable["query"]["query"].split("(", 1)[1]
+
+
+def book():
+    """The queries in the pages of docs/: each block of PromQL has one, or several with an empty line between them."""
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        if page.parent.name == "runbooks":
+            continue  # These are the alerts' own.
+        for block in re.findall(r"^```promql\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S):
+            for query in re.split(r"\n\s*\n", block.strip()):
+                yield page.relative_to(ROOT).as_posix(), query
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -184,6 +195,14 @@ def static():
         print("NOTE %s is neither on a dashboard nor in not-shown.tsv" % family)
     faults = ["not-shown.tsv lists %s, which is shown or does not exist" % family for family in sorted(hidden) if family in shown or family not in known]
     verdict("of %d families, %d are shown, and the %d that not-shown.tsv lists are not" % (len(known), len(known & shown), len(hidden)), faults)
+
+    queries = list(book())
+    faults = ["%s: the agent has no family %s" % (page, metric) for page, query in queries
+              for metric in sorted(names(query) - known - recorded - OWN_TO_PROMETHEUS)]
+    faults += ["%s: no metric in %s" % (page, query) for page, query in queries if not names(query)]
+    if len(queries) < 40:
+        faults.append("only %d queries found; has the form of the pages changed?" % len(queries))
+    verdict("every metric of the book's %d queries exists" % len(queries), faults)
 
     alerts = {}
     faults = []
@@ -357,6 +376,10 @@ def live(base, files):
                     faults.append("%s: legends that several series share: %s" % (title, double[:3]))
         verdict("%s: %d queries run, %d of them empty and listed" % (name, count, silent), faults)
 
+    queries = list(book())
+    faults = ["%s: %s: %s" % (page, error, query) for page, query in queries for error in [ask(base, query, False)[1]] if error]
+    verdict("docs: Prometheus answers %d queries" % len(queries), faults)
+
     data, _ = api(base, "rules")
     faults, count, silent = [], 0, 0
     for group in data["groups"]:
@@ -415,6 +438,13 @@ def annotations(path):
     pathlib.Path(path).write_text(json.dumps({"evaluation_interval": "1m", "tests": tests}), encoding="utf-8")
 
 
+def queries(path):
+    rules = [{"record": "docs:query:%d" % number, "expr": query} for number, (_, query) in enumerate(book())]
+    passed("%d queries found in docs" % len(rules))
+    # JSON is YAML.
+    pathlib.Path(path).write_text(json.dumps({"groups": [{"name": "docs", "rules": rules}]}), encoding="utf-8")
+
+
 def instances(base, wanted):
     end = time.monotonic() + 300
     while True:
@@ -440,6 +470,8 @@ def main():
         live(arguments[1].rstrip("/"), arguments[2:])
     elif len(arguments) == 2 and arguments[0] == "annotations":
         annotations(arguments[1])
+    elif len(arguments) == 2 and arguments[0] == "queries":
+        queries(arguments[1])
     elif len(arguments) > 2 and arguments[0] == "instances":
         instances(arguments[1].rstrip("/"), arguments[2:])
     else:

@@ -192,6 +192,8 @@ if [ $PROMETHEUS = yes ]; then
     else pass "promtool test rules notices a changed limit"; fi
     tell python3 $HERE/check.py annotations "$TMP/annotations.yml"
     check "promtool test rules: the annotations show what they are named after, and nothing else" promtool test rules "$TMP/annotations.yml"
+    tell python3 $HERE/check.py queries "$TMP/queries.yml"
+    check "promtool check rules: the queries of the docs" promtool check rules "$TMP/queries.yml"
     # shellcheck disable=SC2016  # it is the inner shell that expands
     for i in "${!BOARDS[@]}"; do check "promtool check metrics: ${BOARDS[i]}" sh -c 'promtool check metrics <"$1"' sh "${METRICS[i]}"; done
 else
