@@ -130,7 +130,7 @@ fn every_line_comes_from_a_macro() {
     };
     assert_eq!(writers("log::line("), ["src/main.rs", "src/runtime/log.rs"]);
     assert_eq!(writers("write_log(&"), ["src/runtime/log.rs", "src/sys/crash.rs"]);
-    assert_eq!(writers("eprintln!("), [String::new(); 0]);
+    assert!(writers("eprintln!(").is_empty());
 }
 
 /// What the document says that errors look like is in the code: each piece between `…` of the table's left column.
