@@ -68,6 +68,8 @@ function remembered() {
       const answer = JSON.parse(text);
       const fresh = new History(answer.count);
       if (answer.count) fresh.absorb(answer);
+      // The newest point is up to three hours old.
+      fresh.last = (name) => link.json.disk?.filesystems?.find((one) => one.mountpoint === name)?.used_bytes ?? NaN;
       levels = fresh;
       changed();
     }).catch(() => { asked -= AGAIN * 0.9; });

@@ -205,13 +205,13 @@ export class Mock {
     return { now, boot, boot_id: state.bootId, step, end, count, series: [...series.values()] };
   }
 
-  /** How full filesystems were: the second one grows, the others go up and down. */
+  /** How full filesystems were: the second one grows, the others go up and down; what is in memory is not kept. */
   levels() {
     const { now, boot, boot_id } = this.history('2m', null);
     const step = 10800, count = 127, last = Math.floor(now / step), scale = MiB;
-    const series = this.names('mounts').slice(0, 8).map((name, i) => ({
+    const series = this.names('mounts').slice(0, 3).map((name, i) => ({
       name, unit: 'bytes', kind: 'last', scale,
-      v: Array.from({ length: count }, (_, k) => Math.round(29 * 1024 * (i === 1 ? 0.1 + 0.04 * k / count : 0.5 / (i + 1) + 0.05 * noise(last + k, i)))),
+      v: Array.from({ length: count }, (_, k) => Math.round(29 * 1024 * (i === 1 ? 0.1 + 0.04 * k / count : [0.63, 0, 0.88][i] + 0.03 * noise(last + k, i)))),
     }));
     return { now, boot, boot_id, step, end: last * step - now + boot, count, series };
   }
