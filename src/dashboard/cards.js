@@ -352,7 +352,7 @@ export const CARDS = [
     extra: () => [live(processTable(5))],
   },
   {
-    id: 'filesystems', title: 'Filesystems', seldom: ['disk'], spare: true, nowhere: 'How full they were is in the chart.',
+    id: 'filesystems', title: 'Filesystems', seldom: ['disk'], spare: true, nowhere: 'Its dialog has a chart of how full they were.',
     absent: () => (!link.json.disk ? 'No filesystems were reported.' : !mounts().length && 'No filesystem is mounted.'),
     value: () => ['', ''],
     sub: () => (link.json.disk && !link.moment ? `${mounts().length} mounted` : ''),

@@ -31,7 +31,7 @@ export function frozenTable() {
       const then = measure(one), now = present ? measure(present) : NaN, change = now - then;
       return [
         String(one.pid), one.name, ...Object.keys(KINDS).map((key) => show(KINDS[key], MEASURES[key](one))),
-        show(kind, now), !present ? 'not seen' : known(now) && known(then) ? `${change < 0 ? '−' : '+'}${show(kind, Math.abs(change))}` : '–',
+        show(kind, now), !present ? 'not seen' : known(now) && known(then) ? `${change < 0 ? '−' : change > 0 ? '+' : ''}${show(kind, Math.abs(change))}` : '–',
       ];
     }));
   };

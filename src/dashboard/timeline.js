@@ -202,7 +202,9 @@ export function timeline() {
       node.style.left = `${left * 100}%`;
       if (long) node.style.width = `${(across(event.begin + lasts(event)) - left) * 100}%`;
       const room = (own[i + 1] ? across(own[i + 1].begin) : 1) - across(event.begin + lasts(event));
-      if (room * width < 9 * type.letter) return [node];
+      // No words on the bar of another one.
+      const end = event.begin + lasts(event);
+      if (room * width < 9 * type.letter || own.some((one) => one.begin <= end && one.begin + lasts(one) > end)) return [node];
       const label = el('span', { 'aria-hidden': 'true', class: event.severity }, join(event.title, event.culprit));
       label.style.left = `calc(${(1 - room) * 100}% + .7em)`;
       if (own[i + 1]) label.style.left = `calc(${across(event.begin + lasts(event)) * 100}% + .7em)`;

@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, freePort, sleep } from './browser.mjs';
 
-const NAMESPACE = ['--fork', '--pid', '--mount-proc', '--kill-child'];
+/** Ends with the test, whatever happens to that. */
+const NAMESPACE = ['--pdeathsig', 'KILL', 'unshare', '--fork', '--pid', '--mount-proc', '--kill-child'];
 /** `transcode` uses a CPU. `database` keeps all of a line that never ends, once the file `go` is there, until it reaches its limit. */
 const SCRIPT = `
 dir=$1 group=$2 busy=$3
@@ -46,7 +47,7 @@ export class Incident extends Agent {
   /** Why there can be no incident here; null if there can. */
   static lacks() {
     try {
-      execFileSync('unshare', [...NAMESPACE, 'true'], { stdio: 'ignore' });
+      execFileSync('setpriv', [...NAMESPACE, 'true'], { stdio: 'ignore' });
       return null;
     } catch {
       return 'the right to a process namespace (root)';
@@ -64,7 +65,7 @@ export class Incident extends Agent {
   }
 
   spawn(command) {
-    return spawn('unshare', [...NAMESPACE, 'sh', '-c', SCRIPT, 'sh', this.folder, this.group ?? '/nowhere', String(this.busy), ...command], { stdio: ['ignore', 'ignore', 'inherit'] });
+    return spawn('setpriv', [...NAMESPACE, 'sh', '-c', SCRIPT, 'sh', this.folder, this.group ?? '/nowhere', String(this.busy), ...command], { stdio: ['ignore', 'ignore', 'inherit'] });
   }
 
   /** Lets the other program use all the memory that it may. */

@@ -861,7 +861,7 @@ for (const [name, options] of Object.entries({ 'on a desk': {}, 'on a phone': { 
     check(/^at \d\d:\d\d/.test(await text(page, '#card-memory .sub')), 'the card says when');
     check((await text(page, '#card-processes')).includes('frozen at '), 'the processes are frozen');
     equal(await page.locator('#card-processes table:not([hidden]) tbody tr').count(), 3, 'processes');
-    check((await text(page, '#card-filesystems')).includes('in the chart'), 'where it is kept');
+    check((await text(page, '#card-filesystems')).includes('a chart of how full'), 'where it is kept');
     equal(await page.locator('#card-cpu .tiles').isVisible(), false, 'the cores of now');
     await until(async () => (await crosshairs(page)).every((count) => count > 100), 'a crosshair in every chart');
     await axe(page, 'a moment');
@@ -1073,7 +1073,7 @@ test('dialogs at a moment show that moment, or say what is not known', () => moc
     await until(async () => new RegExp(`^#${id}&t=\\d+&r=24h$`).test(await opened(page)), `dialog ${id}`);
   };
   await look('filesystems');
-  check((await text(page, '#dialog-body')).includes('How full they were is in the chart.'), 'what is not known');
+  check((await text(page, '#dialog-body')).includes('a chart of how full they were'), 'what is not known');
   equal(await page.locator('#dialog-body .mounts li').count(), 0, 'filesystems of now');
   await until(async () => (await text(page, '#dialog-body')).includes('In use, last 16 days'), 'the chart');
   await page.click('#close');
@@ -1105,6 +1105,27 @@ test('the timeline by keyboard: arrows select events, Escape goes back to now', 
   equal(await page.locator('#lanes [aria-selected=true]').count(), 1, 'selected');
   await page.keyboard.press('Escape');
   await until(async () => (await moment(page)) === null && (await page.locator('#lanes [aria-selected=true]').count()) === 0, 'now');
+}));
+
+test('no words lie on the bar of another event, and a long detail stays in its chip', () => mocked({ trouble: false }, async (mock) => {
+  const now = Date.now() / 1000;
+  const one = (id, severity, title, begin, end) => ({ id, exact: true, kind: 'verdict', lane: 'trouble', severity, title, begin, ...(end && { end }) });
+  const list = [one(1, 'warning', 'CPU is fully used', now - 500), one(2, 'critical', 'database was killed', now - 300, now - 300), one(3, 'info', 'at the end', now - 590, now - 560)];
+  mock.events = () => ({ time: Date.now() / 1000, last: 3, changes: 3, events: list });
+  mock.verdicts = [{ rule: 'new', severity: 'critical', state: 'firing', title: 'Something new', detail: 'word '.repeat(40), card: 'cpu', since_seconds: 3 }];
+  const page = await open(mock.url, { size: [390, 844], touch: true });
+  await until(() => event(page, 'database').count(), 'the event');
+  const words = () => page.evaluate(() => [...document.querySelectorAll('.lane span')].map((node) => node.textContent));
+  check(!(await words()).includes('database was killed'), `words on a bar: ${await words()}`);
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await until(async () => (await words()).includes('at the end'), 'words where there is room');
+  equal(await words(), ['at the end'], 'words in the lanes');
+  await page.setViewportSize({ width: 390, height: 844 });
+  const over = await page.evaluate(() => {
+    const box = (it) => document.querySelector(it).getBoundingClientRect();
+    return box('#verdicts .chip span').bottom - box('#verdicts .chip').bottom;
+  });
+  check(over <= 0, `the detail is ${over} pixels below its chip`);
 }));
 
 test('a moment without an event says what is not known', () => mocked({ trouble: false }, async (mock) => {
