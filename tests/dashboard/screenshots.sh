@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 #
 # screenshots.sh - makes the pictures of the README and the documentation: the page that
-# the agent serves, in a real Chromium, with the synthetic data of the mock agent.
+# the agent serves, in a real Chromium, with the synthetic data of the mock agent, and the
+# page of an agent that sees a real incident (as root only).
 #
 #   tests/dashboard/screenshots.sh [options] [BINARY [FOLDER]]
 #
