@@ -147,12 +147,9 @@ export class Chart {
     }
   }
 
-  draw() {
-    const started = timing && performance.now();
-    const data = this.spec.data();
-    if (!link.loaded || !(data.count > 0) || !this.fit()) return;
-    const { spec, width, height } = this;
-    this.gather(data, width);
+  /** Chooses the axes: where the box is, and what turns a point's place and value into pixels. @this {any} */
+  scale() {
+    const { spec, start } = this;
     let low = Infinity, high = -Infinity;
     for (const { v, hi, lo } of this.lines) {
       for (let i = 0; i < this.n; i++) {
@@ -163,48 +160,57 @@ export class Chart {
     }
     if (high < low) [low, high] = [0, 1];
     const [bottom, top] = axes[spec.kind](low, high, spec.top?.());
-    const labels = [bottom, (bottom + top) / 2, top].map((value) => ticks[spec.kind](value));
-    const left = Math.ceil(Math.max(...labels.map((label) => label.length)) * type.letter) + 6;
-    const box = { x: left, y: 8, w: width - left - 2, h: height - 15 - type.size };
-    Object.assign(this, { box, bottom, top });
-    const length = data.end - data.start || 1;
-    const across = this.seconds / length * box.w, zero = box.x + (this.first - data.start) / length * box.w;
+    this.labels = [bottom, (bottom + top) / 2, top].map((value) => ticks[spec.kind](value));
+    const left = Math.ceil(Math.max(...this.labels.map((label) => label.length)) * type.letter) + 6;
+    const box = { x: left, y: 8, w: this.width - left - 2, h: this.height - 15 - type.size };
+    const across = box.w / (this.end - start || 1), zero = box.x + (this.first - start) * across;
     const up = box.h / (top - bottom), floor = box.y + box.h + bottom * up;
-    const x = (i) => zero + i * across;
-    const y = (value) => floor - value * up;
-    Object.assign(this, { x, y });
-    const pen = this.begin(this.base);
+    Object.assign(this, { box, bottom, across, x: (i) => zero + i * this.seconds * across, y: (value) => floor - value * up });
+  }
 
-    // Spans without data, and the parts of the line between them.
-    const guide = this.lines[0]?.v;
-    const parts = (v) => {
-      const out = [];
-      let part = null, last = -1;
-      for (let i = 0; i < this.n; i++) {
-        if (v[i] !== v[i]) continue;
-        if (!part || (i - last) * this.seconds > Math.max(this.reach, this.seconds)) out.push(part = []);
-        part.push(last = i);
-      }
-      return out;
-    };
+  /** The parts of a line between spans without data: lists of places. */
+  parts(v) {
+    const out = [];
+    let part = null, last = -1;
+    for (let i = 0; i < this.n; i++) {
+      if (v[i] !== v[i]) continue;
+      if (!part || (i - last) * this.seconds > Math.max(this.reach, this.seconds)) out.push(part = []);
+      part.push(last = i);
+    }
+    return out;
+  }
+
+  /** Shades spans without data. @this {any} */
+  shade(pen) {
+    const { box, x } = this, guide = this.lines[0]?.v;
+    if (!guide) return;
     pen.fillStyle = SHADE;
     const shade = (from, to) => to - from > 1 && pen.fillRect(from, box.y, to - from, box.h);
-    let edge = box.x, reached = guide ? parts(guide) : [];
-    reached.forEach((part, i) => {
+    let edge = box.x;
+    this.parts(guide).forEach((part, i) => {
       const from = x(part[0]);
       if (i > 0 || part[0] * this.seconds > this.reach) shade(edge, from);
       edge = x(part[part.length - 1]);
     });
-    if (guide && box.x + box.w - edge > across * GAP) shade(edge, box.x + box.w);
+    if (box.x + box.w - edge > this.seconds * this.across * GAP) shade(edge, box.x + box.w);
+  }
 
-    // Ticks.
+  /** Adds a line from top to bottom to the path. @this {any} */
+  upright(pen, at) {
+    pen.moveTo(at, this.box.y);
+    pen.lineTo(at, this.box.y + this.box.h);
+  }
+
+  /** Draws the grid and its labels. @this {any} */
+  grid(pen) {
+    const { box, start, end } = this;
     pen.fillStyle = INK;
     pen.strokeStyle = GRID;
     pen.lineWidth = 1;
     pen.textAlign = 'right';
     pen.textBaseline = 'middle';
     pen.beginPath();
-    labels.forEach((label, i) => {
+    this.labels.forEach((label, i) => {
       const at = Math.round(box.y + box.h * (1 - i / 2)) + 0.5;
       pen.moveTo(box.x, at);
       pen.lineTo(box.x + box.w, at);
@@ -212,26 +218,27 @@ export class Chart {
     });
     pen.textAlign = 'center';
     pen.textBaseline = 'alphabetic';
-    const wall = data.start + data.offset;
-    for (const [at, label] of times(wall, length, box.w)) {
-      const over = Math.round(box.x + (at - wall) / length * box.w) + 0.5;
-      pen.moveTo(over, box.y);
-      pen.lineTo(over, box.y + box.h);
+    const wall = start + this.offset;
+    for (const [at, label] of times(wall, end - start || 1, box.w)) {
+      const over = Math.round(box.x + (at - wall) * this.across) + 0.5;
+      this.upright(pen, over);
       const half = label.length * type.letter / 2;
-      if (over - half >= 0 && over + half <= width) pen.fillText(label, over, height - 4);
+      if (over - half >= 0 && over + half <= this.width) pen.fillText(label, over, this.height - 4);
     }
     pen.stroke();
+  }
 
-    // Bands, areas and lines; stacked layers from the top down, so that none hides another's line.
+  /** Bands, areas and lines; stacked layers from the top down, so that none hides another's line. @this {any} */
+  trace(pen, data) {
+    const { spec, box, bottom, x, y } = this;
     pen.save();
     pen.beginPath();
     pen.rect(box.x, box.y - 1, box.w, box.h + 2);
     pen.clip();
     const many = spec.thin;
-    for (const line of spec.stack ? this.lines.slice().reverse() : this.lines) {
-      const { v, lo, hi, from } = line;
-      pen.fillStyle = pen.strokeStyle = line.color;
-      for (const part of parts(v)) {
+    for (const { v, lo, hi, from, color } of spec.stack ? this.lines.slice().reverse() : this.lines) {
+      pen.fillStyle = pen.strokeStyle = color;
+      for (const part of this.parts(v)) {
         const trace = (values, back) => {
           for (let i = 0; i < part.length; i++) {
             const at = part[back ? part.length - 1 - i : i];
@@ -268,33 +275,48 @@ export class Chart {
       for (let i = 0; i < data.count; i++) if (flag[i] > 0) pen.fillRect(box.x + i / (data.count - 1) * box.w - wide, box.y + box.h - 3, wide + 0.5, 3);
     }
     pen.restore();
+  }
 
+  /** Names a beginning without samples, and marks the machine's start. @this {any} */
+  mark(pen) {
+    const { box, x, start } = this;
     // A stretch at the beginning that nobody has sampled, when the words fit into it.
-    const begin = (guide ?? []).findIndex((value) => value === value);
+    const begin = (this.lines[0]?.v ?? []).findIndex((value) => value === value);
+    this.empty = '';
     if (begin > 0) {
-      const day = length > 90000 ? `${clock(data.start + data.offset + begin * this.seconds, 86400)} ` : '';
-      const words = `no samples before ${day}${clock(data.start + data.offset + begin * this.seconds, 60)}`;
-      const middle = (box.x + x(begin)) / 2;
+      const wall = start + this.offset + begin * this.seconds, edge = x(begin);
+      const words = this.empty = `no samples before ${this.end - start > 90000 ? `${clock(wall, 86400)} ` : ''}${clock(wall, 60)}`;
       pen.fillStyle = INK;
       pen.textAlign = 'center';
-      if (words.length * type.letter < x(begin) - box.x - 8) pen.fillText(words, middle, box.y + box.h / 2 - 5);
-      this.empty = words;
-    } else this.empty = '';
+      if (words.length * type.letter < edge - box.x - 8) pen.fillText(words, (box.x + edge) / 2, box.y + box.h / 2 - 5);
+    }
 
     // The machine started here: before it, the clock that the axis counts on did not exist.
-    if (data.start < 0) {
-      const at = Math.round(box.x - data.start / length * box.w) + 0.5;
+    if (start < 0) {
+      const at = Math.round(box.x - start * this.across) + 0.5;
       pen.strokeStyle = pen.fillStyle = MARK;
       pen.setLineDash([3, 3]);
       pen.beginPath();
-      pen.moveTo(at, box.y);
-      pen.lineTo(at, box.y + box.h);
+      this.upright(pen, at);
       pen.stroke();
       pen.setLineDash([]);
-      const right = at + 9 * type.letter < box.x + box.w;
-      pen.textAlign = right ? 'left' : 'right';
-      pen.fillText('reboot', at + (right ? 4 : -4), box.y + 10);
+      const left = at + 9 * type.letter > box.x + box.w;
+      pen.textAlign = left ? 'right' : 'left';
+      pen.fillText('reboot', left ? at - 4 : at + 4, box.y + 10);
     }
+  }
+
+  draw() {
+    const started = timing && performance.now();
+    const data = this.spec.data();
+    if (!link.loaded || !(data.count > 0) || !this.fit()) return;
+    this.gather(data, this.width);
+    this.scale();
+    const pen = this.begin(this.base);
+    this.shade(pen);
+    this.grid(pen);
+    this.trace(pen, data);
+    this.mark(pen);
     this.describe(data);
     cursor.annotate?.(this, pen);
     cursor.cross?.(this);

@@ -44,8 +44,7 @@ function cross(chart) {
   const over = Math.round(chart.x(at)) + 0.5;
   pen.strokeStyle = cursor.pinned || link.moment ? MARK : INK;
   pen.beginPath();
-  pen.moveTo(over, box.y);
-  pen.lineTo(over, box.y + box.h);
+  chart.upright(pen, over);
   pen.stroke();
   const time = cursor.time === home() ? link.moment : chart.first + at * chart.seconds + chart.offset;
   const rows = [];
