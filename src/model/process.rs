@@ -1,3 +1,5 @@
+//! A process as the lists of the busiest show it.
+
 use super::Value;
 
 /// One process as a list of the busiest shows it.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Every room with the rooms that it may import, from the ground up.
-const ROOMS: &[(&str, &[&str])] = &[
+pub const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("sys", &[]),
     ("cli", &[]),
@@ -40,7 +40,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const OPENS_FILES: &[&str] = &["sys", "kernel", "server", "history"];
 
 /// Collects the files below a directory.
-fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+pub fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
