@@ -6,6 +6,7 @@
 
 mod boards;
 mod chapters;
+mod chronicle;
 mod documentation;
 mod faults;
 mod goldens;
