@@ -62,8 +62,6 @@ export function times(wall, length, width) {
 }
 
 export class Chart {
-  size = null; empty = ''; width = 0; height = 0; ratio = 0; n = 0; seconds = 0; first = 0; reach = 0;
-
   /**
    * spec: name, kind (of the y axis), series() → [{key, label, color}], data() → History, stack, top() of the axis,
    * flag: a 0/1 series that is marked along the bottom.
@@ -85,7 +83,7 @@ export class Chart {
     this.host.remove();
   }
 
-  /** Follows the box's size and the screen's pixel ratio. Returns whether there is anything to draw on. */
+  /** Follows the box's size and the screen's pixel ratio. Returns whether there is anything to draw on. @this {any} */
   fit() {
     const { width, height } = this.size ?? {};
     const ratio = devicePixelRatio;
@@ -100,6 +98,7 @@ export class Chart {
     return true;
   }
 
+  /** @this {any} */
   begin(canvas) {
     const pen = canvas.getContext('2d');
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
@@ -109,7 +108,7 @@ export class Chart {
     return pen;
   }
 
-  /** The columns to draw: as they are, or several slots in one where there are more slots than pixels. */
+  /** The columns to draw: as they are, or several slots in one where there are more slots than pixels. @this {any} */
   gather(data, plot) {
     const bucket = Math.max(1, Math.ceil(data.count / (plot * 1.5)));
     const n = Math.ceil(data.count / bucket);
@@ -168,7 +167,7 @@ export class Chart {
     Object.assign(this, { box, bottom, across, x: (i) => zero + i * this.seconds * across, y: (value) => floor - value * up });
   }
 
-  /** The parts of a line between spans without data: lists of places. */
+  /** The parts of a line between spans without data: lists of places. @this {any} */
   parts(v) {
     const out = [];
     let part = null, last = -1;
@@ -306,6 +305,7 @@ export class Chart {
     }
   }
 
+  /** @this {any} */
   draw() {
     const started = timing && performance.now();
     const data = this.spec.data();

@@ -21,6 +21,7 @@ const CURVES = 8;
 
 /** A chart of shares whose many series are rows, the brighter the higher. */
 export class Heat extends Chart {
+  /** @this {any} */
   draw() {
     const data = this.spec.data();
     if (this.spec.series().length <= CURVES || this.spec.kind !== 'percent') return super.draw();
