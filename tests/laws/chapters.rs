@@ -61,8 +61,40 @@ fn without_links(text: &str) -> String {
     out + rest
 }
 
-const BEGIN: &str = "<!-- files: BLESS=1 cargo test --test laws -->\n";
-const END: &str = "<!-- /files -->\n";
+/// The functions of `sys` with unsafe code, and the reason next to it: a row for each.
+fn reasons() -> String {
+    let mut rows = String::new();
+    for file in files("sys") {
+        let text = read(&format!("src/{file}"));
+        let mut lines = text.split("\n#[cfg(test)]\n").next().unwrap().lines().peekable();
+        let mut function = "";
+        while let Some(line) = lines.next() {
+            let code = line.trim_start();
+            // One within another is a part of that.
+            let is_within = code.len() < line.len() && code.starts_with("extern");
+            if let Some((before, rest)) = code.split_once("fn ").filter(|_| !code.starts_with("//") && !is_within) {
+                let name = rest.split(|character: char| !character.is_alphanumeric() && character != '_').next();
+                let is_head = before.is_empty() || before.ends_with(' ');
+                function = name.filter(|name| is_head && !name.is_empty()).unwrap_or(function);
+            }
+            let Some(reason) = code.strip_prefix("// SAFETY: ") else { continue };
+            let mut reason = reason.to_owned();
+            while let Some(more) = lines.next_if(|line| line.trim_start().starts_with("// ")) {
+                reason.push_str(&more.trim_start()[2..]);
+            }
+            rows.push_str(&format!("| `{file}` | `{function}` | {} |\n", reason.replace('|', "\\|")));
+        }
+    }
+    rows
+}
+
+/// Puts a table between two marks of a chapter, in the place of what is there.
+fn replaced(chapter: &str, text: &str, what: &str, table: &str) -> String {
+    let (begin, end) = (format!("<!-- {what}: BLESS=1 cargo test --test laws -->\n"), format!("<!-- /{what} -->\n"));
+    let parts = text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+    let (before, after) = parts.unwrap_or_else(|| panic!("{chapter}: expected the marks {begin} and {end}"));
+    format!("{before}{begin}\n{table}\n{end}{after}")
+}
 
 #[test]
 fn each_room_has_a_chapter_that_lists_its_files() {
@@ -70,15 +102,45 @@ fn each_room_has_a_chapter_that_lists_its_files() {
     for (room, _) in ROOMS {
         let chapter = format!("docs/rooms/{room}.md");
         assert!(summary.contains(&format!("(rooms/{room}.md)")), "docs/SUMMARY.md lacks {chapter}");
-        let text = read(&chapter);
-        let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-        let (before, after) = parts.unwrap_or_else(|| panic!("{chapter}: expected the marks {BEGIN} and {END}"));
-        let mut list = "\n| file | what it is for |\n|---|---|\n".to_owned();
+        let mut list = "| file | what it is for |\n|---|---|\n".to_owned();
         for file in files(room) {
             list.push_str(&format!("| `{file}` | {} |\n", purpose(&file, &read(&format!("src/{file}")))));
         }
-        boards::compare(&root().join(&chapter), &format!("{before}{BEGIN}{list}\n{END}{after}"));
+        let mut text = replaced(&chapter, &read(&chapter), "files", &list);
+        if *room == "sys" {
+            let reasons = reasons();
+            assert!(reasons.lines().count() > 50, "{reasons}");
+            let table = format!("| file | function | why it is sound |\n|---|---|---|\n{reasons}");
+            text = replaced(&chapter, &text, "unsafe", &table);
+        }
+        boards::compare(&root().join(&chapter), &text);
     }
+}
+
+/// What a chapter shows of `pi-monitor print` is what the board says that the chapter is about.
+#[test]
+fn excerpts_of_a_board_are_what_it_prints() {
+    let golden = read("tests/goldens/pi-zero-2.txt");
+    let mut compared = 0;
+    for (room, _) in ROOMS {
+        let chapter = format!("docs/rooms/{room}.md");
+        let text = read(&chapter);
+        for block in text.split("```console\n").skip(1) {
+            for command in block.split("```").next().unwrap().split("$ ").skip(1) {
+                let (command, output) = command.split_once('\n').unwrap();
+                // Other machines, errors, and what another program has written.
+                let is_plain = !["--log.level", "--since", "python3"].iter().any(|word| command.contains(word));
+                if !command.starts_with("pi-monitor print") || !is_plain {
+                    continue;
+                }
+                for line in output.lines().filter(|line| !line.is_empty()) {
+                    assert!(golden.lines().any(|known| known == line), "{chapter}: $ {command}\n{line}");
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert!(compared > 15, "{compared}");
 }
 
 /// The text of a file without comments on lines of their own, and without its tests.
