@@ -9,6 +9,7 @@ mod agent;
 #[path = "../boards/board.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod board;
+mod book;
 mod command_line;
 mod crash;
 mod events;
