@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 mod boards;
+mod book;
 mod chapters;
 mod chronicle;
 mod documentation;
