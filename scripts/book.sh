@@ -2,10 +2,7 @@
 #
 # book.sh - builds the book from docs/ into target/book, offline, with its search.
 #
-#   scripts/book.sh [--installed]
-#
-#   --installed  only with an mdBook that is here already or that Debian has
-#   -h, --help   this text
+#   scripts/book.sh [--help]
 #
 # Open target/book/index.html in a browser. mdBook (0.4 or 0.5) comes from PATH, from
 # Debian's package, which is unpacked in the cache, or from "cargo install" into the
@@ -19,14 +16,11 @@ set -euo pipefail
 . "$(dirname "$0")/lib/toolchain.sh"
 cd "$REPO"
 
-COMPILE=yes
-for argument in "$@"; do
-    case $argument in
-    -h | --help) usage; exit 0 ;;
-    --installed) COMPILE=no ;;
-    *) die 2 "unknown argument $argument (see --help)" ;;
-    esac
-done
+case ${1:-} in
+'') ;;
+-h | --help) usage; exit 0 ;;
+*) die 2 "unknown argument $1 (see --help)" ;;
+esac
 
 # The last version of mdBook that was tried, and the Rust that it needs.
 MDBOOK=0.5.4 MDBOOK_RUST=1.88
@@ -39,7 +33,6 @@ find_mdbook() {
     if [ -x "$dir/bin/mdbook" ]; then PATH=$PATH:$dir/bin; return; fi
     if unpacked_package mdbook mdbook; then return; fi
     why=$INSTALL_ERROR
-    [ $COMPILE = yes ] || unavailable "$why; scripts/book.sh without --installed compiles it"
     [ "$PI_INSTALL" = yes ] || unavailable "$why"
     find_rust
     version_at_least "$RUST_VERSION" $MDBOOK_RUST || unavailable "$why; mdbook $MDBOOK needs Rust $MDBOOK_RUST, found $RUST_VERSION"

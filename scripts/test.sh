@@ -40,6 +40,7 @@ fmt         |fast |  120|git:git rustfmt                                      |r
 clippy      |fast |  900|clippy                                               |no warning of the compiler or of clippy
 doc         |fast |  600|                                                     |the documentation has no broken link
 unit        |fast | 1500|?promtool=promtool,prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl ?free:procps ?ip:iproute2|cargo test: units, laws, goldens, the built binary
+book        |full | 2400|                                                     |the book: its links, quotations and words are checked, and mdBook builds it without a warning
 collector   |fast |  600|git:git                                              |what CONTRIBUTING.md says about the first collector is true
 tls         |fast | 1500|openssl:openssl curl:curl ?prometheus=prometheus      |HTTPS, in a binary with the feature tls, with curl, openssl and Prometheus
 dependencies|full | 1500|                                                     |licences, sources and versions of what the binaries are made of (cargo-deny)
@@ -94,6 +95,13 @@ step_unit() {
         echo Doc-tests
     } >"$NOTES.expected"
     PI_MONITOR_TEST_SKIPPED=$NOTES.skipped counted "$CARGO" test --locked --no-fail-fast
+}
+step_book() {
+    local status=0
+    "$CARGO" test --locked --test laws book:: || return
+    scripts/book.sh || status=$?
+    [ $status != 77 ] || { note "checked, not built: no mdBook here"; return 0; }
+    return $status
 }
 step_collector() { tests/first-collector.sh; }
 step_tls() {
