@@ -4,14 +4,16 @@
 #   machine_start NAME ROLE INITRAMFS CARD   boots; waits until the console answers
 #   guest COMMAND...        runs COMMAND in the guest through the serial console;
 #                           its output, its status (124: no answer in GUEST_LIMIT s)
+#   monitor COMMAND...      gives QEMU a command, such as to attach a device
 #   machine_wait_reboot     after a reboot was asked for: waits for the new system
 #   machine_stop            powers the guest off, or ends QEMU
 #   LOG HTTP_PORT SSH_PORT  serial log; ports of 127.0.0.1 for the guest's 9100 and 22
+#   MONITOR_PORT            port of 127.0.0.1 for QEMU's commands
 #
 # The board: 4 Cortex-A53, 512 MB of which 64 belong to the VideoCore. Its only
 # network is USB: a usb-net device behind the dwc2 controller, seen as usb0.
 
-QEMU_PID='' LOG='' HTTP_PORT='' SSH_PORT='' CONSOLE_TAG=0
+QEMU_PID='' LOG='' HTTP_PORT='' SSH_PORT='' MONITOR_PORT='' CONSOLE_TAG=0
 BOOT_LIMIT=${BOOT_LIMIT:-180} # seconds; a busy machine needs 15, an idle one 6
 GUEST_LIMIT=${GUEST_LIMIT:-60}
 MACHINE_LIMIT=${MACHINE_LIMIT:-1200} # QEMU ends after this, whatever happens
@@ -61,7 +63,7 @@ machine_wait_ready() { # N
 machine_start() { # NAME ROLE INITRAMFS CARD
     LOG=$RUN/$1.log
     : >"$LOG"
-    HTTP_PORT=$(free_port) && SSH_PORT=$(free_port) || return 1
+    HTTP_PORT=$(free_port) && SSH_PORT=$(free_port) && MONITOR_PORT=$(free_port) || return 1
     [ -f "$RUN/pi.dtb" ] || make_device_tree "$RUN/pi.dtb"
     rm -f "$RUN/console"
     mkfifo "$RUN/console"
@@ -75,9 +77,17 @@ machine_start() { # NAME ROLE INITRAMFS CARD
         -netdev "user,id=n0,hostfwd=tcp:127.0.0.1:$HTTP_PORT-:9100,hostfwd=tcp:127.0.0.1:$SSH_PORT-:22" \
         -drive "if=sd,format=raw,file=$4" \
         -serial null -chardev stdio,id=con,signal=off -serial chardev:con \
-        -display none -monitor none <&9 >"$LOG" 2>"$LOG.qemu" &
+        -display none -monitor "tcp:127.0.0.1:$MONITOR_PORT,server=on,wait=off" <&9 >"$LOG" 2>"$LOG.qemu" &
     QEMU_PID=$!
     machine_wait_ready 1
+}
+
+monitor() { # COMMAND...
+    # It is done when QEMU shows its prompt again.
+    exec 8<>"/dev/tcp/127.0.0.1/$MONITOR_PORT" || return 1
+    printf '%s\ninfo name\nquit-monitor\n' "$*" >&8
+    timeout 10 sed '/unknown command: .quit-monitor/q' <&8 >>"$LOG.monitor" || true
+    exec 8>&-
 }
 
 guest() { # COMMAND...
