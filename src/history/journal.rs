@@ -41,12 +41,13 @@ const RECORD: usize = 3;
 const BEGIN: usize = ORDER + HEAD;
 
 /// What a flush costs at the block device beside its own pages, on ext4 with 4 KiB blocks and default options: descriptor, inode and
-/// commit blocks of its journal, and the inode again later. Measured by `a_flush_costs_what_the_budget_says` in `tests/e2e/journal.rs`:
-/// 16 kB, and up to 18 where others use the machine.
-pub const FLUSH_COST: u64 = 18_000;
+/// commit blocks of its journal, and the inode again later. Measured by `a_day_on_a_card_stays_within_its_budget` in
+/// `agent/keeper/tests.rs`: 20 kB if flushes are so far apart that all of that is on the card before the next one; 16 to 18 within
+/// seconds of each other (`a_flush_costs_what_the_budget_says` in `tests/e2e/journal.rs`).
+pub const FLUSH_COST: u64 = 20_500;
 /// The same if the file grows, which also changes bitmaps and group descriptors. It therefore grows by the size of the largest batch at
 /// once, and the next flushes find room.
-pub const GROWTH_COST: u64 = 30_300;
+pub const GROWTH_COST: u64 = 32_800;
 
 /// What a file begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -490,8 +491,20 @@ fn write_title(start: Start, out: &mut [u8]) {
     out[behind + 8..].copy_from_slice(&check.to_le_bytes());
 }
 
+/// Whether a page begins with a part of a title, and what is before or behind that is erased: the power went while it was written.
+fn is_torn(page: &[u8]) -> bool {
+    let is_erased = |byte: u8| byte == 0 || byte == 0xff;
+    let known = NAME.iter().chain(VERSION).zip(page).all(|(known, byte)| known == byte || is_erased(*byte));
+    let is_good = page.get(..TITLE).is_some_and(|title| crc32(0, &title[..TITLE - 4]) == number(title, TITLE - 4));
+    let ends = [page.first(), page.get(TITLE - 1)];
+    known && !is_good && ends.iter().any(|byte| byte.is_some_and(|byte| is_erased(*byte)))
+}
+
 fn read_title(page: &[u8]) -> Title {
     if page.iter().all(|byte| *byte == 0) || page.iter().all(|byte| *byte == 0xff) {
+        return Title::Blank;
+    }
+    if is_torn(page) {
         return Title::Blank;
     }
     let Some(rest) = page.strip_prefix(NAME) else { return Title::Damaged };

@@ -2,7 +2,8 @@
 
 use crate::agent::{Agent, BINARY, wait_until};
 use crate::board::Tree;
-use crate::{has_program, needs};
+use crate::card::Card;
+use crate::needs;
 use pi_monitor::history::journal::{Journal, Outcome};
 use pi_monitor::history::space::Space;
 use pi_monitor::model::{Level, Levels, Moment};
@@ -201,64 +202,15 @@ fn full_and_read_only_disks_are_said_once_and_the_agent_goes_on() {
     let _ = std::fs::remove_dir_all(folder);
 }
 
-/// An ext4 filesystem on a loop device; taken down when dropped.
-struct Card {
-    folder: PathBuf,
-    device: String,
-}
-
-impl Card {
-    fn new(folder: PathBuf) -> Option<Card> {
-        let image = folder.join("image");
-        let mount = folder.join("mount");
-        std::fs::create_dir(&mount).unwrap();
-        std::fs::File::create(&image).unwrap().set_len(256 << 20).unwrap();
-        let run = |program: &str, words: &[&str]| Command::new(program).args(words).output().unwrap();
-        let image = image.to_str().unwrap();
-        // What mkfs leaves for later would be counted as ours.
-        let made = run("mkfs.ext4", &["-q", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", image]);
-        assert!(made.status.success());
-        let device = run("losetup", &["--find", "--show", image]);
-        let card = Card { folder, device: String::from_utf8(device.stdout).unwrap().trim().to_owned() };
-        let mounted = run("mount", &["-t", "ext4", &card.device, mount.to_str().unwrap()]).status.success();
-        (!card.device.is_empty() && mounted).then_some(card)
-    }
-
-    /// The bytes written to the device so far.
-    fn written(&self) -> u64 {
-        let name = self.device.rsplit('/').next().unwrap();
-        let stat = std::fs::read_to_string(format!("/sys/block/{name}/stat")).unwrap();
-        stat.split_whitespace().nth(6).unwrap().parse::<u64>().unwrap() * 512
-    }
-}
-
-impl Drop for Card {
-    fn drop(&mut self) {
-        // The process that writes has its files open until it has seen that it is alone.
-        for _ in 0..100 {
-            if Command::new("umount").arg("-q").arg(self.folder.join("mount")).status().is_ok_and(|it| it.success()) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let _ = Command::new("losetup").args(["-d", &self.device]).status();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
 #[test]
 fn a_flush_costs_what_the_budget_says() {
     const FLUSHES: u64 = 8;
-    let can = has_program("mkfs.ext4") && has_program("losetup");
-    let root = std::fs::metadata("/proc/self").is_ok_and(|it| std::os::unix::fs::MetadataExt::uid(&it) == 0);
-    if !needs("mkfs.ext4 and losetup, as root", can && root) {
+    let card = Card::new(folder("card"));
+    if !needs("an ext4 filesystem on a loop device (root, e2fsprogs)", card.is_some()) {
         return;
     }
-    let Some(card) = Card::new(folder("card")) else {
-        needs("a loop device", false);
-        return;
-    };
-    let (mut journal, _) = Journal::open(&card.folder.join("mount")).unwrap();
+    let card = card.unwrap();
+    let (mut journal, _) = Journal::open(&card.mount()).unwrap();
     let mut flush = |length: usize| {
         journal.turns();
         assert!(journal.append(1, &vec![7; length]));

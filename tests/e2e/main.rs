@@ -10,6 +10,7 @@ mod agent;
 #[allow(dead_code, reason = "shared with other tests")]
 mod board;
 mod book;
+mod card;
 mod command_line;
 mod crash;
 mod events;

@@ -206,7 +206,7 @@ fn a_thousand_power_cuts_lose_nothing_that_was_flushed() {
         }
         disk.cut(&mut random);
     }
-    println!("{counter} records, {turns} turns, {errors} errors; under way: {whole} whole, {torn} torn");
+    println!("1000 cuts: {counter} records, {turns} turns, {errors} errors; under way: {whole} whole, {torn} torn");
     assert!(turns > 100 && errors > 100 && whole > 100 && torn > 300);
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -267,6 +267,85 @@ fn a_batch_torn_at_any_byte_is_not_there_and_what_was_before_it_is() {
     }
     assert!(whole > 8, "{whole}");
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// One cut at every byte of every write, and one at every block, in every stage of the two files' life.
+#[test]
+fn a_cut_at_every_byte_and_block_shows_what_was_before_or_what_came() {
+    let (folder, cut_folder) = (folder("everywhere"), folder("everywhere-cut"));
+    let mut disk: [Vec<u8>; 2] = Default::default();
+    let (mut byte_cuts, mut block_cuts, mut titles) = (0, 0, 0);
+    let read = |disk: &[Vec<u8>; 2]| {
+        store(&cut_folder, disk);
+        let (mut journal, _, lines) = open(&cut_folder);
+        assert_eq!(lines, [""; 0]);
+        records(&mut journal)
+    };
+    // Both files are begun, used and begun anew.
+    for length in [300, 4500, 7000, 7000, 7000, 60, 7000, 7000, 7000, 7000, 500, 7000, 7000, 7000, 7000, 90] {
+        store(&folder, &disk);
+        let (mut journal, socket, _) = open(&folder);
+        journal.turns();
+        let filling: Vec<u8> = (0..length).map(|byte| (byte * 7 + byte / 251) as u8).collect();
+        assert!(journal.append(5, &filling) && journal.append(6, b"behind") && journal.flush());
+        while let Some((file, place, bytes)) = take(&socket) {
+            let before = read(&disk);
+            let old = disk.clone();
+            put(&mut disk[file], place, &bytes);
+            let after = read(&disk);
+            let is_title = place == 0;
+            // Whatever was flushed stays, but for what a file had that is begun anew.
+            if is_title {
+                assert!(before.ends_with(&after));
+            } else {
+                assert!(after.starts_with(&before) && after.len() == before.len() + 2);
+            }
+            titles += usize::from(is_title);
+            let mut last = Vec::new();
+            let mut check = |torn: &[u8]| {
+                if torn == last {
+                    return 0;
+                }
+                last = torn.to_vec();
+                let mut now = old.clone();
+                put(&mut now[file], place, torn);
+                let seen = read(&now);
+                assert!(seen == before || seen == after, "file {file}, place {place}, length {length}");
+                1
+            };
+            let mut beneath = old[file].get(place..).unwrap_or_default().to_vec();
+            beneath.resize(bytes.len(), 0);
+            // Of what fills a page and of large batches not every byte.
+            let dense = if is_title || length > 1000 { 40 } else { length + 40 };
+            for cut in (0..dense).chain((dense..=bytes.len()).step_by(97)) {
+                let (begin, end) = bytes.split_at(cut);
+                let erased = [0, 0xff].map(|byte| vec![byte; bytes.len()]);
+                // Erased to ones at every fifth byte: it takes long enough.
+                let mut rests = vec![&erased[0]];
+                rests.extend((cut % 5 == 0).then_some(&erased[1]));
+                // A title and the one that it replaces are in one sector, which is one or the other.
+                rests.extend((!is_title).then_some(&beneath));
+                for rest in rests {
+                    byte_cuts += check(&[begin, &rest[cut..]].concat());
+                    byte_cuts += check(&[&rest[..cut], end].concat());
+                }
+            }
+            for sector in 0..bytes.len() / SECTOR {
+                let range = sector * SECTOR..(sector + 1) * SECTOR;
+                for (base, other) in [(&bytes, &beneath), (&beneath, &bytes), (&bytes, &vec![0xff; bytes.len()])] {
+                    let mut torn = base.clone();
+                    torn[range.clone()].copy_from_slice(&other[range.clone()]);
+                    block_cuts += check(&torn);
+                }
+            }
+            answer(&socket, 0);
+            journal.poll();
+        }
+    }
+    println!("{byte_cuts} cuts at bytes and {block_cuts} at blocks, in {titles} titles and all batches");
+    assert!(byte_cuts > 1000 && block_cuts > 500 && titles >= 4, "{byte_cuts} {block_cuts} {titles}");
+    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_dir_all(cut_folder).unwrap();
 }
 
 /// Flushes so many batches of one page to real files.
