@@ -42,7 +42,7 @@ const BEGIN: usize = ORDER + HEAD;
 
 /// What a flush costs at the block device beside its own pages, on ext4 with 4 KiB blocks and default options: descriptor, inode and
 /// commit blocks of its journal, and the inode again later. Measured by `a_day_on_a_card_stays_within_its_budget` in
-/// `agent/keeper/tests.rs`: 20 kB if flushes are so far apart that all of that is on the card before the next one; 16 to 18 within
+/// `agent/keeper/tests.rs`: 20 to 21 kB if flushes are so far apart that all of that is on the card before the next one; 16 to 18 within
 /// seconds of each other (`a_flush_costs_what_the_budget_says` in `tests/e2e/journal.rs`).
 pub const FLUSH_COST: u64 = 20_500;
 /// The same if the file grows, which also changes bitmaps and group descriptors. It therefore grows by the size of the largest batch at
