@@ -13,7 +13,6 @@
 
 use super::ring::{pack, unpack};
 use crate::model::{Level, Levels, crc32, push_label};
-use std::time::Duration;
 
 /// Seconds of a point.
 pub const STEP: u64 = 3 * 3600;
@@ -27,8 +26,8 @@ const DAY: u64 = 24 * 3600 / STEP;
 const LATELY: u64 = 4 * DAY;
 /// How far ahead is looked, in times of what is known.
 const REACH: f64 = 3.0;
-/// How long a contradiction lasts before what is remembered is taken for wrong.
-const DOUBT: Duration = Duration::from_secs(24 * 3600);
+/// How long a contradiction lasts before what is remembered is taken for wrong, in seconds.
+const DOUBT: u64 = 24 * 3600;
 /// How exactly levels are kept, in bits.
 const BITS: u32 = 24;
 /// The longest name, in bytes.
@@ -52,10 +51,10 @@ struct Filesystem {
     name: String,
     /// What is used and what is available, together.
     size: u64,
-    /// When it was last asked, in time since boot; `None` if it was not since the agent started.
-    seen: Option<Duration>,
-    /// Since when it contradicts what is remembered.
-    odd: Option<Duration>,
+    /// When it was last asked, in seconds since boot; 0 if it was not since the agent started.
+    seen: u64,
+    /// Since when it contradicts what is remembered; 0 if it does not.
+    odd: u64,
     /// The number of the newest slot, which is not complete yet: Unix time in units of [`STEP`].
     last: u64,
     /// What was in use, packed, plus one; 0 is a gap.
@@ -112,26 +111,30 @@ impl Levels for Space {
     fn note(&mut self, level: &Level<'_>) -> Option<u64> {
         let Level { moment, device, mountpoint, used, available } = *level;
         let size = used.saturating_add(available);
-        let (now, slot) = (moment.since_boot, moment.unix.as_secs() / STEP);
-        let known = self.place(crc32(0, device), |it| it.seen.is_none_or(|at| now.saturating_sub(at) > DOUBT))?;
-        if known.name.is_empty() {
-            push_label(&mut known.name, mountpoint);
-            while known.name.len() > NAME_MAX {
-                known.name.pop();
-            }
+        let (now, slot) = (moment.since_boot.as_secs().max(1), moment.unix.as_secs() / STEP);
+        let known = self.place(crc32(0, device), now)?;
+        let is_new = known.name.is_empty();
+        if is_new {
             known.restart(size, slot);
         }
-        known.seen = Some(now);
+        known.seen = now;
         if slot < known.last || known.is_resized(size) {
-            let since = *known.odd.get_or_insert(now);
-            if now.saturating_sub(since) < DOUBT {
+            if known.odd == 0 {
+                known.odd = now;
+            }
+            if now < known.odd + DOUBT {
                 return None;
             }
             known.restart(size, slot);
         }
-        known.odd = None;
-        if known.advance(slot) {
+        known.odd = 0;
+        if known.advance(slot) || is_new {
             known.trend = known.trend();
+            known.name.clear();
+            push_label(&mut known.name, mountpoint);
+            while known.name.len() > NAME_MAX {
+                known.name.pop();
+            }
         }
         known.points[(slot % SLOTS) as usize] = pack(used, BITS) as u32 + 1;
         let Trend { per_day, reach } = known.trend;
@@ -150,33 +153,25 @@ impl Default for Space {
 pub type LevelAt<'a> = &'a dyn Fn(u64) -> Option<u64>;
 
 impl Space {
-    /// Returns the place of the filesystem with this key; a new one takes the place of one that `may_go` if there is none.
-    fn place(&mut self, key: u32, may_go: impl Fn(&Filesystem) -> bool) -> Option<&mut Filesystem> {
+    /// Returns the filesystem with this key. A new one takes the place of one that was not asked for a day before `now`, if there is
+    /// no other; of none if that is 0.
+    fn place(&mut self, key: u32, now: u64) -> Option<&mut Filesystem> {
         let all = &mut self.filesystems;
-        let known = all.iter().position(|it| it.key == key);
-        let place = match known {
-            Some(place) => place,
-            None => {
-                let fresh = Filesystem {
-                    key,
-                    name: String::new(),
-                    size: 0,
-                    seen: None,
-                    odd: None,
-                    last: 0,
-                    points: [0; SLOTS as usize],
-                    trend: Trend::default(),
-                };
-                if all.len() < FILESYSTEMS_MAX {
-                    all.push(fresh);
-                    all.len() - 1
-                } else {
-                    let place = all.iter().position(may_go)?;
-                    all[place] = fresh;
-                    place
-                }
+        let mut place = 0;
+        while place < all.len() && all[place].key != key {
+            place += 1;
+        }
+        if place == all.len() {
+            if place < FILESYSTEMS_MAX {
+                all.push(Filesystem::default());
+            } else {
+                let may_go = |it: &Filesystem| now > 0 && (it.seen == 0 || it.seen + DOUBT < now);
+                place = all.iter().position(may_go)?;
             }
-        };
+            let known = &mut all[place];
+            known.name.clear();
+            (known.key, known.seen) = (key, 0);
+        }
         Some(&mut all[place])
     }
 
@@ -214,13 +209,13 @@ impl Space {
         let points = HEAD + usize::from(*record.get(16)?);
         let name = std::str::from_utf8(record.get(HEAD..points)?).ok()?;
         self.restored = self.restored.max((first + (record.len() - points) as u64 / 4).saturating_sub(1));
-        let known = self.place(key, |_| false)?;
+        let known = self.place(key, 0)?;
         if known.name.is_empty() {
             known.name.push_str(name);
             known.restart(size, first);
         } else if known.is_resized(size) {
             // What the filesystem itself says counts more than what was.
-            if known.seen.is_some() {
+            if known.seen > 0 {
                 return Some(());
             }
             known.restart(size, first);
@@ -264,10 +259,26 @@ impl Space {
     }
 }
 
+impl Default for Filesystem {
+    fn default() -> Self {
+        Filesystem {
+            key: 0,
+            name: String::new(),
+            size: 0,
+            seen: 0,
+            odd: 0,
+            last: 0,
+            points: [0; SLOTS as usize],
+            trend: Trend::default(),
+        }
+    }
+}
+
 impl Filesystem {
     /// Forgets what was.
+    #[inline(never)]
     fn restart(&mut self, size: u64, slot: u64) {
-        (self.size, self.last, self.odd) = (size, slot, None);
+        (self.size, self.last, self.odd) = (size, slot, 0);
         self.points = [0; SLOTS as usize];
         self.trend = Trend::default();
     }
@@ -306,7 +317,10 @@ impl Filesystem {
                 return Trend::default();
             }
             // It goes much faster of late, and is higher than it ever was: it is not the way up to where logs are rotated.
-            let before = (since.saturating_sub(SLOTS)..since).filter_map(|slot| self.level(slot)).max().unwrap_or(0);
+            let mut before = 0;
+            for slot in since.saturating_sub(SLOTS)..since {
+                before = self.level(slot).unwrap_or(0).max(before);
+            }
             let newest = self.level(self.last.saturating_sub(1)).unwrap_or(0);
             if lately.rate > growth.rate * 1.5 && newest as f64 > before as f64 + lately.rate {
                 growth = lately;

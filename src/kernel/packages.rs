@@ -9,7 +9,7 @@
 use crate::model::{Note, Severity, crc32, kinds};
 use crate::runtime::sandbox::{Call, Needs};
 use crate::sys::{self, Child};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -116,6 +116,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(never)]
     fn read(&mut self, text: &[u8]) {
         for piece in text.split_inclusive(|&byte| byte == b'\n') {
             let (line, ends) = match piece {
@@ -207,19 +208,17 @@ fn number(bytes: &[u8]) -> u32 {
     u32::from_le_bytes(bytes.try_into().unwrap_or_default())
 }
 
-/// Changes in words: `1 package installed, 3 upgraded`.
+/// Changes in words: `Packages: 1 installed, 3 upgraded`.
 struct Changes([u16; 3]);
 
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut first = true;
-        for (count, word) in self.0.iter().zip(["installed", "upgraded", "removed"]).filter(|(count, _)| **count > 0) {
-            match (first, count) {
-                (true, 1) => write!(f, "1 package {word}")?,
-                (true, _) => write!(f, "{count} packages {word}")?,
-                _ => write!(f, ", {count} {word}")?,
+        let mut before = "Packages: ";
+        for (place, word) in ["installed", "upgraded", "removed"].iter().enumerate() {
+            if self.0[place] > 0 {
+                write!(f, "{before}{} {word}", self.0[place])?;
+                before = ", ";
             }
-            first = false;
         }
         Ok(())
     }
@@ -279,21 +278,21 @@ impl Packages {
                 let is_first = table.is_empty();
                 table.clear();
                 table.extend_from_slice(message.get(names..length).unwrap_or_default());
-                let all: u32 = changes.iter().map(|count| u32::from(*count)).sum();
-                if all > 0 && !is_first {
-                    let named = message.get(HEAD..names).map(String::from_utf8_lossy).unwrap_or_default();
-                    let more = (changes[0] + changes[1]).saturating_sub(NAMED_MAX);
-                    let mut detail = named.into_owned();
-                    if more > 0 {
-                        let _ = write!(detail, " and {more} more");
+                if changes != [0; 3] && !is_first {
+                    let named = String::from_utf8_lossy(message.get(HEAD..names).unwrap_or_default());
+                    let mut note = |detail: fmt::Arguments<'_>| {
+                        to(Note {
+                            kind: &kinds::PACKAGES,
+                            severity: Severity::Info,
+                            title: format_args!("{}", Changes(changes)),
+                            detail,
+                            culprit: "",
+                        });
+                    };
+                    match (changes[0] + changes[1]).saturating_sub(NAMED_MAX) {
+                        0 => note(format_args!("{named}")),
+                        more => note(format_args!("{named} and {more} more")),
                     }
-                    to(Note {
-                        kind: &kinds::PACKAGES,
-                        severity: Severity::Info,
-                        title: format_args!("{}", Changes(changes)),
-                        detail: format_args!("{detail}"),
-                        culprit: "",
-                    });
                 }
             }
             // Too many, or it could not be read.

@@ -348,12 +348,12 @@ fn packages_that_were_installed_upgraded_or_removed() {
     }
     let events = of(&list(&agent, ""));
     let zlib = format!("1.3.1-r{revision}");
-    assert_eq!((events.len(), &events[0]["title"]), (1, &"1 package upgraded".into()));
+    assert_eq!((events.len(), &events[0]["title"]), (1, &"Packages: 1 upgraded".into()));
     assert_eq!(events[0]["detail"], format!("zlib {zlib}"));
     replace(&[("busybox", "1.36.1-r30"), ("musl", "1.2.5-r1"), ("zlib", &zlib), ("htop", "3.3.0-r0")]);
     let events = until(&agent, "no event", |events| of(events).len() > 1);
     let event = &of(&events)[1];
-    assert_eq!(event["title"], "1 package installed, 1 upgraded");
+    assert_eq!(event["title"], "Packages: 1 installed, 1 upgraded");
     assert_eq!(event["detail"], "busybox 1.36.1-r30, htop 3.3.0-r0");
     let (lane, severity) = (&event["lane"], &event["severity"]);
     assert_eq!((lane, severity, &event["begin"]), (&"changes".into(), &"info".into(), &event["end"]));
@@ -367,7 +367,7 @@ fn packages_that_were_installed_upgraded_or_removed() {
     let agent = Agent::start(&flags);
     let events = until(&agent, "no event after the restart", |events| of(events).len() > 2);
     let titles: Vec<_> = of(&events).iter().map(|event| event["title"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(titles[1..], ["1 package installed, 1 upgraded", "1 package upgraded, 1 removed"]);
+    assert_eq!(titles[1..], ["Packages: 1 installed, 1 upgraded", "Packages: 1 upgraded, 1 removed"]);
     assert_eq!(of(&events)[2]["detail"], "zlib 1.3.1-r9");
     assert_eq!(agent.early_lines, [""; 0]);
     drop(agent);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::Moment;
+use std::time::Duration;
 
 const HOUR: u64 = 3600;
 const GIB: f64 = (1_u64 << 30) as f64;
@@ -272,10 +273,16 @@ fn memory_is_bounded() {
     look(&mut space, b"/dev/new", UNIX + 30 * HOUR, 30 * HOUR, SIZE, 1.0);
     assert_eq!(space.filesystems.iter().filter(|it| it.key == crc32(0, b"/dev/new")).count(), 1);
     assert_eq!(space.filesystems[0].key, crc32(0, b"/dev/sd0"));
+    // It goes by the name that it has now.
+    let moment = |hour| Moment {
+        id: 1,
+        unix: Duration::from_secs(UNIX + hour * HOUR),
+        since_boot: Duration::from_secs(hour * HOUR),
+    };
+    space.note(&Level { moment: moment(40), device: b"/dev/new", mountpoint: b"/mnt", used: SIZE, available: 0 });
+    assert!(space.filesystems.iter().any(|it| it.name == "/mnt"));
     // A name of any length and any bytes.
-    let moment =
-        Moment { id: 1, unix: Duration::from_secs(UNIX + 99 * HOUR), since_boot: Duration::from_secs(99 * HOUR) };
     let mountpoint = vec![0xff; 4000];
-    space.note(&Level { moment, device: b"/dev/x", mountpoint: &mountpoint, used: 1, available: 1 });
+    space.note(&Level { moment: moment(99), device: b"/dev/x", mountpoint: &mountpoint, used: 1, available: 1 });
     assert!(space.filesystems.iter().any(|it| it.name.starts_with("\\xff") && it.name.len() <= NAME_MAX));
 }

@@ -198,9 +198,9 @@ fn of_many_changes_five_are_named_and_all_are_counted() {
 #[test]
 fn changes_in_words() {
     for (counts, words) in [
-        ([0, 1, 0], "1 package upgraded"),
-        ([2, 13, 1], "2 packages installed, 13 upgraded, 1 removed"),
-        ([0, 0, 3], "3 packages removed"),
+        ([0, 1, 0], "Packages: 1 upgraded"),
+        ([2, 13, 1], "Packages: 2 installed, 13 upgraded, 1 removed"),
+        ([0, 0, 3], "Packages: 3 removed"),
     ] {
         assert_eq!(Changes(counts).to_string(), words);
     }
@@ -277,7 +277,7 @@ fn a_file_that_is_replaced_is_read_once_it_is_left_alone() {
         }
     }
     let said = machine.read(LOOK);
-    assert_eq!(said.as_deref(), Some("packages 1 package upgraded: openssl 3.0.18-1~deb12u1+rpt1"));
+    assert_eq!(said.as_deref(), Some("packages Packages: 1 upgraded: openssl 3.0.18-1~deb12u1+rpt1"));
     // Half a file is no reason to say that everything is gone.
     let table = machine.table.clone();
     machine.replace(&DPKG[..DPKG.len() / 2]);
@@ -295,7 +295,7 @@ fn a_file_that_is_replaced_is_read_once_it_is_left_alone() {
     machine.replace(&many(30, |_| 1));
     machine.packages = Packages::new(&machine.root).unwrap();
     let said = machine.read(2 * LOOK).unwrap();
-    assert!(said.starts_with("packages 30 packages installed, 5 removed: package-0 1:1.0-1, "), "{said}");
+    assert!(said.starts_with("packages Packages: 30 installed, 5 removed: package-0 1:1.0-1, "), "{said}");
     assert!(said.ends_with("package-4 1:1.0-1 and 25 more"), "{said}");
     std::fs::remove_dir_all(&machine.root).unwrap();
 }
