@@ -166,8 +166,32 @@ fn report(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
+/// Puts all runbooks into the summary, below their list.
+fn list_runbooks() {
+    let path = root().join("docs/SUMMARY.md");
+    let mut text = String::new();
+    for line in std::fs::read_to_string(&path).unwrap().lines() {
+        if line.contains("](runbooks/Pi") {
+            continue;
+        }
+        text.push_str(line);
+        text.push('\n');
+        if line.contains("](runbooks/README.md)") {
+            for document in documents().keys() {
+                if let Some(name) = document.strip_prefix("docs/runbooks/Pi") {
+                    text.push_str(&format!("  - [Pi{}](runbooks/Pi{name})\n", name.trim_end_matches(".md")));
+                }
+            }
+        }
+    }
+    std::fs::write(path, text).unwrap();
+}
+
 #[test]
 fn every_document_is_a_chapter() {
+    if std::env::var_os("BLESS").is_some() {
+        return list_runbooks();
+    }
     let summary = &documents()["docs/SUMMARY.md"];
     let parts: Vec<_> = summary.lines().filter_map(|line| line.strip_prefix("# ")).skip(1).collect();
     assert_eq!(parts, PARTS);
@@ -178,7 +202,8 @@ fn every_document_is_a_chapter() {
     let mut faults = Vec::new();
     for document in &expected {
         if chapters.iter().filter(|chapter| *chapter == document).count() != 1 {
-            faults.push(format!("docs/SUMMARY.md: expected {document} once"));
+            faults
+                .push(format!("docs/SUMMARY.md: expected {document} once (runbooks: BLESS=1 cargo test --test laws)"));
         }
     }
     for chapter in &chapters {
