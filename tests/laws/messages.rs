@@ -178,3 +178,26 @@ fn every_exit_status_is_explained() {
         assert!(text.contains(&format!("\n| {status} | ")), "docs/fix/messages.md: no row for exit status {status}");
     }
 }
+
+/// `docs/fix/verdicts.md` leads from each rule on, with words that the rule uses.
+#[test]
+fn every_rule_is_found_by_what_it_says() {
+    let text = std::fs::read_to_string(root().join("docs/fix/verdicts.md")).unwrap();
+    let rules = std::fs::read_to_string(root().join("docs/rules.md")).unwrap();
+    let rules = rules.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let rules: Vec<&str> = rules.collect();
+    assert!(rules.len() > 10, "{rules:?}");
+    for rule in rules {
+        let row = text.lines().find(|line| line.contains(&format!(" | `{rule}` | ")));
+        let row = row.unwrap_or_else(|| {
+            panic!("docs/fix/verdicts.md: no row for the rule {rule}; say what it says, and where to go on")
+        });
+        let words = row.trim_start_matches("| ").split(" | ").next().unwrap();
+        for piece in words.split(['…', ';']).map(str::trim).filter(|piece| !piece.is_empty()) {
+            let said = sources()
+                .iter()
+                .any(|(path, code)| path.to_string_lossy().contains("judge/rules") && code.contains(piece));
+            assert!(said, "docs/fix/verdicts.md: the rule {rule} does not say {piece:?}");
+        }
+    }
+}
