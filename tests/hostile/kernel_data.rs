@@ -152,6 +152,32 @@ fn a_stuck_block_device() {
     run(&format!("umount -l {} 2>/dev/null || true; losetup --detach {device}", point.display()));
 }
 
+/// A ZFS pool whose disks are gone keeps waiting; played by a mount that hangs behind a line of the mount table that says zfs.
+#[test]
+fn a_stuck_zfs_pool() {
+    if !own_mounts() {
+        return;
+    }
+    let tree = Tree::new("vm");
+    let pool = tree.path().join("root/tank");
+    std::fs::create_dir_all(&pool).unwrap();
+    let mounts = "23 1 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n24 23 0:45 / /tank rw - zfs tank rw,xattr,noacl\n";
+    std::fs::write(tree.path().join("proc/self/mountinfo"), mounts).unwrap();
+    let Some(fuse) = Fuse::mount(&pool, None) else { return };
+    fuse.answers(false);
+    let agent = Agent::start(&tree.flags().each_ref().map(String::as_str));
+    for _ in 0..3 {
+        let page = scrape(&agent);
+        assert_eq!(error(&page, Path::new("/tank")), Some(true));
+        assert_eq!(error(&page, Path::new("/")), Some(false));
+        assert_eq!(value(&page, "pi_collector_up{collector=\"disk\"}"), Some(1.0));
+        assert_eq!(agent.get("/health").text(), "ok\n");
+        std::thread::sleep(Duration::from_millis(120));
+    }
+    fuse.answers(true);
+    wait_until("an answer of the pool", || error(&scrape(&agent), Path::new("/tank")) == Some(false));
+}
+
 #[test]
 fn many_stuck_mounts() {
     if !own_mounts() || !own_network() {
