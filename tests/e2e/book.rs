@@ -8,6 +8,7 @@ use crate::agent::BINARY;
 use crate::board::Board;
 use crate::{has_program, needs};
 use std::fmt::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -113,10 +114,12 @@ fn commands_in_the_documents_print_what_is_shown() {
     }
     let folder = std::env::temp_dir().join(format!("pi-monitor-book-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    std::os::unix::fs::symlink(BINARY, folder.join("pi-monitor")).unwrap();
+    symlink(BINARY, folder.join("pi-monitor")).unwrap();
     std::fs::write(folder.join("hosts"), "127.0.0.1 localhost pi.local kitchen.local\n").unwrap();
-    std::fs::write(folder.join("tokens"), "basic pi:a long password\n").unwrap();
-    std::fs::write(folder.join("short"), "bearer short\n").unwrap();
+    for (name, text) in [("tokens", "basic pi:a long password\n"), ("short", "bearer short\n")] {
+        std::fs::write(folder.join(name), text).unwrap();
+        std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
     let board = Board::read(&root().join("tests/boards/pi-zero-2.board")).unwrap();
     board.unpack(&folder.join("pi-zero-2")).unwrap();
     let blocks = blocks();
