@@ -32,7 +32,8 @@ fn main() -> io::Result<()> {
     if look.contains(['`', '\\', '$']) {
         return Err(wrong("more.css", "it cannot stand in a template"));
     }
-    second.text = second.text.replace("'{look}'", &format!("`{look}`"));
+    second.text = dense(&entry, &second.text)?.replace("'{look}'", &format!("`{look}`"));
+    first.text = dense(ENTRY, &first.text)?;
     let shared = format!("{{ {} }}", second.shared.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
 
     let loading = format!("load('{entry}', {shared})");
@@ -174,6 +175,68 @@ fn strip(text: &str) -> String {
         comment &= !line.ends_with("*/");
     }
     out
+}
+
+/// Drops the blanks of a script that stand between two signs, or between a sign and a word, and in no text. As the scripts are
+/// written, a division has blanks around it, and a regular expression does not begin with one.
+fn dense(name: &str, text: &str) -> io::Result<String> {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii();
+    let mut out = Vec::new();
+    for line in text.lines() {
+        let bytes = line.as_bytes();
+        // What is open: texts by their quote, `[` for a class within a regular expression, and braces.
+        let mut open = Vec::new();
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            let next = bytes.get(at + 1).copied().unwrap_or(b'\n');
+            let before = out.last().copied().unwrap_or(b'\n');
+            let skip = match (open.last(), byte) {
+                (Some(b'\'' | b'"' | b'`' | b'/' | b'['), b'\\') => {
+                    out.push(byte);
+                    at += 1;
+                    false
+                }
+                (Some(b'/'), b'[') | (None | Some(b'{' | b'$'), b'\'' | b'"' | b'`' | b'{') => {
+                    open.push(byte);
+                    false
+                }
+                (Some(b'`'), b'$') if next == b'{' => {
+                    open.push(b'$');
+                    out.push(byte);
+                    at += 1;
+                    false
+                }
+                (Some(b'['), b']') | (Some(b'{' | b'$'), b'}') => {
+                    open.pop();
+                    false
+                }
+                (Some(quote @ (b'\'' | b'"' | b'`' | b'/')), _) if *quote == byte => {
+                    open.pop();
+                    false
+                }
+                (Some(b'\'' | b'"' | b'`' | b'/' | b'['), _) => false,
+                (_, b'/') if next != b' ' => {
+                    open.push(byte);
+                    false
+                }
+                (_, b' ') => {
+                    let words = is_word(before) && is_word(next);
+                    let signs = matches!(before, b'+' | b'-') && matches!(next, b'+' | b'-');
+                    !(words || signs || before == b'/' || next == b'/')
+                }
+                _ => false,
+            };
+            if !skip {
+                out.push(bytes.get(at).copied().unwrap_or(b'\n'));
+            }
+            at += 1;
+        }
+        if open.iter().any(|byte| *byte != b'{') {
+            return Err(wrong(name, &format!("a text or a regular expression does not end: {line}")));
+        }
+        out.push(b'\n');
+    }
+    String::from_utf8(out).map_err(io::Error::other)
 }
 
 /// A style sheet without what only people need.

@@ -44,7 +44,7 @@ export const format = {
   bytes(value) {
     const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
     let at = 0;
-    for (; Math.abs(value) >= 1023.5 && at < 5; at++) value /= 1024;
+    for (; Math.abs(value) >= 1023.5 && at < 5; at++) value = value / 1024;
     return `${at === 0 ? value.toFixed(0) : digits(value)} ${units[at]}`;
   },
   rate: (value) => `${format.bytes(value)}/s`,
@@ -65,7 +65,7 @@ export function span(seconds) {
     if (whole > 0 || parts.length > 0 || unit === 's') parts.push(`${whole} ${unit}`);
     rest -= whole * size;
   }
-  return parts.slice(0, 2).join(' ').replace(/ 0 [hms]$/, '');
+  return parts.slice(0, 2).join(' ').replace(/\s0 [hms]$/, '');
 }
 
 const two = (value) => String(value).padStart(2, '0');

@@ -22,6 +22,31 @@ function strip(text) {
 /** A style sheet without what only people need. */
 const tight = (text) => strip(text).replaceAll(' { ', '{').replaceAll('; }', '}').replaceAll('; ', ';');
 
+/** Drops the blanks of a script that stand between two signs, or between a sign and a word, and in no text. */
+function dense(text) {
+  const word = /[\w$\u0080-\uffff]/;
+  let out = '';
+  for (const line of text.split('\n')) {
+    // What is open: texts by their quote, `[` for a class within a regular expression, and braces; `$` is one within a template.
+    const open = [];
+    for (let i = 0; i < line.length; i++) {
+      const c = line[i], next = line[i + 1] ?? '\n', before = out[out.length - 1] ?? '\n', top = open[open.length - 1] ?? '';
+      const inText = '\'"`/['.includes(top || 'x');
+      if (inText && c === '\\') out += line[i++];
+      else if ((top === '/' && c === '[') || (!inText && '\'"`{'.includes(c))) open.push(c);
+      else if (top === '`' && c === '$' && next === '{') {
+        open.push('$');
+        out += line[i++];
+      } else if ((top === '[' && c === ']') || ('{$'.includes(top || 'x') && c === '}') || (inText && top !== '[' && top === c)) open.pop();
+      else if (!inText && c === '/' && next !== ' ') open.push(c);
+      else if (!inText && c === ' ' && !((word.test(before) && word.test(next)) || ('+-'.includes(before) && '+-'.includes(next)) || before === '/' || next === '/')) continue;
+      out += line[i];
+    }
+    out += '\n';
+  }
+  return out.slice(0, -1);
+}
+
 /** Joins what `entry` imports, each module after those that it needs; notes what comes from the part `earlier`. */
 function join(entry, earlier = []) {
   const part = { names: [], shared: new Set(), text: '' };
@@ -62,7 +87,8 @@ export function assemble() {
   const [dynamic, entry] = /import\('\.\/(.*?)'\)/.exec(first.text);
   const second = join(entry, first.names);
   const look = tight(read('more.css'));
-  second.text = second.text.replace("'{look}'", () => `\`${look}\``);
+  second.text = dense(second.text).replace("'{look}'", () => `\`${look}\``);
+  first.text = dense(first.text);
   const shared = `{ ${[...second.shared].sort().join(', ')} }`;
   const script = `(() => {\n'use strict';\n${first.text.replace(dynamic, () => `load('${entry}', ${shared})`)}})();`;
   const more = `globalThis.piMonitorPart = (shared) => {\n'use strict';\nconst ${shared} = shared;\n${second.text}};`;
