@@ -133,25 +133,39 @@ fn every_line_comes_from_a_macro() {
     assert!(writers("eprintln!(").is_empty());
 }
 
-/// What the document says that errors look like is in the code: each piece between `…` of the table's left column.
+/// Returns each piece between `…` of the left column of a table, with its row.
+fn pieces<'a>(text: &'a str, head: &str) -> Vec<(&'a str, &'a str)> {
+    let (_, table) = text.split_once(head).unwrap_or_else(|| panic!("docs/fix/messages.md has no table {head}"));
+    let mut all = Vec::new();
+    for line in table.lines().take_while(|line| line.starts_with("| `")) {
+        let words = line[3..].split('`').next().unwrap();
+        let pieces = words.split('…').map(|piece| piece.trim_matches([' ', ':', ';']));
+        all.extend(pieces.filter(|piece| piece.len() > 3).map(|piece| (piece, line)));
+    }
+    all
+}
+
+/// What the document says that errors look like is in the code.
 #[test]
 fn every_error_that_is_explained_exists() {
     let text = std::fs::read_to_string(document()).unwrap();
-    let (_, table) =
-        text.split_once("| error | what to do |\n|---|---|\n").expect("docs/fix/messages.md has a table of errors");
     let sources = sources();
-    let mut count = 0;
-    for line in table.lines().take_while(|line| line.starts_with("| `")) {
-        let error = line[3..].split('`').next().unwrap();
-        for piece in error.split('…').map(|piece| piece.trim_matches([' ', ':', ';'])).filter(|piece| piece.len() > 3)
-        {
-            let written = piece.replace('"', "\\\"");
-            let exists = sources.iter().any(|(_, text)| text.contains(piece) || text.contains(&written));
-            assert!(exists, "docs/fix/messages.md: no error in src/ contains \"{piece}\" (of {line})");
-            count += 1;
-        }
+    let errors = pieces(&text, "| error | what to do |\n|---|---|\n");
+    for (piece, line) in &errors {
+        let written = piece.replace('"', "\\\"");
+        let exists = sources.iter().any(|(_, text)| text.contains(piece) || text.contains(&written));
+        assert!(exists, "docs/fix/messages.md: no error in src/ contains \"{piece}\" (of {line})");
     }
-    assert!(count > 20, "only {count} pieces found; has the form of the table changed?");
+    assert!(errors.len() > 20, "only {} pieces found; has the form of the table changed?", errors.len());
+    let script = std::fs::read_to_string(root().join("packaging/service/pi-monitor-service")).unwrap();
+    let lines = pieces(&text, "| line | what it means, and what to do |\n|---|---|\n");
+    for (piece, line) in &lines {
+        assert!(
+            script.contains(piece),
+            "docs/fix/messages.md: pi-monitor-service does not print \"{piece}\" (of {line})"
+        );
+    }
+    assert!(lines.len() > 10, "only {} pieces found; has the form of the table changed?", lines.len());
 }
 
 #[test]
