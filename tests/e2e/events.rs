@@ -180,8 +180,32 @@ fn an_under_voltage_has_its_seconds() {
 /// What the kernel says of itself may differ from start to start: another boot, another kernel. How the last run ended is known, too.
 #[test]
 fn a_start_says_what_is_different_from_before() {
+    // Each in a directory of its own: what restarts may write in a day is bounded.
+    let killed = "Pi-Monitor started again after it was killed";
+    starts_say("started", &mut |check, _| {
+        check(false, &[("agent", "Pi-Monitor started")]);
+        check(true, &[("agent", killed)]);
+    });
+    starts_say("restarted", &mut |check, set| {
+        set("random/boot_id", "11111111-0000-4000-8000-000000000001\n");
+        check(false, &[("reboot", "The machine restarted")]);
+        set("random/boot_id", "22222222-0000-4000-8000-000000000001\n");
+        set("osrelease", "6.19.0-new\n");
+        let cut =
+            [("reboot", "The machine restarted after a power cut or a crash"), ("kernel", "Linux 6.19.0-new runs now")];
+        check(true, &cut);
+    });
+}
+
+/// Checks the kinds and titles of the events that a start is; then ends it cleanly, or kills it.
+type Check<'a> = &'a mut dyn FnMut(bool, &[(&str, &str)]);
+/// Changes what the kernel says of itself.
+type Set<'a> = &'a dyn Fn(&str, &str);
+
+/// Starts an agent and ends it as asked for, then does `work` with further starts on the same state.
+fn starts_say(name: &str, work: &mut dyn FnMut(Check<'_>, Set<'_>)) {
     let tree = Tree::new("vm");
-    let state = tree.path().join("state");
+    let state = tree.path().join(name);
     std::fs::create_dir(&state).unwrap();
     let set = |file: &str, text: &str| std::fs::write(tree.path().join("proc/sys/kernel").join(file), text).unwrap();
     let mut flags = tree.flags().to_vec();
@@ -212,22 +236,12 @@ fn a_start_says_what_is_different_from_before() {
     let (agent, first) = start();
     assert_eq!(first.len(), 1, "{first:?}");
     end(agent);
-    let check = |clean: bool, expected: &[(&str, &str)]| {
+    let mut check = |clean: bool, expected: &[(&str, &str)]| {
         let (agent, new) = start();
         assert_eq!(new.iter().map(|(kind, title)| (&**kind, &**title)).collect::<Vec<_>>(), expected);
-        // Killed, or asked to end.
         if clean { end(agent) } else { drop(agent) }
     };
-    check(false, &[("agent", "Pi-Monitor started")]);
-    check(true, &[("agent", "Pi-Monitor started again after it was killed")]);
-    set("random/boot_id", "11111111-0000-4000-8000-000000000001\n");
-    check(false, &[("reboot", "The machine restarted")]);
-    set("random/boot_id", "22222222-0000-4000-8000-000000000001\n");
-    set("osrelease", "6.19.0-new\n");
-    let both =
-        [("reboot", "The machine restarted after a power cut or a crash"), ("kernel", "Linux 6.19.0-new runs now")];
-    check(true, &both);
-    check(true, &[("agent", "Pi-Monitor started")]);
+    work(&mut check, &set);
 }
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
