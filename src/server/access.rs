@@ -240,7 +240,7 @@ fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(text).ok()
 }
 
-/// Encodes a credential. The crate's encoder takes four times the room.
+/// Encodes a credential. With the crate's encoder, the aarch64 binary is 456 bytes larger.
 fn encode_base64(bytes: &[u8], out: &mut String) {
     for part in bytes.chunks(3) {
         let [first, second, third] = [0, 1, 2].map(|place| u32::from(part.get(place).copied().unwrap_or(0)));
