@@ -14,8 +14,11 @@ const NEAR = 10, FINGER = 30, LANE = 12;
 /** How many of the newest events are shown. */
 const MOST = 300;
 
-/** The events, the oldest first; since when they are known, and what /json hinted then; whether the agent has any. */
-const book = { list: [], since: Infinity, hint: null, none: false };
+/** Seconds before the last answer from which on events are asked for again. */
+const OVERLAP = 60;
+
+/** The events, the oldest first; since when they are known, when that was asked, and what /json hinted then; whether the agent has any. */
+const book = { list: [], since: Infinity, time: NaN, hint: null, none: false };
 /** The event of the selected moment. */
 let active = null;
 /** What else the address names: the card whose dialog is open. */
@@ -39,7 +42,7 @@ const stretch = () => ({ from: link.shown.start + link.shown.offset, to: link.sh
 const lasts = (event) => (event.end ?? link.json.time) - event.begin;
 const name = (event) => `${SIGNS[event.severity] ?? ''}${event.title}`;
 
-/** Asks for events when /json hints at new ones, or when the range reaches farther back. */
+/** Asks for events when /json hints at new ones, for those alone, or for all when the range reaches farther back. */
 export async function recent() {
   const { from } = stretch();
   const hint = JSON.stringify(link.json.events);
@@ -47,8 +50,20 @@ export async function recent() {
   if (active && !link.frozen) choose(active);
   if (book.none || !known(from) || (hint === book.hint && from >= book.since)) return;
   try {
-    const { events } = await ask(`events?since=${Math.floor(from)}`);
-    Object.assign(book, { list: events.sort((a, b) => a.begin - b.begin).slice(-MOST), since: Math.floor(from), hint });
+    const whole = !(from >= book.since && known(book.time));
+    const since = Math.floor(whole ? from : Math.max(from, book.time - OVERLAP));
+    const { time, events } = await ask(`events?since=${since}`);
+    const fresh = new Map(events.map((one) => [one.id, one]));
+    const old = new Map(book.list.map((one) => [one.id, JSON.stringify(one)]));
+    const news = events.filter((one) => old.get(one.id) !== JSON.stringify(one));
+    // What lasted ended long before, or the clock was set, or the agent is another one.
+    const differs = (one) => (fresh.has(one.id) ? fresh.get(one.id).begin !== one.begin : one.end == null);
+    if (!whole && (!news.length || news.some((one) => one.kind.startsWith('clock')) || book.list.some(differs))) {
+      book.time = NaN;
+      return await recent();
+    }
+    const list = [...(whole ? [] : book.list.filter((one) => !fresh.has(one.id))), ...events].sort((a, b) => a.begin - b.begin).slice(-MOST);
+    Object.assign(book, { list, since: whole ? since : book.since, time, hint });
     if (link.moment) choose(active ? book.list.find((one) => one.id === active.id) ?? active : around(link.moment));
   } catch (error) {
     if (error.kind !== 'http') throw error;

@@ -1128,6 +1128,34 @@ test('no words lie on the bar of another event, and a long detail stays in its c
   check(over <= 0, `the detail is ${over} pixels below its chip`);
 }));
 
+test('of the events, only new ones are asked for, and all of them where something else changed', () => mocked({ trouble: false }, async (mock) => {
+  const begun = Date.now() / 1000 - 300;
+  const one = (id, begin, end) => ({ id, exact: true, kind: 'verdict', lane: 'trouble', severity: 'warning', title: `number ${id}`, begin, ...(end && { end }) });
+  let list = [one(1, begun, begun + 20), one(2, begun + 100)], changes = 1;
+  mock.events = (since) => ({ time: Date.now() / 1000, last: list.length, changes, events: list.filter((it) => (it.end ?? Infinity) >= since) });
+  const page = await open(mock.url);
+  const asked = () => mock.requests.filter((it) => it.startsWith('/events')).map((it) => Date.now() / 1000 - Number(it.split('=')[1]));
+  const change = (next) => {
+    mock.requests.length = 0;
+    list = next;
+    changes++;
+  };
+  await until(async () => (await event(page, 'number').count()) === 2, 'two events');
+  check(asked().length === 1 && asked()[0] > 500, `first: ${asked()}`);
+  change([...list, one(3, begun + 200, begun + 290)]);
+  await until(async () => (await event(page, 'number 3').count()) === 1, 'a new one');
+  check(asked().length === 1 && asked()[0] < 200, `the new one: ${asked()}`);
+  equal(await event(page, 'number').count(), 3, 'events');
+  // It ended long ago, as rules find that wait before they are sure.
+  change([list[0], one(2, begun + 100, begun + 110), list[2]]);
+  await until(async () => (await event(page, 'number 2').getAttribute('aria-label')).includes('10 s'), 'its end');
+  check(asked().length === 2 && asked()[1] > 500, `its end: ${asked()}`);
+  // The clock was set.
+  const first = await event(page, 'number 3').getAttribute('aria-label');
+  change(list.map((it) => ({ ...it, begin: it.begin - 60, end: it.end - 60 })));
+  await until(async () => (await event(page, 'number 3').getAttribute('aria-label')) !== first, 'all times');
+}));
+
 test('a moment without an event says what is not known', () => mocked({ trouble: false }, async (mock) => {
   const page = await open(mock.url);
   await page.click('header [data-range="24h"]');
