@@ -301,8 +301,8 @@ compile() {
     [ "$icf" = no ] || flags+=(-C link-arg=--icf=all)
     # Common sequences of instructions become functions, and fewer functions are copied to where they are called.
     if [ "$outline $TRIPLE" = "yes aarch64-unknown-linux-musl" ]; then
-        flags+=(-C llvm-args=--enable-machine-outliner=always -C llvm-args=--machine-outliner-reruns=1
-            -C llvm-args=--inline-threshold=25)
+        flags+=(-C llvm-args=--enable-machine-outliner=always -C llvm-args=--machine-outliner-reruns=3
+            -C llvm-args=--inline-threshold=15)
     fi
     # No folder of this machine in messages of panics: the same bytes wherever it is built, and fewer of them.
     flags+=("--remap-path-prefix=$("$RUSTC" --print sysroot)/lib/rustlib/src/rust=/rust"
@@ -455,7 +455,7 @@ no file and line in panic messages (`-Z location-detail=none`)|debug=yes message
 no `Debug` output (`-Z fmt-debug=none`)|message=yes small=no outline=no
 no panic messages (`-C panic=immediate-abort`)|small=no outline=no
 small code in the standard library (`optimize_for_size`, `opt-level = "z"` for `std`)|outline=no
-machine outliner, and less inlining (`--enable-machine-outliner`, `--inline-threshold=25`): **the recipe**|
+machine outliner, and less inlining (`--enable-machine-outliner`, `--inline-threshold=15`): **the recipe**|
 '
 # shellcheck disable=SC2016
 SINGLE='
