@@ -16,9 +16,11 @@ const MOST = 300;
 
 /** Seconds before the last answer from which on events are asked for again. */
 const OVERLAP = 60;
+/** Milliseconds before events are asked for again of which none is new: in trouble, some change all the time. */
+const CALM = 30000;
 
 /** The events, the oldest first; since when they are known, when that was asked, and what /json hinted then; whether the agent has any. */
-const book = { list: [], since: Infinity, time: NaN, hint: null, none: false };
+const book = { list: [], since: Infinity, time: NaN, hint: null, last: NaN, asked: 0, none: false };
 /** The event of the selected moment. */
 let active = null;
 /** What else the address names: the card whose dialog is open. */
@@ -45,10 +47,10 @@ const name = (event) => `${SIGNS[event.severity] ?? ''}${event.title}`;
 /** Asks for events when /json hints at new ones, for those alone, or for all when the range reaches farther back. */
 export async function recent() {
   const { from } = stretch();
-  const hint = JSON.stringify(link.json.events);
+  const hint = JSON.stringify(link.json.events), last = link.json.events?.last;
   // A description that did not come is asked for again.
   if (active && !link.frozen) choose(active);
-  if (book.none || !known(from) || (hint === book.hint && from >= book.since)) return;
+  if (book.none || !known(from) || (from >= book.since && (hint === book.hint || (last === book.last && performance.now() - book.asked < CALM && known(book.time))))) return;
   try {
     const whole = !(from >= book.since && known(book.time));
     const since = Math.floor(whole ? from : Math.max(from, book.time - OVERLAP));
@@ -63,7 +65,7 @@ export async function recent() {
       return await recent();
     }
     const list = [...(whole ? [] : book.list.filter((one) => !fresh.has(one.id))), ...events].sort((a, b) => a.begin - b.begin).slice(-MOST);
-    Object.assign(book, { list, since: whole ? since : book.since, time, hint });
+    Object.assign(book, { list, since: whole ? since : book.since, time, hint, last, asked: performance.now() });
     if (link.moment) choose(active ? book.list.find((one) => one.id === active.id) ?? active : around(link.moment));
   } catch (error) {
     if (error.kind !== 'http') throw error;
