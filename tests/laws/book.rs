@@ -418,6 +418,24 @@ fn families_that_chapters_name_exist() {
 }
 
 #[test]
+fn every_source_of_a_collector_is_explained() {
+    let chapters: String = documents()
+        .iter()
+        .filter(|(document, _)| document.starts_with("docs/understand/kernel-"))
+        .map(|(_, text)| text.as_str())
+        .collect();
+    let mut faults = Vec::new();
+    for registration in collect::ALL {
+        for source in registration.source.split(", ") {
+            if !chapters.contains(source) {
+                faults.push(format!("{}: no chapter docs/understand/kernel-… names {source}", registration.name));
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
 fn the_law_finds_what_is_wrong() {
     assert_eq!(targets("a [b](c.md#d), `[e](f)`, <img src=\"g.png\">"), ["c.md#d", "g.png"]);
     assert_eq!(target("docs/a/b.md", "../c.md"), "docs/c.md");
