@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, take_uint};
 use crate::kernel::{Bad, Fault, First, Shared};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 
 /// How many of the kernel's modes are reported. Two more columns, guest and guest_nice, are parts of user and nice.
@@ -29,7 +29,7 @@ pub static CPUS: Table<1, { 2 * MODES }> = Table::new(
             "Share of the last sample interval that the CPU spent in each mode; all modes sum to 100.",
             Unit::Percent,
         )
-        .by("mode", &MODE_NAMES)
+        .by(&Dimension { label: "mode", values: &MODE_NAMES })
         .history(&[
             Chart::sum("cpu_user").rows(is_total).values(&["user", "nice"]),
             Chart::sum("cpu_system").rows(is_total).values(&["system"]),
@@ -38,7 +38,7 @@ pub static CPUS: Table<1, { 2 * MODES }> = Table::new(
             Chart::sum("cpu_steal").rows(is_total).values(&["steal"]),
         ]),
         Family::counter("pi_cpu_seconds_total", "CPU time spent in each mode since boot.", Unit::Seconds)
-            .by("mode", &MODE_NAMES),
+            .by(&Dimension { label: "mode", values: &MODE_NAMES }),
     ],
 );
 

@@ -79,7 +79,7 @@ impl Policy {
 impl Collect for CpuFreq {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
         let mut members = Members::default();
-        self.policies.update(Policy::new);
+        self.policies.update(&Policy::new);
         for Device { state, gone, .. } in self.policies.all() {
             let Policy { cpus, present, governor, limits: [min, max] } = state;
             let present = members.ask(present, gone, parse_kilohertz).flatten();

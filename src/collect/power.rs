@@ -14,7 +14,7 @@ use super::{Collect, Context, Registration, Setup};
 use crate::kernel::mailbox::{self, MAILBOX, SENDING, parse_word};
 use crate::kernel::text::trim;
 use crate::kernel::{Answer, Asker, Bad, Device, Devices, Fault, Members, Source, read_once};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 use std::io;
 use std::path::Path;
@@ -32,26 +32,26 @@ pub static THROTTLING: Table<0, { 4 * REASONS }> = Table::new(
     &[],
     &[
         Family::gauge("pi_throttled", "1 while this condition holds, 0 otherwise.", Unit::Count)
-            .by("reason", &REASON_NAMES)
+            .by(&Dimension { label: "reason", values: &REASON_NAMES })
             .history(&[Chart::max("throttled").peak()]),
         Family::gauge(
             "pi_throttled_since_boot",
             "1 if this condition has occurred since boot, according to the firmware and the agent, 0 otherwise.",
             Unit::Count,
         )
-        .by("reason", &REASON_NAMES),
+        .by(&Dimension { label: "reason", values: &REASON_NAMES }),
         Family::counter(
             "pi_throttled_events_total",
             "Times that this condition began, counted by the agent at every sample interval.",
             Unit::Count,
         )
-        .by("reason", &REASON_NAMES),
+        .by(&Dimension { label: "reason", values: &REASON_NAMES }),
         Family::counter(
             "pi_throttled_seconds_total",
             "Time for which this condition held, counted by the agent at every sample interval.",
             Unit::Seconds,
         )
-        .by("reason", &REASON_NAMES),
+        .by(&Dimension { label: "reason", values: &REASON_NAMES }),
     ],
 );
 
@@ -109,7 +109,7 @@ impl Power {
         if let Some(word) = members.ask(&mut self.get_throttled, &mut false, parse_word) {
             return Ok(Some((now, State::from_word(word))));
         }
-        self.chips.update(alarm);
+        self.chips.update(&alarm);
         for Device { state, gone, .. } in self.chips.all() {
             let Some(alarm) = state else { continue };
             if let Some(alarm) = members.ask(alarm, gone, parse_alarm) {

@@ -124,7 +124,7 @@ impl Thing {
         let mut inputs = Devices::new(path.to_owned(), is_input);
         let chip = read_once(&path.join("name")).unwrap_or_default();
         let processor = named_processor(&chip);
-        inputs.update(|input| {
+        inputs.update(&|input| {
             let file = input.file_name().unwrap_or_default().to_string_lossy();
             let number = file.strip_suffix("_input").unwrap_or(&file);
             let name = read_once(&path.join(format!("{number}_label")));
@@ -144,10 +144,10 @@ impl Collect for Thermal {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
         let Thermal { zones, cooling, chips, answered } = self;
         let mut members = Members::default();
-        if zones.update(Thing::zone) {
+        if zones.update(&Thing::zone) {
             label(zones.all());
         }
-        if cooling.update(Thing::cooling) {
+        if cooling.update(&Thing::cooling) {
             label(cooling.all());
         }
         // The rows of the snapshot have no place to look at, so the best one's label and value are kept.
@@ -159,7 +159,7 @@ impl Collect for Thermal {
         }
         *answered |= members.spoke();
         if !*answered || known < Processor::Yes {
-            if chips.update(Thing::chip) {
+            if chips.update(&Thing::chip) {
                 label_chips(chips.all());
             }
             for Device { state: inputs, .. } in chips.all() {
@@ -369,7 +369,7 @@ mod tests {
             kinds.iter().enumerate().map(|(zone, kind)| (format!("thermal_zone{zone}/type"), *kind)).collect();
         let files: Vec<_> = files.iter().map(|(path, kind)| (path.as_str(), *kind)).collect();
         let (dir, mut zones) = devices("labels", &files);
-        assert!(zones.update(Thing::zone));
+        assert!(zones.update(&Thing::zone));
         label(zones.all());
         let labels: Vec<_> = zones.all().iter().map(|zone| String::from_utf8_lossy(&zone.state.label)).collect();
         assert_eq!(labels, ["acpitz", "acpitz-2", "acpitz-2-2", "thermal_zone3", "acpitz-4"]);

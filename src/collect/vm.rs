@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{lines, trim, uint, words};
 use crate::kernel::{Bad, Cgroups, Fault, First, Source, read_into};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 use crate::sys;
 
@@ -14,7 +14,7 @@ pub static VM: Table<0, 6> = Table::new(
     &[
         Family::counter("pi_oom_kills_total", "Processes killed by the kernel's out-of-memory killer.", Unit::Count),
         Family::counter("pi_page_faults_total", "Page faults; a major one had to read from disk.", Unit::Count)
-            .by("kind", &["minor", "major"]),
+            .by(&Dimension { label: "kind", values: &["minor", "major"] }),
         Family::counter("pi_swap_in_bytes_total", "Bytes read from swap.", Unit::Bytes)
             .history(&[Chart::sum("swap_rate")]),
         Family::counter("pi_swap_out_bytes_total", "Bytes written to swap.", Unit::Bytes)

@@ -217,12 +217,13 @@ fn write_value(value: Value, unit: Unit, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Family, Moment, Place, Report, RuleHead, Severity, Table};
+    use crate::model::{Dimension, Family, Moment, Place, Report, RuleHead, Severity, Table};
 
     static CPUS: Table<1, 3> = Table::new(
         Place::List("cpus"),
         &["cpu"],
-        &[Family::gauge("pi_cpu_usage_percent", "", Unit::Percent).by("mode", &["user", "idle", "iowait"])],
+        &[Family::gauge("pi_cpu_usage_percent", "", Unit::Percent)
+            .by(&Dimension { label: "mode", values: &["user", "idle", "iowait"] })],
     );
     static MEMORY: Table<0, 2> = Table::new(
         Place::Inline,

@@ -131,14 +131,15 @@ fn write_row(section: &Section, row: Row<'_>, collector: &str, object: &mut Obje
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Family, Moment, Table};
+    use crate::model::{Dimension, Family, Moment, Table};
     use std::time::Duration;
 
     static LIST: Table<1, 3> = Table::new(
         Place::List("things"),
         &["name"],
         &[
-            Family::counter("pi_thing_seconds_total", "", Unit::Seconds).by("mode", &["a", "b"]),
+            Family::counter("pi_thing_seconds_total", "", Unit::Seconds)
+                .by(&Dimension { label: "mode", values: &["a", "b"] }),
             Family::gauge("pi_thing_bytes", "", Unit::Bytes),
         ],
     );

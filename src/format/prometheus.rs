@@ -198,13 +198,14 @@ fn write_label(name: &str, text: &str, mark: &mut u8, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Moment, Place, Table};
+    use crate::model::{Dimension, Moment, Place, Table};
 
     static THINGS: Table<1, 4> = Table::new(
         Place::List("things"),
         &["name"],
         &[
-            Family::counter("pi_thing_seconds_total", "Time.", Unit::Seconds).by("mode", &["a", "b"]),
+            Family::counter("pi_thing_seconds_total", "Time.", Unit::Seconds)
+                .by(&Dimension { label: "mode", values: &["a", "b"] }),
             Family::gauge("pi_thing_bytes", "Size.", Unit::Bytes),
             Family::gauge("pi_thing_info", "What it is.", Unit::Info),
         ],

@@ -37,39 +37,31 @@ impl<T> Devices<T> {
 
     /// Lists the directory: forgets devices that are gone, and lets `make` make those that are new from their path. Tells
     /// whether there were any of either. A directory that is not there has none.
-    pub fn update(&mut self, make: impl Fn(&Path) -> T) -> bool {
+    pub fn update(&mut self, make: &dyn Fn(&Path) -> T) -> bool {
         let Devices { path, directory, wanted, all } = self;
         let before = all.len();
         all.retain(|device| !device.gone);
         let mut changed = all.len() != before;
-        // A directory that was removed and made again has to be opened again.
-        for _ in 0..2 {
-            for device in &mut *all {
-                device.listed = false;
-            }
-            if directory.is_none() {
-                *directory = Directory::open(path).ok();
-            }
-            let Some(open) = directory else { break };
-            let listed = open.list(|name, _| {
-                if !wanted(name) {
-                    return;
+        list(path, directory, &mut |name| {
+            let Some(name) = name else {
+                for device in &mut *all {
+                    device.listed = false;
                 }
-                let order = |device: &Device<T>| device.name.len().cmp(&name.len()).then((*device.name).cmp(name));
-                match all.binary_search_by(order) {
-                    Ok(place) => all[place].listed = true,
-                    Err(place) => {
-                        let state = make(&path.join(OsStr::from_bytes(name)));
-                        all.insert(place, Device { name: name.to_owned(), state, gone: false, listed: true });
-                        changed = true;
-                    }
-                }
-            });
-            if listed.is_ok() {
-                break;
+                return;
+            };
+            if !wanted(name) {
+                return;
             }
-            *directory = None;
-        }
+            let order = |device: &Device<T>| device.name.len().cmp(&name.len()).then((*device.name).cmp(name));
+            match all.binary_search_by(order) {
+                Ok(place) => all[place].listed = true,
+                Err(place) => {
+                    let state = make(&path.join(OsStr::from_bytes(name)));
+                    all.insert(place, Device { name: name.to_owned(), state, gone: false, listed: true });
+                    changed = true;
+                }
+            }
+        });
         let before = all.len();
         all.retain(|device| device.listed);
         changed || all.len() != before
@@ -86,6 +78,23 @@ impl<T> Devices<T> {
     }
 }
 
+/// Hands the names in a directory to `each`, with none in front of them. In the binary once for all kinds of devices.
+#[inline(never)]
+fn list(path: &Path, directory: &mut Option<Directory>, each: &mut dyn FnMut(Option<&[u8]>)) {
+    // A directory that was removed and made again has to be opened again.
+    for _ in 0..2 {
+        each(None);
+        if directory.is_none() {
+            *directory = Directory::open(path).ok();
+        }
+        let Some(open) = directory else { return };
+        if open.list(|name, _| each(Some(name))).is_ok() {
+            return;
+        }
+        *directory = None;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,7 +104,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("pi-monitor-devices-{}", std::process::id()));
         let mut devices = Devices::new(dir.clone(), |name| name.starts_with(b"zone"));
         let mut names = |gone: &str| {
-            let changed = devices.update(Path::to_owned);
+            let changed = devices.update(&|path: &Path| path.to_owned());
             let names = devices.all().iter_mut().map(|device| {
                 let name = String::from_utf8(device.name.clone()).unwrap();
                 assert!(device.state.ends_with(&name));

@@ -142,7 +142,7 @@ pub struct Family {
     pub help: &'static str,
     pub kind: Kind,
     pub unit: Unit,
-    pub by: Option<Dimension>,
+    pub by: Option<&'static Dimension>,
     /// What history keeps of it.
     pub charts: &'static [Chart],
 }
@@ -159,8 +159,8 @@ impl Family {
     }
 
     /// Splits the family by a label with fixed values; it then takes one value for each of them.
-    pub const fn by(mut self, label: &'static str, values: &'static [&'static str]) -> Self {
-        self.by = Some(Dimension { label, values });
+    pub const fn by(mut self, dimension: &'static Dimension) -> Self {
+        self.by = Some(dimension);
         self
     }
 

@@ -259,7 +259,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::super::name::tests::decode;
-    use super::super::{Family, Place, Unit};
+    use super::super::{Dimension, Family, Place, Unit};
     use super::*;
 
     static CARS: Table<2, 3> = Table::new(
@@ -267,7 +267,8 @@ mod tests {
         &["plate", "colour"],
         &[
             Family::gauge("pi_car_speed_ratio", "Speed.", Unit::Ratio),
-            Family::counter("pi_car_wheel_turns_total", "Turns.", Unit::Count).by("side", &["left", "right"]),
+            Family::counter("pi_car_wheel_turns_total", "Turns.", Unit::Count)
+                .by(&Dimension { label: "side", values: &["left", "right"] }),
         ],
     );
 
