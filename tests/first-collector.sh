@@ -38,7 +38,9 @@ changed=$(git diff --name-only)
 [ "$changed" = "src/collect/mod.rs
 tests/boards/vm.board" ] || fail "more than one file had to be changed: $changed"
 
-BLESS=1 cargo test --quiet --locked --test laws >laws.log 2>&1 || { cat laws.log >&2; fail "the laws do not hold"; }
+# Tests run side by side: one may read what another is just writing. What counts is how it is afterwards.
+BLESS=1 cargo test --quiet --locked --test laws >laws.log 2>&1 || true
+cargo test --quiet --locked --test laws >laws.log 2>&1 || { cat laws.log >&2; fail "the laws do not hold"; }
 cargo test --quiet --locked --lib collect::pty >unit.log 2>&1 || { cat unit.log >&2; fail "its own tests fail"; }
 agent=$CARGO_TARGET_DIR/debug/pi-monitor
 cargo build --quiet --locked
@@ -72,5 +74,7 @@ grep -q '| `pi_pty_open` |' docs/metrics.md || fail "it is not in docs/metrics.m
 grep -q '| `pty` |' docs/flags.md || fail "it is not in docs/flags.md"
 grep -q '^pi_pty_open 3$' tests/goldens/vm.txt || fail "it is not in the golden output of the board"
 fuzz/run.sh --list >targets.out
+# shellcheck disable=SC2016
+grep -q 'kernel/pty/nr`, read by the collector `pty`' docs/understand/kernel-machine.md || fail "its source is not in the book"
 grep -qx pty targets.out || fail "it is not among the fuzz targets"
 echo "the first collector of CONTRIBUTING.md works: one file, one line"

@@ -89,7 +89,7 @@ fn reasons() -> String {
 }
 
 /// Puts a table between two marks of a chapter, in the place of what is there.
-fn replaced(chapter: &str, text: &str, what: &str, table: &str) -> String {
+pub fn replaced(chapter: &str, text: &str, what: &str, table: &str) -> String {
     let (begin, end) = (format!("<!-- {what}: BLESS=1 cargo test --test laws -->\n"), format!("<!-- /{what} -->\n"));
     let parts = text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
     let (before, after) = parts.unwrap_or_else(|| panic!("{chapter}: expected the marks {begin} and {end}"));
