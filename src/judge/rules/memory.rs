@@ -79,14 +79,17 @@ fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
     let limited = exhausted.or(own).and_then(|row| Some((group(row), view.of(row, &GROUP_LIMIT)?)));
     let victim = victim.map_or("", group);
     if let Some(Killed { name, how }) = named {
-        let title = format_args!("The kernel killed {name}");
         return match limited.filter(|(group, _)| how.ends_with(*group)) {
             Some((_, limit)) => found.name(
                 &name,
-                title,
+                format_args!("The kernel killed {name}"),
                 format_args!("{name}, {how} ({}); processes killed since boot: {kills}", Size(limit)),
             ),
-            None => found.name(&name, title, format_args!("{name}, {how}; processes killed since boot: {kills}")),
+            None => found.name(
+                &name,
+                format_args!("The kernel killed {name}"),
+                format_args!("{name}, {how}; processes killed since boot: {kills}"),
+            ),
         };
     }
     match (limited, lowest) {

@@ -375,8 +375,7 @@ impl Known {
     fn tell(&self, address: &Address, severity: Severity, what: &str, out: &mut Out<'_>) {
         let links = self.links.borrow();
         let Some(link) = links.iter().find(|link| link.index == address.index) else { return };
-        let title = format_args!("{} {what} the address {address}", link.name());
-        self.note(&kinds::ADDRESS, link, severity, title, out);
+        self.note(&kinds::ADDRESS, link, severity, format_args!("{} {what} the address {address}", link.name()), out);
     }
 }
 
