@@ -25,7 +25,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 /// What is fuzzed beside the collectors.
-const OTHERS: [(&str, fn(&[u8])); 11] = [
+const OTHERS: &[(&str, fn(&[u8]))] = &[
     ("mailbox", mailbox::fuzz),
     ("processes", collect::processes::fuzz),
     ("events", pi_monitor::history::events::fuzz),
