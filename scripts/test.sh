@@ -39,7 +39,7 @@ STEPS='
 fmt         |fast |  120|git:git rustfmt                                      |rustfmt would change nothing
 clippy      |fast |  900|clippy                                               |no warning of the compiler or of clippy
 doc         |fast |  600|                                                     |the documentation has no broken link
-unit        |fast | 1500|?promtool=promtool,prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl ?free:procps ?ip:iproute2|cargo test: units, laws, goldens, the built binary
+unit        |fast | 1500|?promtool=promtool,prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl ?free:procps ?ip:iproute2 ?mkfs.ext4:e2fsprogs ?losetup:mount|cargo test: units, laws, goldens, the built binary
 book        |full | 2400|                                                     |the book: its links, quotations and words are checked, and mdBook builds it without a warning
 collector   |fast |  600|git:git                                              |what CONTRIBUTING.md says about the first collector is true
 tls         |fast | 1500|openssl:openssl curl:curl ?prometheus=prometheus      |HTTPS, in a binary with the feature tls, with curl, openssl and Prometheus
