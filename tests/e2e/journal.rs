@@ -174,7 +174,7 @@ fn full_and_read_only_disks_are_said_once_and_the_agent_goes_on() {
     let inside = |script: &str| {
         let pid = agent.child.id().to_string();
         let mut command = Command::new("nsenter");
-        command.args(["-t", &pid, "-m", "-r", "sh", "-ec", script, BINARY]).arg(&folder);
+        command.args(["-t", &pid, "-m", "-r", "-w", "sh", "-ec", script, BINARY]).arg(&folder);
         command
     };
     assert!(inside("mount -o remount,size=1m \"$1\"").status().unwrap().success());
@@ -182,7 +182,7 @@ fn full_and_read_only_disks_are_said_once_and_the_agent_goes_on() {
     let mut keeper = inside("exec sleep 600").spawn().unwrap();
     let second = |script: &str| {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &keeper.id().to_string(), "-m", "-r", "sh", "-ec"]);
+        command.args(["-t", &keeper.id().to_string(), "-m", "-r", "-w", "sh", "-ec"]);
         command.arg(format!("{script}; exec \"$0\" --web.listen-address=127.0.0.1:0 --state.directory=\"$1\""));
         command.arg(BINARY).arg(&folder);
         command

@@ -30,8 +30,10 @@ fn start(namespaces: &[&str]) -> Agent {
 /// Runs a script in the namespaces of an agent.
 fn inside(agent: &Agent, namespace: &str, script: &str) {
     let pid = agent.child.id().to_string();
-    let output =
-        Command::new("nsenter").args([namespace, "--root", "--target", &pid, "sh", "-ec", script]).output().unwrap();
+    let output = Command::new("nsenter")
+        .args([namespace, "--root", "--wd", "--target", &pid, "sh", "-ec", script])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
