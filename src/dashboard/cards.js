@@ -173,7 +173,7 @@ function ring() {
     const arcTo = (share) => `${known(share) ? Math.min(100, share * 100).toFixed(1) : 0} 100`;
     mark(arcs[1], 'stroke-dasharray', arcTo(used + cached));
     mark(arcs[2], 'stroke-dasharray', arcTo(used));
-    say(label, show('percent', Math.round(used * 100)));
+    say(label, show('percent', used * 100));
   };
   return node;
 }
@@ -193,7 +193,7 @@ function tiles() {
       const value = cores.length > 1 ? busy(one.usage_percent) : use(), item = node.children[i];
       if (!small) {
         say(item.children[0], one.cpu.replace('cpu', 'c'));
-        say(item.children[1], show('percent', Math.round(value)));
+        say(item.children[1], show('percent', value));
       }
       mark(item, 'class', level(value, limit('cpu_busy')));
       (small ? item : item.lastChild).firstChild.style.transform = `scale${small ? 'Y' : 'X'}(${(value || 0) / 100})`;
