@@ -64,7 +64,7 @@ struct Policy {
 impl Policy {
     fn new(path: &Path) -> Self {
         let source = |file: &str| Source::new(path.join(file)).in_small_records();
-        let limit = |file: &str| source(file).sense(parse_kilohertz).ok().and_then(|limit| limit.value(&mut false)?);
+        let limit = |file: &str| Members::default().ask(&mut source(file), &mut false, parse_kilohertz).flatten();
         Policy {
             // Those that are offline are in related_cpus only.
             cpus: source("affected_cpus"),

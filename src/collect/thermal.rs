@@ -263,7 +263,7 @@ fn read_critical(zone: &Path) -> Value {
 
 fn read_limit(path: &Path, parse: fn(&[u8]) -> Result<Value, Bad>) -> Value {
     let mut source = Source::new(path.to_owned());
-    source.sense(parse).ok().and_then(|limit| limit.value(&mut false)).unwrap_or(Value::ABSENT)
+    Members::default().ask(&mut source, &mut false, parse).unwrap_or(Value::ABSENT)
 }
 
 /// Thousandths of a degree that no sensor of such a machine reads: what drivers write that do not know (the kernel's

@@ -1,6 +1,6 @@
 //! Faults in reading the kernel: the file, the line, what was expected and what was found.
 
-use super::Source;
+use super::source::{Sensed, Source};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -139,11 +139,25 @@ impl Members {
         &mut self,
         source: &mut Source,
         gone: &mut bool,
-        parse: impl FnOnce(&[u8]) -> Result<T, Bad>,
+        parse: impl Fn(&[u8]) -> Result<T, Bad>,
     ) -> Option<T> {
-        let value = self.first.keep(source.sense(parse))?.value(gone);
-        self.spoke |= value.is_some();
+        let mut value = None;
+        self.hear(source, gone, &mut |text| {
+            value = Some(parse(text)?);
+            Ok(())
+        });
         value
+    }
+
+    /// In the binary once for all kinds of answers.
+    #[inline(never)]
+    fn hear(&mut self, source: &mut Source, gone: &mut bool, parse: &mut dyn FnMut(&[u8]) -> Result<(), Bad>) {
+        match source.sense(parse) {
+            Ok(Sensed::Spoke) => self.spoke = true,
+            Ok(Sensed::Silent) => {}
+            Ok(Sensed::Gone) => *gone = true,
+            Err(fault) => self.first.note(fault),
+        }
     }
 
     /// Whether any member said anything.

@@ -27,5 +27,5 @@ pub use links::{LinkState, Links};
 pub use machine::Machine;
 pub use remote::{RemoteStat, answer, encode};
 pub use roots::Roots;
-pub use source::{Sensed, Shared, Source, inode, is_file, read_all, read_into, read_once, size};
+pub use source::{Shared, Source, inode, is_file, read_all, read_into, read_once, size};
 pub use zone::{Zone, zone_name};

@@ -94,20 +94,21 @@ impl Source {
         parse(self.read()?).map_err(|bad| Fault::Parse { path: self.path.clone(), bad })
     }
 
-    /// Returns what `parse` makes of a device's file, which need not be there or have an answer at every moment. An answer that is odd
-    /// is logged for those who look for it: once, until there is a good one.
+    /// Hands the text of a device's file, which need not be there or have an answer at every moment, to `parse`. An answer that is odd
+    /// is logged for those who look for it: once, until there is a good one. In the binary once for all parsers.
     ///
     /// # Errors
     /// Errors other than those in [`Sensed`], and [`Fault::Parse`] if `parse` finds something unexpected.
-    pub fn sense<T>(&mut self, parse: impl FnOnce(&[u8]) -> Result<T, Bad>) -> Result<Sensed<T>, Fault> {
+    #[inline(never)]
+    pub fn sense(&mut self, parse: &mut dyn FnMut(&[u8]) -> Result<(), Bad>) -> Result<Sensed, Fault> {
         let read = self.try_read().map(|_| ());
         let fault = match read {
             // A device, or a container's copy of its file, that says nothing.
             Ok(()) if self.length == 0 => return Ok(Sensed::Silent),
             Ok(()) => match parse(&self.buffer[..self.length]) {
-                Ok(value) => {
+                Ok(()) => {
                     self.odd = false;
-                    return Ok(Sensed::Value(value));
+                    return Ok(Sensed::Spoke);
                 }
                 Err(bad) => Fault::Parse { path: self.path.clone(), bad },
             },
@@ -200,28 +201,14 @@ pub(super) fn read_to_end(
     }
 }
 
-/// A device's answer.
+/// Whether a device answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sensed<T> {
-    Value(T),
+pub enum Sensed {
+    Spoke,
     /// There is no such file, or the device has nothing to say now.
     Silent,
     /// The device is gone; if there is one of its name, it is another one.
     Gone,
-}
-
-impl<T> Sensed<T> {
-    /// Returns the value, if there is one; notes in `gone` that the device is.
-    pub fn value(self, gone: &mut bool) -> Option<T> {
-        match self {
-            Sensed::Value(value) => Some(value),
-            Sensed::Silent => None,
-            Sensed::Gone => {
-                *gone = true;
-                None
-            }
-        }
-    }
 }
 
 /// A source that several collectors read: the kernel is asked once for each moment.
