@@ -5,6 +5,8 @@
 //! the page fetches it when the first number is on screen. `tests/dashboard/page.mjs` does the same for work on the page
 //! without a build; a test compares the two.
 //!
+//! It compresses the help of the families that collectors declare, for `src/format/help.rs`.
+//!
 //! The runbooks of `docs/runbooks` that are about a rule become one text, which the page fetches when somebody asks what to do.
 
 use base64::Engine as _;
@@ -17,10 +19,12 @@ use std::{env, fs, io};
 const FOLDER: &str = "src/dashboard";
 const RUNBOOKS: &str = "docs/runbooks";
 const ENTRY: &str = "main.js";
+const COLLECTORS: &str = "src/collect";
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed={FOLDER}");
     println!("cargo::rerun-if-changed={RUNBOOKS}");
+    println!("cargo::rerun-if-changed={COLLECTORS}");
     let read = |name: &str| fs::read_to_string(Path::new(FOLDER).join(name));
 
     let mut first = Part::default();
@@ -62,11 +66,70 @@ fn main() -> io::Result<()> {
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
     fs::write(Path::new(&out).join("page.html.gz"), gzip(page.as_bytes()))?;
     fs::write(Path::new(&out).join("more.js.gz"), gzip(more.as_bytes()))?;
+    fs::write(Path::new(&out).join("help.deflate"), miniz_oxide::deflate::compress_to_vec(&help()?, 10))?;
     let runbooks = runbooks()?;
     fs::write(Path::new(&out).join("runbooks.txt.gz"), gzip(runbooks.as_bytes()))?;
     let facts =
         [&page, &more, &runbooks].map(|text| format!("Facts {{ length: {}, tag: {:?} }}", text.len(), tag(text)));
     fs::write(Path::new(&out).join("dashboard.rs"), format!("({}, {policy:?})\n", facts.join(", ")))
+}
+
+/// Returns for each family that is declared in a collector's file, as two texts of which the second is a sentence, two bytes of its name's checksum, the length of its help, and its
+/// help. Families come in the order of the files' names.
+fn help() -> io::Result<Vec<u8>> {
+    let mut files: Vec<_> =
+        fs::read_dir(COLLECTORS)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    let mut out = Vec::new();
+    let mut marks = BTreeSet::new();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|it| it == "rs")) {
+        let text = fs::read_to_string(file)?;
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let mut rest = code;
+        while let Some(at) = rest.find('"') {
+            let Some((name, behind)) = literal(&rest[at..]) else {
+                rest = &rest[at + 1..];
+                continue;
+            };
+            rest = behind;
+            let is_name = name.contains('_') && name.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+            let Some((help, _)) = behind.strip_prefix(',').and_then(literal) else { continue };
+            if !is_name || !help.contains(' ') || !help.ends_with('.') {
+                continue;
+            }
+            let [low, high, ..] = crc32(name.as_bytes()).to_le_bytes();
+            if !marks.insert([low, high]) {
+                return Err(io::Error::other(format!("{name}: the short checksum of another name is the same")));
+            }
+            let length =
+                u8::try_from(help.len()).map_err(|_| io::Error::other(format!("{name}: help of over 255 bytes")))?;
+            out.extend([low, high, length]);
+            out.extend(help.as_bytes());
+        }
+    }
+    Ok(out)
+}
+
+/// Takes a string literal from the front of Rust code: its text and what follows.
+fn literal(code: &str) -> Option<(String, &str)> {
+    let mut rest = code.trim_start().strip_prefix('"')?;
+    let mut text = String::new();
+    loop {
+        let at = rest.find(['"', '\\'])?;
+        text.push_str(&rest[..at]);
+        let (sign, behind) = rest[at..].split_at(1);
+        if sign == "\"" {
+            return Some((text, behind));
+        }
+        rest = match behind.chars().next()? {
+            '\n' => behind.trim_start(),
+            sign @ ('"' | '\\') => {
+                text.push(sign);
+                &behind[1..]
+            }
+            _ => return None,
+        };
+    }
 }
 
 /// Joins what the runbooks say about the agent's own rules: of each a heading with the rule's name, and what a person wrote below

@@ -3,6 +3,7 @@
 pub mod console;
 pub mod events;
 mod gzip;
+mod help;
 pub mod history;
 pub mod json;
 pub mod object;
@@ -10,6 +11,7 @@ pub mod processes;
 pub mod prometheus;
 
 pub use gzip::Gzip;
+pub use help::help;
 
 use crate::model::Snapshot;
 

@@ -2,6 +2,7 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
+use super::help;
 use crate::model::{Family, Kind, Section, Snapshot, Unit, Value};
 
 /// The two grammars, which differ in the heads of families and in the end.
@@ -171,7 +172,7 @@ fn write_head(family: &Family, syntax: Syntax, out: &mut Vec<u8>) {
             out.extend_from_slice(part.as_bytes());
         }
     };
-    line("HELP", family.help);
+    line("HELP", help(family));
     line("TYPE", kind);
     if syntax == Syntax::OpenMetrics && !matches!(family.unit, Unit::Count | Unit::Info) {
         line("UNIT", family.unit.suffix());

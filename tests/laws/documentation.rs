@@ -4,6 +4,7 @@ use crate::boards;
 use pi_monitor::cli::Entry;
 use pi_monitor::collect;
 use pi_monitor::commands;
+use pi_monitor::format;
 use pi_monitor::judge::rules;
 use pi_monitor::model::{Place, Unit};
 use std::fmt::Write;
@@ -50,7 +51,7 @@ fn metrics_reference() {
                     Unit::Info => ("always 1", "the labels".to_owned()),
                     unit => (unit.suffix(), format!("`{}`", family.key(registration.name))),
                 };
-                let (name, kind, help) = (family.name, family.kind.name(), family.help);
+                let (name, kind, help) = (family.name, family.kind.name(), format::help(family));
                 let _ = writeln!(text, "| `{name}` | {labels} | {kind} | {unit} | {key} | {help} |");
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::boards;
 use pi_monitor::collect;
-use pi_monitor::format::Format;
+use pi_monitor::format::{self, Format};
 use pi_monitor::model::{Family, Head, Kind, Place, Unit};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -62,7 +62,7 @@ fn names_say_kind_and_unit() {
 #[test]
 fn every_family_says_what_it_is() {
     for (_, family) in families() {
-        let help = family.help;
+        let help = format::help(family);
         assert!(help.len() >= 8 && help.len() <= 160 && help.ends_with('.'), "{}: {help:?}", family.name);
         assert!(!help.contains(['\\', '"', '\n']), "{}: no escapes needed in help", family.name);
         if let Some(by) = &family.by {
