@@ -8,7 +8,6 @@ use crate::kernel::text::{find, lines, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
-use std::time::Duration;
 
 /// Returns a gauge in bytes.
 const fn bytes(name: &'static str, help: &'static str) -> Family {
@@ -75,7 +74,6 @@ pub static COLLECTOR: Registration = Registration {
         Box::new(Memory {
             meminfo: setup.proc("meminfo").in_small_records(),
             arc: setup.proc("spl/kstat/zfs/arcstats").in_small_records(),
-            arc_next: Duration::ZERO,
             doubted: false,
         })
     },
@@ -85,14 +83,12 @@ struct Memory {
     meminfo: Source,
     /// The cache of ZFS, if that is loaded.
     arc: Source,
-    /// When a machine without ZFS is looked at again, in time since boot.
-    arc_next: Duration,
     /// Whether the last reading contradicted itself, which is logged once.
     doubted: bool,
 }
 
 impl Collect for Memory {
-    fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+    fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
         let Memory { meminfo, doubted, .. } = self;
         let text = meminfo.read()?;
         let (mut info, bad) = parse(text);
@@ -104,9 +100,7 @@ impl Collect for Memory {
         }
         *doubted = odd.is_some();
         // It is a part of what is used.
-        if let Some(bytes) =
-            self.read_arc(context.moment.since_boot).filter(|&bytes| info.total.is_none_or(|total| bytes <= total))
-        {
+        if let Some(bytes) = self.read_arc().filter(|&bytes| info.total.is_none_or(|total| bytes <= total)) {
             out.row(&ZFS, [], [bytes.into()]);
         }
         info.available = info.available.or(estimated);
@@ -145,17 +139,8 @@ impl Collect for Memory {
 
 impl Memory {
     /// Returns the size of ZFS's cache.
-    fn read_arc(&mut self, now: Duration) -> Option<u64> {
-        /// ZFS is a module, which may be loaded later.
-        const LOOK_AGAIN: Duration = Duration::from_secs(60);
-        if now < self.arc_next {
-            return None;
-        }
-        let Ok(text) = self.arc.try_read() else {
-            self.arc_next = now + LOOK_AGAIN;
-            return None;
-        };
-        parse_arc(text)
+    fn read_arc(&mut self) -> Option<u64> {
+        parse_arc(self.arc.try_read().ok()?)
     }
 }
 

@@ -14,7 +14,7 @@ use super::{Collect, Context, Registration, Setup};
 use crate::kernel::mailbox::{self, MAILBOX, SENDING, parse_word};
 use crate::kernel::text::trim;
 use crate::kernel::{Answer, Asker, Bad, Device, Devices, Fault, Members, Source, read_once};
-use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Dimension, Family, Moment, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 use std::io;
 use std::path::Path;
@@ -75,6 +75,8 @@ struct Power {
     /// All hwmon chips, of which the one named `rpi_volt` has an alarm for us.
     chips: Devices<Option<Source>>,
     watch: Watch,
+    /// At which moment it was last read, and what that said: a tick takes note and collects in one moment.
+    read_at: (Option<u64>, Option<State>),
 }
 
 impl Power {
@@ -87,7 +89,21 @@ impl Power {
             get_throttled: Source::new(sys.join("devices/platform/soc/soc:firmware/get_throttled")).in_small_records(),
             chips: Devices::new(sys.join("class/hwmon"), |name| name.starts_with(b"hwmon")),
             watch: Watch::default(),
+            read_at: (None, None),
         }
+    }
+
+    /// Takes note of what is the case, once for each moment; `None` if there is no source, or no answer yet.
+    fn note(&mut self, moment: Moment) -> Result<Option<State>, Fault> {
+        if self.read_at.0 != Some(moment.id) {
+            self.read_at = (None, None);
+            let state = self.read(moment.since_boot)?.map(|(at, state)| {
+                self.watch.note(at, state);
+                state
+            });
+            self.read_at = (Some(moment.id), state);
+        }
+        Ok(self.read_at.1)
     }
 
     /// Returns what the first source that there is says; `None` if there is none, or no answer yet.
@@ -128,8 +144,7 @@ impl Collect for Power {
     }
 
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        if let Some((at, state)) = self.read(context.moment.since_boot)? {
-            self.watch.note(at, state);
+        if let Some(state) = self.note(context.moment)? {
             out.row(&THROTTLING, [], self.watch.values(state));
         }
         Ok(())
@@ -138,9 +153,7 @@ impl Collect for Power {
     fn tick(&mut self, context: &mut Context<'_>) {
         // What the mailbox says now is the answer to the last tick's or collection's question. A fault is reported by the next
         // collection.
-        if let Ok(Some((at, state))) = self.read(context.moment.since_boot) {
-            self.watch.note(at, state);
-        }
+        let _ = self.note(context.moment);
         self.prepare(context);
     }
 }
@@ -285,6 +298,59 @@ mod tests {
         assert_eq!(watch.events, [0; 4]);
         watch.note(second(8), State::from_word(0x1_0001));
         assert_eq!(watch.events, [1, 0, 0, 0]);
+    }
+
+    /// A tree of a board, its collector, and what that says of a moment; `None` if nothing.
+    fn board(test: &str) -> (std::path::PathBuf, impl FnMut(u64, bool) -> Option<f64>) {
+        let sys = std::env::temp_dir().join(format!("pi-monitor-power-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&sys).unwrap();
+        let options = crate::commands::parse([format!("--path.sysfs={}", sys.display())]).unwrap();
+        let roots = crate::kernel::Roots::new(&options);
+        let mut collector = (COLLECTOR.new)(&mut Setup::new(&roots, crate::kernel::Machine::default(), &options));
+        let mut out = Snapshot::new();
+        out.register(COLLECTOR.name, COLLECTOR.tables);
+        let mut remote = crate::kernel::RemoteStat::new(crate::kernel::answer);
+        let look = move |id, ticks| {
+            let moment = Moment { id, since_boot: second(id), ..Moment::default() };
+            let mut context = Context { moment, remote: &mut remote, levels: &mut () };
+            out.clear(moment);
+            out.select(0);
+            if ticks {
+                collector.tick(&mut context);
+                return None;
+            }
+            collector.collect(&mut context, &mut out).unwrap();
+            out.parts()[0].sections[0].rows().next().and_then(|row| row.values()[0].to_f64())
+        };
+        (sys, look)
+    }
+
+    fn write(path: std::path::PathBuf, text: &str) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn a_tick_reads_the_source_once() {
+        let (sys, mut look) = board("once");
+        let file = sys.join("devices/platform/soc/soc:firmware/get_throttled");
+        write(file.clone(), "0\n");
+        look(1, true);
+        write(file, "50005\n");
+        assert_eq!((look(1, false), look(2, false)), (Some(0.0), Some(1.0)));
+        std::fs::remove_dir_all(sys).unwrap();
+    }
+
+    #[test]
+    fn a_chip_that_comes_is_seen_after_a_while() {
+        let (sys, mut look) = board("comes");
+        assert_eq!(look(1, false), None);
+        write(sys.join("class/hwmon/hwmon0/name"), "rpi_volt\n");
+        write(sys.join("class/hwmon/hwmon0/in0_lcrit_alarm"), "1\n");
+        assert_eq!(look(2, false), None, "a machine without chips is not asked each time");
+        crate::kernel::let_absence_end();
+        assert_eq!(look(3, false), Some(1.0));
+        std::fs::remove_dir_all(sys).unwrap();
     }
 
     #[test]

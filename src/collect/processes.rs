@@ -11,10 +11,11 @@
 use crate::cli::Switch;
 use crate::collect::GROUP;
 use crate::kernel::text::{lines, uint, words};
-use crate::kernel::{Cgroups, Roots, read_into};
+use crate::kernel::{Cgroups, Roots, read_into, read_record};
 use crate::model::{BUSY_LISTS, BUSY_MAX, Busy, ProcessRow, ProcessScan, Top, Value, key, push_label};
 use crate::runtime::sandbox::{CAP_SYS_PTRACE, Needs};
 use crate::sys::{self, Directory};
+use std::ffi::CString;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -60,6 +61,8 @@ pub struct Processes {
     /// The directory of processes, to which names are added and taken away again.
     path: PathBuf,
     directory: Option<Directory>,
+    /// Whether it is the kernel's, not a copy.
+    is_original: bool,
     users: Users,
     page_size: u64,
     command_lines: bool,
@@ -171,6 +174,7 @@ impl Processes {
         Processes {
             path: roots.proc.clone(),
             directory: None,
+            is_original: CString::new(roots.proc.as_os_str().as_bytes()).is_ok_and(|path| sys::is_procfs(&path)),
             users: Users { path: roots.root.join("etc/passwd"), known: Vec::new() },
             page_size: sys::page_size(),
             command_lines,
@@ -222,7 +226,8 @@ impl Processes {
 
     fn scan(&mut self, now: Duration, clock: fn() -> Duration) {
         std::mem::swap(&mut self.before, &mut self.present);
-        let Processes { path, directory, before, present, interval, ended, buffer, .. } = self;
+        let Processes { path, directory, is_original, before, present, interval, ended, buffer, .. } = self;
+        let original = *is_original;
         let Scan { at, all, names, spent } = present;
         all.clear();
         names.clear();
@@ -246,10 +251,10 @@ impl Processes {
         let mut seen = 0_u64;
         let mut old = before.all.iter().peekable();
         all.retain_mut(|process| {
-            if open(path, process.pid, "stat", buffer).is_none() || process.read(buffer, names).is_none() {
+            if open(path, process.pid, "stat", original, buffer).is_none() || process.read(buffer, names).is_none() {
                 return false;
             }
-            process.io = open(path, process.pid, "io", buffer).and_then(|()| parse_io(buffer));
+            process.io = open(path, process.pid, "io", original, buffer).and_then(|()| parse_io(buffer));
             while old.next_if(|old| old.pid < process.pid).is_some() {}
             // What is new has used all its time since the scan before.
             let mut used = process.cpu_ticks;
@@ -357,14 +362,16 @@ impl Processes {
     /// Hands the processes of the last scan that use most to `show`, the busiest first.
     pub fn each(&mut self, show: &mut dyn FnMut(&ProcessRow<'_>)) {
         let milliseconds = self.milliseconds();
-        let Processes { path, users, page_size, command_lines, present, shown, buffer, name, command, .. } = self;
+        let Processes {
+            path, is_original, users, page_size, command_lines, present, shown, buffer, name, command, ..
+        } = self;
         let per_second = |used: u64| used.saturating_mul(1000) / milliseconds;
         for process in shown.iter().map(|&place| &present.all[place]) {
             name.clear();
             push_label(name, &present.names[process.name.clone()]);
-            let owner = open(path, process.pid, "status", buffer).and_then(|()| parse_owner(buffer));
+            let owner = open(path, process.pid, "status", *is_original, buffer).and_then(|()| parse_owner(buffer));
             command.clear();
-            let has_command = *command_lines && open(path, process.pid, "cmdline", buffer).is_some();
+            let has_command = *command_lines && open(path, process.pid, "cmdline", false, buffer).is_some();
             if has_command {
                 push_command(buffer, command);
             }
@@ -438,7 +445,7 @@ fn largest(all: &[Process], key: fn(&Process) -> u64, shown: &mut Vec<usize>) ->
 }
 
 /// Reads a process's file; `None` if the process is gone or the agent may not.
-fn open(path: &mut PathBuf, pid: u64, file: &str, buffer: &mut Vec<u8>) -> Option<()> {
+fn open(path: &mut PathBuf, pid: u64, file: &str, is_record: bool, buffer: &mut Vec<u8>) -> Option<()> {
     let mut number = [b'0'; 20];
     let mut at = number.len();
     let mut rest = pid;
@@ -449,7 +456,7 @@ fn open(path: &mut PathBuf, pid: u64, file: &str, buffer: &mut Vec<u8>) -> Optio
     }
     path.push(std::str::from_utf8(&number[at..]).ok()?);
     path.push(file);
-    let read = read_into(path, buffer);
+    let read = read_record(path, buffer, is_record);
     path.pop();
     path.pop();
     read.ok()

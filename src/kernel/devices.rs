@@ -1,5 +1,6 @@
 //! Devices that come and go in a directory of sysfs.
 
+use super::source::Absence;
 use crate::sys::Directory;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 /// Devices that have an entry each in a directory of sysfs, such as `thermal_zone0` or `policy4`.
 ///
-/// The directory is listed anew at every collection: sysfs announces a new device in no cheaper way. Class directories
+/// The directory is listed anew at every collection: sysfs announces a new device in no cheaper way. Without the directory, which
+/// a kernel makes when its first driver comes, it is looked for now and then. Class directories
 /// hold links, which do not count in the directory's number of links, and their time of modification stands still.
 #[derive(Debug)]
 pub struct Devices<T> {
     path: PathBuf,
     directory: Option<Directory>,
+    absence: Absence,
     wanted: fn(&[u8]) -> bool,
     all: Vec<Device<T>>,
 }
@@ -32,17 +35,17 @@ pub struct Device<T> {
 impl<T> Devices<T> {
     /// Creates the list of those entries of the directory at `path` whose names are `wanted`.
     pub fn new(path: PathBuf, wanted: fn(&[u8]) -> bool) -> Self {
-        Devices { path, directory: None, wanted, all: Vec::new() }
+        Devices { path, directory: None, absence: Absence::default(), wanted, all: Vec::new() }
     }
 
     /// Lists the directory: forgets devices that are gone, and lets `make` make those that are new from their path. Tells
     /// whether there were any of either. A directory that is not there has none.
     pub fn update(&mut self, make: &dyn Fn(&Path) -> T) -> bool {
-        let Devices { path, directory, wanted, all } = self;
+        let Devices { path, directory, absence, wanted, all } = self;
         let before = all.len();
         all.retain(|device| !device.gone);
         let mut changed = all.len() != before;
-        list(path, directory, &mut |name| {
+        list(path, directory, absence, &mut |name| {
             let Some(name) = name else {
                 for device in &mut *all {
                     device.listed = false;
@@ -80,12 +83,14 @@ impl<T> Devices<T> {
 
 /// Hands the names in a directory to `each`, with none in front of them. In the binary once for all kinds of devices.
 #[inline(never)]
-fn list(path: &Path, directory: &mut Option<Directory>, each: &mut dyn FnMut(Option<&[u8]>)) {
+fn list(path: &Path, directory: &mut Option<Directory>, absence: &mut Absence, each: &mut dyn FnMut(Option<&[u8]>)) {
     // A directory that was removed and made again has to be opened again.
     for _ in 0..2 {
         each(None);
-        if directory.is_none() {
-            *directory = Directory::open(path).ok();
+        if directory.is_none() && !absence.is_recent() {
+            let opened = Directory::open(path);
+            absence.note(opened.as_ref().err());
+            *directory = opened.ok();
         }
         let Some(open) = directory else { return };
         if open.list(|name, _| each(Some(name))).is_ok() {
@@ -98,6 +103,7 @@ fn list(path: &Path, directory: &mut Option<Directory>, each: &mut dyn FnMut(Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::source::let_absence_end;
 
     #[test]
     fn devices_come_go_and_are_replaced() {
@@ -117,6 +123,8 @@ mod tests {
         for name in ["zone10", "zone2", "other3"] {
             std::fs::create_dir_all(dir.join(name)).unwrap();
         }
+        assert_eq!(names(""), (String::new(), false), "an absent directory is not asked for each time");
+        let_absence_end();
         assert_eq!(names(""), ("zone2 zone10".to_owned(), true));
         assert_eq!(names(""), ("zone2 zone10".to_owned(), false));
         std::fs::remove_dir(dir.join("zone2")).unwrap();
@@ -126,6 +134,8 @@ mod tests {
         std::fs::remove_dir_all(&dir).unwrap();
         assert_eq!(names(""), (String::new(), true));
         std::fs::create_dir_all(dir.join("zone3")).unwrap();
+        assert_eq!(names(""), (String::new(), false));
+        let_absence_end();
         assert_eq!(names(""), ("zone3".to_owned(), true));
         // The directory is another one of the same name.
         std::fs::remove_dir_all(&dir).unwrap();

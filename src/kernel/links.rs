@@ -147,7 +147,7 @@ impl Links {
                 *carrier = None;
             } else if carrier.is_none() {
                 path.push(OsStr::from_bytes(name));
-                let file = |file| Source::new(path.join(file));
+                let file = |file| Source::new(path.join(file)).in_small_records();
                 let made = Carrier {
                     flags: file("flags"),
                     changes: file("carrier_changes"),

@@ -27,5 +27,7 @@ pub use links::{LinkState, Links};
 pub use machine::Machine;
 pub use remote::{RemoteStat, answer, encode};
 pub use roots::Roots;
-pub use source::{Shared, Source, inode, is_file, read_all, read_into, read_once, size};
+#[cfg(test)]
+pub(crate) use source::let_absence_end;
+pub use source::{Shared, Source, inode, is_file, read_all, read_into, read_once, read_record, size};
 pub use zone::{Zone, zone_name};

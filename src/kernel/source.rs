@@ -12,8 +12,13 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
+
 /// Larger than any kernel file that a collector reads; a file that goes on forever must not fill the memory.
 const LARGEST: usize = 4 << 20;
+/// How long a file or a directory that was absent is not asked for again: an `open` that fails costs more than most reads. So long
+/// it may take until hardware is noticed whose files were looked for before it came.
+const ABSENT_FOR: Duration = Duration::from_secs(30);
 
 /// A kernel file that is kept open.
 ///
@@ -28,6 +33,7 @@ pub struct Source {
     small_records: bool,
     /// Whether its last answer was odd, which is logged once.
     odd: bool,
+    absence: Absence,
     buffer: Vec<u8>,
     length: usize,
 }
@@ -41,6 +47,7 @@ impl Source {
             original: false,
             small_records: false,
             odd: false,
+            absence: Absence::default(),
             buffer: Vec::new(),
             length: 0,
         }
@@ -63,8 +70,8 @@ impl Source {
     /// # Errors
     /// [`Fault::Read`] with the file's path if it cannot be opened or read, or is larger than 4 MiB.
     pub fn read(&mut self) -> Result<&[u8], Fault> {
-        match self.try_read() {
-            Ok(_) => Ok(&self.buffer[..self.length]),
+        match self.refill() {
+            Ok(()) => Ok(&self.buffer[..self.length]),
             Err(error) => Err(self.refusal(error)),
         }
     }
@@ -73,17 +80,27 @@ impl Source {
         Fault::Read { path: self.path.clone(), error }
     }
 
-    /// Like [`Source::read`] for files that need not be there: an error costs no allocation.
+    /// Like [`Source::read`] for files that need not be there: an error costs no allocation, and an absent file is opened again
+    /// only after [`ABSENT_FOR`].
     ///
     /// # Errors
     /// What `open(2)` or `read(2)` says.
     pub fn try_read(&mut self) -> io::Result<&[u8]> {
-        if let Err(error) = self.fill() {
+        if self.file.is_none() && self.absence.is_recent() {
+            return Err(io::Error::from_raw_os_error(libc::ENOENT));
+        }
+        let filled = self.refill();
+        self.absence.note(filled.as_ref().err());
+        filled.map(|()| &self.buffer[..self.length])
+    }
+
+    fn refill(&mut self) -> io::Result<()> {
+        let filled = self.fill();
+        if filled.is_err() {
             self.file = None;
             self.length = 0;
-            return Err(error);
         }
-        Ok(&self.buffer[..self.length])
+        filled
     }
 
     /// Returns what `parse` makes of the file's present text.
@@ -201,6 +218,41 @@ pub(super) fn read_to_end(
     }
 }
 
+/// When a file or a directory was found absent.
+#[derive(Debug, Default)]
+pub(super) struct Absence(Option<Duration>);
+
+impl Absence {
+    /// Returns whether that was less than [`ABSENT_FOR`] ago.
+    pub(super) fn is_recent(&self) -> bool {
+        self.0.is_some_and(|at| now().saturating_sub(at) < ABSENT_FOR)
+    }
+
+    /// Takes note of how an attempt to open it went.
+    pub(super) fn note(&mut self, error: Option<&io::Error>) {
+        let is_absent = error.is_some_and(|error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)));
+        self.0 = is_absent.then(now);
+    }
+}
+
+fn now() -> Duration {
+    #[cfg(test)]
+    return sys::since_boot() + PASSED.get();
+    #[cfg(not(test))]
+    sys::since_boot()
+}
+
+#[cfg(test)]
+thread_local! {
+    static PASSED: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
+}
+
+/// Lets so much time pass in this thread that what was absent is asked for again.
+#[cfg(test)]
+pub(crate) fn let_absence_end() {
+    PASSED.set(PASSED.get() + ABSENT_FOR);
+}
+
 /// Whether a device answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sensed {
@@ -249,23 +301,45 @@ impl Shared {
         Ok(Ref::map(self.0.borrow(), |shared| shared.source.text()))
     }
 }
-/// Reads a file that is asked for once, such as a process's, in place of what `buffer` held.
+
+/// Reads a file that is asked for once in place of what `buffer` held.
 ///
 /// # Errors
 /// What `open(2)` or `read(2)` says, and `FileTooLarge` beyond 4 MiB.
 pub fn read_into(path: &Path, buffer: &mut Vec<u8>) -> io::Result<()> {
+    read_record(path, buffer, false)
+}
+
+/// The same for a file that the kernel prints as one record, such as a process's: `single_open` in `fs/seq_file.c` hands out all of
+/// it, or as much as was asked for. So its end need not be asked for; but copies and programs promise no such thing:
+/// `is_record`.
+///
+/// # Errors
+/// As [`read_into`].
+pub fn read_record(path: &Path, buffer: &mut Vec<u8>, is_record: bool) -> io::Result<()> {
     let file = File::open(path)?;
+    read_parts(buffer, is_record, &mut |into| (&file).read(into))
+}
+
+/// Reads to the end. `read` is `read(2)`.
+fn read_parts(
+    buffer: &mut Vec<u8>,
+    is_record: bool,
+    read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<()> {
+    const PART: usize = 4096;
     buffer.clear();
     loop {
         let length = buffer.len();
         if length > LARGEST {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        buffer.resize(length + 4096, 0);
-        let read = (&file).read(&mut buffer[length..]);
+        buffer.resize(length + PART, 0);
+        let read = read(&mut buffer[length..]);
         buffer.truncate(length + *read.as_ref().unwrap_or(&0));
         match read {
             Ok(0) => return Ok(()),
+            Ok(count) if is_record && count < PART => return Ok(()),
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
@@ -376,6 +450,53 @@ mod tests {
         }
         assert!(all(&[text.len()], true), "one record");
         assert!(!all(&[440, text.len()], true), "a small record, then a large one: what the flag must not be set for");
+    }
+
+    #[test]
+    fn the_end_of_a_record_is_not_asked_for() {
+        let text: Vec<u8> = (0..9000_u32).map(|place| (place % 251) as u8).collect();
+        // Hands out what is asked for, but no more than up to `cut` at first; returns what was read, and in how many reads.
+        let all = |text: &[u8], cut: usize, is_record| {
+            let (mut buffer, mut at, mut reads) = (vec![1], 0, 0);
+            let read = &mut |into: &mut [u8]| {
+                let end = if at < cut { cut } else { text.len() };
+                let count = into.len().min(end - at);
+                into[..count].copy_from_slice(&text[at..at + count]);
+                (at, reads) = (at + count, reads + 1);
+                Ok(count)
+            };
+            read_parts(&mut buffer, is_record, read).unwrap();
+            (buffer == text, reads)
+        };
+        for length in 0..text.len() {
+            assert_eq!(all(&text[..length], 0, true), (true, 1 + length / 4096), "{length} bytes");
+            assert!(all(&text, length, false).0, "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_asked_for_again_after_a_while() {
+        let dir = std::env::temp_dir().join(format!("pi-monitor-absence-{}", std::process::id()));
+        let (file, text) = (dir.join("file"), |source: &mut Source| source.try_read().map(<[u8]>::to_vec).ok());
+        let (mut optional, mut required) = (Source::new(file.clone()), Source::new(file.clone()));
+        assert!(text(&mut optional).is_none() && required.read().is_err());
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(&file, "7").unwrap();
+        assert_eq!(required.read().unwrap(), b"7", "whatever every machine has is asked for each time");
+        assert!(optional.try_read().unwrap_err().kind() == io::ErrorKind::NotFound);
+        assert_eq!(optional.sense(&mut |_| Ok(())).unwrap(), Sensed::Silent);
+        let_absence_end();
+        assert_eq!(text(&mut optional).unwrap(), b"7");
+        // An open file is read each time, and another error is no absence.
+        std::fs::write(&file, "8").unwrap();
+        assert_eq!(text(&mut optional).unwrap(), b"8");
+        let mut looped = Source::new(dir.join("loop"));
+        std::os::unix::fs::symlink("loop", looped.path()).unwrap();
+        assert!(text(&mut looped).is_none());
+        std::fs::remove_file(looped.path()).unwrap();
+        std::fs::write(looped.path(), "9").unwrap();
+        assert_eq!(text(&mut looped).unwrap(), b"9");
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
