@@ -2,6 +2,7 @@
 
 use super::source::Absence;
 use crate::sys::Directory;
+use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -42,32 +43,7 @@ impl<T> Devices<T> {
     /// whether there were any of either. A directory that is not there has none.
     pub fn update(&mut self, make: &dyn Fn(&Path) -> T) -> bool {
         let Devices { path, directory, absence, wanted, all } = self;
-        let before = all.len();
-        all.retain(|device| !device.gone);
-        let mut changed = all.len() != before;
-        list(path, directory, absence, &mut |name| {
-            let Some(name) = name else {
-                for device in &mut *all {
-                    device.listed = false;
-                }
-                return;
-            };
-            if !wanted(name) {
-                return;
-            }
-            let order = |device: &Device<T>| device.name.len().cmp(&name.len()).then((*device.name).cmp(name));
-            match all.binary_search_by(order) {
-                Ok(place) => all[place].listed = true,
-                Err(place) => {
-                    let state = make(&path.join(OsStr::from_bytes(name)));
-                    all.insert(place, Device { name: name.to_owned(), state, gone: false, listed: true });
-                    changed = true;
-                }
-            }
-        });
-        let before = all.len();
-        all.retain(|device| device.listed);
-        changed || all.len() != before
+        update(path, directory, absence, *wanted, &mut Kind { all, make })
     }
 
     /// Returns whether `is` holds for one of the devices.
@@ -81,8 +57,93 @@ impl<T> Devices<T> {
     }
 }
 
-/// Hands the names in a directory to `each`, with none in front of them. In the binary once for all kinds of devices.
+/// Devices of one kind, of which [`update`] sees only what all kinds have.
+trait Known {
+    fn count(&self) -> usize;
+    /// Returns a device's name, whether it is gone, and whether it is listed.
+    fn get(&mut self, place: usize) -> (&[u8], bool, &mut bool);
+    fn remove(&mut self, place: usize);
+    fn insert(&mut self, place: usize, name: &[u8], path: &Path);
+}
+
+struct Kind<'a, T> {
+    all: &'a mut Vec<Device<T>>,
+    make: &'a dyn Fn(&Path) -> T,
+}
+
+impl<T> Known for Kind<'_, T> {
+    fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    fn get(&mut self, place: usize) -> (&[u8], bool, &mut bool) {
+        let Device { name, gone, listed, .. } = &mut self.all[place];
+        (name, *gone, listed)
+    }
+
+    fn remove(&mut self, place: usize) {
+        self.all.remove(place);
+    }
+
+    fn insert(&mut self, place: usize, name: &[u8], path: &Path) {
+        let state = (self.make)(path);
+        self.all.insert(place, Device { name: name.to_owned(), state, gone: false, listed: true });
+    }
+}
+
+/// In the binary once for all kinds of devices.
 #[inline(never)]
+fn update(
+    path: &Path,
+    directory: &mut Option<Directory>,
+    absence: &mut Absence,
+    wanted: fn(&[u8]) -> bool,
+    known: &mut dyn Known,
+) -> bool {
+    let mut changed = forget(known, |gone, _| gone);
+    list(path, directory, absence, &mut |name| {
+        let Some(name) = name else {
+            for place in 0..known.count() {
+                *known.get(place).2 = false;
+            }
+            return;
+        };
+        if !wanted(name) {
+            return;
+        }
+        // They are in the order of their numbers.
+        let (mut low, mut high) = (0, known.count());
+        while low < high {
+            let middle = low.midpoint(high);
+            let (other, _, listed) = known.get(middle);
+            match other.len().cmp(&name.len()).then(other.cmp(name)) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => {
+                    *listed = true;
+                    return;
+                }
+            }
+        }
+        known.insert(low, name, &path.join(OsStr::from_bytes(name)));
+        changed = true;
+    });
+    changed | forget(known, |_, listed| !listed)
+}
+
+/// Forgets the devices of which `is_out` says so, by whether they are gone and whether they are listed; returns whether there were any.
+fn forget(known: &mut dyn Known, is_out: fn(bool, bool) -> bool) -> bool {
+    let before = known.count();
+    for place in (0..before).rev() {
+        let (_, gone, listed) = known.get(place);
+        if is_out(gone, *listed) {
+            known.remove(place);
+        }
+    }
+    known.count() != before
+}
+
+/// Hands the names in a directory to `each`, with none in front of them.
 fn list(path: &Path, directory: &mut Option<Directory>, absence: &mut Absence, each: &mut dyn FnMut(Option<&[u8]>)) {
     // A directory that was removed and made again has to be opened again.
     for _ in 0..2 {
