@@ -123,11 +123,14 @@ pub fn int(word: &[u8]) -> Option<i64> {
 }
 
 /// Parses a hexadecimal number without a prefix.
+#[inline(never)]
 pub fn hex(word: &[u8]) -> Option<u64> {
-    if word.is_empty() || !word.iter().all(u8::is_ascii_hexdigit) {
-        return None;
+    let mut number = None;
+    for &byte in word {
+        let digit = char::from(byte).to_digit(16)?;
+        number = Some(number.unwrap_or(0_u64).checked_mul(16)?.checked_add(digit.into())?);
     }
-    u64::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()
+    number
 }
 
 /// Takes back what the kernel does to names in mount tables, where a blank would end the field: `\040` is a space, `\011`
