@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Whatever a disk's real sectors are, the kernel counts in these.
 const SECTOR: u64 = 512;
 
-pub static DISKS: Table<1, 8> = Table::new(
+pub static DISKS: Table<1, 9> = Table::new(
     Place::List("disks"),
     &["device"],
     &[
@@ -40,6 +40,11 @@ pub static DISKS: Table<1, 8> = Table::new(
         )
         .history(&[Chart::max("disk_busy")]),
         Family::gauge("pi_disk_io_in_progress", "Requests in progress right now.", Unit::Count),
+        Family::gauge(
+            "pi_disk_worst_average_seconds",
+            "Highest average time of a read or write among the samples of the last one to two minutes; the slowest one may have taken longer.",
+            Unit::Seconds,
+        ),
     ],
 );
 
@@ -72,18 +77,21 @@ struct DiskIo {
 }
 
 impl Collect for DiskIo {
-    fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+    fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
         let DiskIo { diskstats, devices } = self;
+        let minute = context.moment.since_boot.as_secs() / 60;
         let text = diskstats.read()?;
         let mut first = First::new();
         let mut place = 0;
         for row in parse(text) {
             let Some(Row { device, read, written, io_in_progress, io_time }) = first.keep(row) else { continue };
-            let excluded = devices.is_excluded(place, device);
+            let known = devices.get(place, device);
             place += 1;
-            if excluded {
+            if known.excluded {
                 continue;
             }
+            let operations = read.completed.wrapping_add(written.completed);
+            known.latency.note(minute, operations, read.time.wrapping_add(written.time));
             let bytes = |sectors: u64| Value::from(sectors.saturating_mul(SECTOR));
             let seconds = |milliseconds| Value::decimal(milliseconds, 3);
             let values = [
@@ -95,6 +103,7 @@ impl Collect for DiskIo {
                 seconds(written.time),
                 seconds(io_time),
                 io_in_progress.into(),
+                Value::decimal(known.latency.worst[0].max(known.latency.worst[1]), 6),
             ];
             out.row(&DISKS, [device], values);
         }
@@ -109,25 +118,56 @@ struct Devices {
     /// `/sys/class/block`
     class: PathBuf,
     exclude: Pattern,
-    known: Vec<(Vec<u8>, bool)>,
+    known: Vec<Known>,
+}
+
+struct Known {
+    name: Vec<u8>,
+    excluded: bool,
+    latency: Latency,
 }
 
 impl Devices {
-    /// Returns whether `device`, the one at `place` in the kernel's list, is excluded. The kernel's order is the same nearly every time.
-    fn is_excluded(&mut self, place: usize, device: &[u8]) -> bool {
+    /// Returns what is known of `device`, the one at `place` in the kernel's list. The kernel's order is the same nearly every time.
+    fn get(&mut self, place: usize, device: &[u8]) -> &mut Known {
         let Devices { class, exclude, known } = self;
-        if known.get(place).is_none_or(|(name, _)| name != device) {
-            match known.iter().skip(place).position(|(name, _)| name == device) {
+        if known.get(place).is_none_or(|known| known.name != device) {
+            match known.iter().skip(place).position(|known| known.name == device) {
                 Some(further) => known.swap(place, place + further),
                 None => {
-                    let before = known[..place].iter().map(|(name, _)| name.as_slice());
+                    let before = known[..place].iter().map(|known| known.name.as_slice());
                     let excluded =
                         if exclude.is_empty() { !is_disk(class, device, before) } else { exclude.matches(device) };
-                    known.insert(place, (device.to_owned(), excluded));
+                    known.insert(place, Known { name: device.to_owned(), excluded, latency: Latency::default() });
                 }
             }
         }
-        known[place].1
+        &mut known[place]
+    }
+}
+
+/// How long reads and writes took. The kernel has sums and counts alone, of which each sample shows an average.
+#[derive(Default)]
+struct Latency {
+    /// How many operations, and their milliseconds.
+    last: Option<(u64, u64)>,
+    minute: u64,
+    /// The highest average of a sample in this minute and in the one before, in microseconds.
+    worst: [u64; 2],
+}
+
+impl Latency {
+    fn note(&mut self, minute: u64, operations: u64, time: u64) {
+        if minute != self.minute {
+            let before = if minute == self.minute + 1 { self.worst[0] } else { 0 };
+            *self = Latency { minute, worst: [0, before], ..*self };
+        }
+        // Counters that run backwards are those of another disk, or have overflown.
+        let grown = self.last.and_then(|(count, sum)| Some((operations.checked_sub(count)?, time.checked_sub(sum)?)));
+        if let Some((count @ 1.., sum)) = grown {
+            self.worst[0] = self.worst[0].max(sum.saturating_mul(1000) / count);
+        }
+        self.last = Some((operations, time));
     }
 }
 
@@ -233,10 +273,36 @@ mod tests {
         let mut devices = Devices { class: PathBuf::new(), exclude, known: Vec::new() };
         for list in [&["a", "b", "c"][..], &["a", "b", "c"], &["b", "c"], &["c", "b", "a", "d"], &[], &["b"]] {
             for (place, name) in list.iter().enumerate() {
-                assert_eq!(devices.is_excluded(place, name.as_bytes()), *name == "b", "{list:?}");
+                assert_eq!(devices.get(place, name.as_bytes()).excluded, *name == "b", "{list:?}");
             }
             devices.known.truncate(list.len());
-            assert!(devices.known.iter().map(|(name, _)| name.as_slice()).eq(list.iter().map(|name| name.as_bytes())));
+            assert!(
+                devices.known.iter().map(|known| known.name.as_slice()).eq(list.iter().map(|name| name.as_bytes()))
+            );
         }
+    }
+    #[test]
+    fn the_worst_average_of_a_sample_lasts_for_a_minute_or_two() {
+        let mut latency = Latency::default();
+        // What was before the agent is nobody's sample.
+        latency.note(7, 1000, 500_000);
+        assert_eq!(latency.worst, [0, 0]);
+        // 4 operations in 10 ms, then one in 300 ms, then none, then many.
+        for (operations, time, worst) in
+            [(1004, 500_010, 2500), (1005, 500_310, 300_000), (1005, 500_310, 300_000), (2005, 501_310, 300_000)]
+        {
+            latency.note(7, operations, time);
+            assert_eq!(latency.worst[0], worst);
+        }
+        latency.note(8, 2006, 501_311);
+        assert_eq!(latency.worst, [1000, 300_000]);
+        latency.note(9, 2007, 501_313);
+        assert_eq!(latency.worst, [2000, 1000]);
+        latency.note(11, 2008, 501_318);
+        assert_eq!(latency.worst, [5000, 0]);
+        // Another disk of the same name, or a count of 32 bits that began anew.
+        latency.note(11, 3, 9_000_000);
+        latency.note(11, 4, 8_000_000);
+        assert_eq!(latency.worst, [5000, 0]);
     }
 }

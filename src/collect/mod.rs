@@ -50,6 +50,7 @@ collectors! {
     system
     disk
     diskio
+    storage
     pressure
     vm
     thermal

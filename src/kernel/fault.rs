@@ -1,6 +1,7 @@
 //! Faults in reading the kernel: the file, the line, what was expected and what was found.
 
 use super::source::{Sensed, Source};
+use super::text::{trim, uint};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -149,6 +150,12 @@ impl Members {
         value
     }
 
+    /// Returns the number, at most `most`, that a member's file says now; `what` is it for messages.
+    #[inline(never)]
+    pub fn number(&mut self, source: &mut Source, gone: &mut bool, most: u64, what: &'static str) -> Option<u64> {
+        self.ask(source, gone, |text| number(text, most, what))
+    }
+
     /// In the binary once for all kinds of answers.
     #[inline(never)]
     fn hear(&mut self, source: &mut Source, gone: &mut bool, parse: &mut dyn FnMut(&[u8]) -> Result<(), Bad>) {
@@ -174,6 +181,16 @@ impl Members {
     }
 }
 
+/// Parses `what`: a number, which is implausible above `most`.
+fn number(text: &[u8], most: u64, what: &'static str) -> Result<u64, Bad> {
+    let text = trim(text);
+    match uint(text) {
+        Some(number) if number <= most => Ok(number),
+        Some(_) => Err(Bad::implausible(what, text)),
+        None => Err(Bad::new(1, what, text)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +202,22 @@ mod tests {
         assert_eq!(fault.to_string(), r#"/proc/net/dev: line 3: expected a number of bytes, found "eth0: x\xff\n""#);
         let fault = Fault::parse(Path::new("/proc/meminfo"), Bad::missing("MemTotal"));
         assert_eq!(fault.to_string(), "/proc/meminfo: expected MemTotal, found nothing");
+    }
+
+    #[test]
+    fn a_number_is_within_its_bounds() {
+        assert_eq!(number(b"198765432\n", u64::MAX, "bytes"), Ok(198_765_432));
+        assert_eq!(number(b"20\n", 20, "volts"), Ok(20));
+        let bad = |text: &[u8]| {
+            let Bad { line, implausible, .. } = number(text, 20, "volts").unwrap_err();
+            (line, implausible)
+        };
+        for text in ["21\n", "18446744073709551615\n"] {
+            assert!(bad(text.as_bytes()).1, "{text}");
+        }
+        for text in ["", "-1\n", "x\n", "18446744073709551616\n", "1 2"] {
+            assert_eq!(bad(text.as_bytes()), (1, false), "{text}");
+        }
     }
 
     #[test]

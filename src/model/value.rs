@@ -6,7 +6,7 @@ use std::fmt;
 ///
 /// Kernel files hold integers and short decimals, never binary fractions. Keeping the digits makes output exact
 /// (`0.1` stays `0.1`) and needs no floating-point formatting, which is slow on small cores and large in the binary.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Value {
     digits: u64,
     places: u8,
