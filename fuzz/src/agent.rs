@@ -80,7 +80,7 @@ impl Board {
             },
             since_boot: || Duration::from_secs(1000),
             unix_time: || Duration::from_secs(1_800_000_000),
-            is_synchronized: || None,
+            clock_state: || None,
             ..Machine::default()
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

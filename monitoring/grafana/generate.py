@@ -429,6 +429,34 @@ def network():
     )
 
 
+def kernel():
+    return row(
+        "Clock, RAID and connections",
+        chart("Clock offset", "How far the clock is being corrected at the moment; dashed: how wrong it may be, as the program that corrects it estimates.",
+              [query("pi_clock_offset_seconds{%s}" % PIS, "{{instance}} offset"),
+               query("pi_clock_estimated_error_seconds{%s}" % PIS, "{{instance}} estimated error")],
+              "s", [dashed(" estimated error$", DIM)], minimum=None, width=8),
+        states("Clock synchronized", "Whether a program keeps the clock right, as far as the kernel was told.",
+               [query("pi_clock_synchronized{%s}" % PIS)],
+               [{"type": "value", "options": {"0": {"text": "no", "color": WARN, "index": 0}, "1": {"text": "yes", "color": AQUA, "index": 1}}}], width=8),
+        chart("RAID: disks missing", "Disks that arrays lack, and how much of a check or a rebuild is done.",
+              [query('pi_mdraid_disks{%s,state="missing"}' % PIS, "{{instance}} {{array}} missing"),
+               query("pi_mdraid_progress_percent{%s}" % PIS, "{{instance}} {{array}} done (%)")],
+              "short", [hue(" missing$", CRITICAL)], width=8),
+        chart("Retransmitted", "Share of TCP segments that were sent again because no answer came.",
+              [query("100 * %s / ignoring (direction) (%s > 0)" % (rate("pi_tcp_retransmits_total"), rate("pi_tcp_segments_total", PIS + ',direction="transmit"')))],
+              "percent", width=8, color=AMBER),
+        chart("Connections dropped", "New TCP connections that were dropped; overflows: because a program did not accept them in time.",
+              [query(rate("pi_tcp_listen_drops_total"), "{{instance}} dropped"),
+               query(rate("pi_tcp_listen_overflows_total"), "{{instance}} overflows")],
+              "ops", [hue(" overflows$", CRITICAL), hue(" dropped$", AMBER)], width=8),
+        chart("Limits", "Share of what the kernel allows: connections that the firewall tracks, and open files.",
+              [query("100 * pi_conntrack_entries{%s} / pi_conntrack_entries_max{%s}" % (PIS, PIS), "{{instance}} tracked connections"),
+               query("100 * pi_files_open{%s} / pi_files_max{%s}" % (PIS, PIS), "{{instance}} open files")],
+              "percent", [hue(" tracked connections$", BLUE)], width=8),
+    )
+
+
 def power():
     return row(
         "Temperature, clock and power",
@@ -509,7 +537,7 @@ def one_pi():
          variable("root", "Main filesystem", "label_values(pi_disk_total_bytes{%s}, mountpoint)" % PIS,
                   "The filesystem in the overview.", multi=False, everything=False,
                   current={"selected": True, "text": "/", "value": "/"})],
-        [overview(), cpu(), memory_row(), pressure(), diskio(), filesystems(), network(), power(), machine()],
+        [overview(), cpu(), memory_row(), pressure(), diskio(), filesystems(), network(), kernel(), power(), machine()],
         ANNOTATIONS)
 
 

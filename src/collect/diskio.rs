@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Whatever a disk's real sectors are, the kernel counts in these.
 const SECTOR: u64 = 512;
 
-pub static DISKS: Table<1, 9> = Table::new(
+pub static DISKS: Table<1, 13> = Table::new(
     Place::List("disks"),
     &["device"],
     &[
@@ -45,6 +45,14 @@ pub static DISKS: Table<1, 9> = Table::new(
             "Highest average time of a read or write among the samples of the last one to two minutes; the slowest one may have taken longer.",
             Unit::Seconds,
         ),
+        Family::counter("pi_disk_discards_completed_total", "Discard requests completed.", Unit::Count),
+        Family::counter("pi_disk_discard_time_seconds_total", "Total time spent on all discards.", Unit::Seconds),
+        Family::counter(
+            "pi_disk_flushes_completed_total",
+            "Flush requests completed: the disk had to write its cache.",
+            Unit::Count,
+        ),
+        Family::counter("pi_disk_flush_time_seconds_total", "Total time spent on all flushes.", Unit::Seconds),
     ],
 );
 
@@ -84,7 +92,7 @@ impl Collect for DiskIo {
         let mut first = First::new();
         let mut place = 0;
         for row in parse(text) {
-            let Some(Row { device, read, written, io_in_progress, io_time }) = first.keep(row) else { continue };
+            let Some(Row { device, read, written, io_in_progress, io_time, more }) = first.keep(row) else { continue };
             let known = devices.get(place, device);
             place += 1;
             if known.excluded {
@@ -94,6 +102,7 @@ impl Collect for DiskIo {
             known.latency.note(minute, operations, read.time.wrapping_add(written.time));
             let bytes = |sectors: u64| Value::from(sectors.saturating_mul(SECTOR));
             let seconds = |milliseconds| Value::decimal(milliseconds, 3);
+            let [discards, discard_time, flushes, flush_time] = more;
             let values = [
                 bytes(read.sectors),
                 bytes(written.sectors),
@@ -104,6 +113,10 @@ impl Collect for DiskIo {
                 seconds(io_time),
                 io_in_progress.into(),
                 Value::decimal(known.latency.worst[0].max(known.latency.worst[1]), 6),
+                discards,
+                discard_time,
+                flushes,
+                flush_time,
             ];
             out.row(&DISKS, [device], values);
         }
@@ -179,6 +192,8 @@ struct Row<'a> {
     io_in_progress: u64,
     /// Milliseconds.
     io_time: u64,
+    /// Discards and their time, from Linux 4.18 on; flushes and theirs, from 5.5 on.
+    more: [Value; 4],
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -204,11 +219,25 @@ fn parse_line(line: &[u8]) -> Option<Row<'_>> {
     uint(words.next()?)?;
     uint(words.next()?)?;
     let device = words.next()?;
-    let mut counters = [0; 11];
-    for counter in &mut counters {
-        *counter = uint(words.next()?)?;
+    let mut counters = [0; 17];
+    let mut count = 0;
+    for word in words.take(17) {
+        counters[count] = uint(word)?;
+        count += 1;
     }
-    let [reads, _, read_sectors, read_time, writes, _, write_sectors, write_time, io_in_progress, io_time, _] =
+    if count < 11 {
+        return None;
+    }
+    let mut more = [Value::ABSENT; 4];
+    if count >= 15 {
+        more[0] = counters[11].into();
+        more[1] = Value::decimal(counters[14], 3);
+    }
+    if count == 17 {
+        more[2] = counters[15].into();
+        more[3] = Value::decimal(counters[16], 3);
+    }
+    let [reads, _, read_sectors, read_time, writes, _, write_sectors, write_time, io_in_progress, io_time, ..] =
         counters;
     Some(Row {
         device,
@@ -216,6 +245,7 @@ fn parse_line(line: &[u8]) -> Option<Row<'_>> {
         written: Direction { completed: writes, sectors: write_sectors, time: write_time },
         io_in_progress,
         io_time,
+        more,
     })
 }
 
@@ -231,7 +261,7 @@ mod tests {
 
     #[test]
     fn real_lines() {
-        let text = b" 179       0 mmcblk0 74 0 5192 1193 56 4073 37970 36449 2 3028 37643 0 0 0 0 0 0
+        let text = b" 179       0 mmcblk0 74 0 5192 1193 56 4073 37970 36449 2 3028 37643 5 0 160 7 8 9
    8       0 sda 10 1 20 2 30 3 40 4 5 6 7
 ";
         let rows: Vec<_> = parse(text).map(Result::unwrap).collect();
@@ -241,8 +271,10 @@ mod tests {
             written: Direction { completed: 56, sectors: 37_970, time: 36_449 },
             io_in_progress: 2,
             io_time: 3028,
+            more: [5_u64.into(), Value::decimal(7, 3), 8_u64.into(), Value::decimal(9, 3)],
         };
         assert_eq!(rows[0], mmcblk0);
+        assert_eq!(rows[1].more, [Value::ABSENT; 4]);
         // Linux 4.17 and older.
         assert_eq!(
             (rows[1].device, rows[1].read.sectors, rows[1].written.time, rows[1].io_time),
@@ -257,6 +289,7 @@ mod tests {
             "8 1 sda1 10 1 20 2 30 3 40 4 5 6",
             "8 1 sda1 10 1 x 2 30 3 40 4 5 6 7",
             "8 sda1 1 2 3 4 5 6 7 8 9 10 11",
+            "8 1 sda1 10 1 20 2 30 3 40 4 5 6 7 8 x",
             "",
         ] {
             let text = format!("{bad}\n{good}");

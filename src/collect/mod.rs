@@ -11,6 +11,7 @@ use crate::runtime::sandbox::Needs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod counters;
 pub mod processes;
 
 pub use cpu::count as count_cpus;
@@ -53,9 +54,18 @@ collectors! {
     storage
     pressure
     vm
+    schedstat
     thermal
     cpufreq
     power
+    mdraid
+    sockets
+    netstat
+    softnet
+    conntrack
+    files
+    entropy
+    clock
     board
     agent
 }

@@ -1,4 +1,4 @@
-//! `/proc/pressure`: how long threads waited for a CPU, for memory or for disks.
+//! `/proc/pressure`: how long threads waited for a CPU, for memory, for disks, or while interrupts were handled.
 //! <https://docs.kernel.org/accounting/psi.html>
 //!
 //! Raspberry Pi's kernel has it switched off unless the kernel command line says `psi=1`; then there is nothing to report.
@@ -43,7 +43,7 @@ pub static COLLECTOR: Registration = Registration {
 };
 
 struct Pressure {
-    resources: [(&'static [u8], Source); 3],
+    resources: [(&'static [u8], Source); 4],
 }
 
 impl Pressure {
@@ -53,6 +53,8 @@ impl Pressure {
                 (b"cpu", setup.proc("pressure/cpu").in_small_records()),
                 (b"memory", setup.proc("pressure/memory").in_small_records()),
                 (b"io", setup.proc("pressure/io").in_small_records()),
+                // From Linux 6.1 on.
+                (b"irq", setup.proc("pressure/irq").in_small_records()),
             ],
         }
     }
@@ -65,7 +67,7 @@ impl Collect for Pressure {
             match source.try_read().map(parse) {
                 Ok(Ok(Totals { some, full })) => {
                     let seconds = |microseconds| Value::decimal(microseconds, 6);
-                    out.row(&RESOURCES, [name], [seconds(some), full.map(seconds).into()]);
+                    out.row(&RESOURCES, [name], [some.map(seconds).into(), full.map(seconds).into()]);
                 }
                 Ok(Err(bad)) => first.note(Fault::parse(source.path(), bad)),
                 Err(error) if is_off(&error) => {}
@@ -84,7 +86,8 @@ fn is_off(error: &io::Error) -> bool {
 /// Microseconds since boot.
 #[derive(Debug, PartialEq, Eq)]
 struct Totals {
-    some: u64,
+    /// Nobody reports it for interrupts: what they hold up, they hold up for all.
+    some: Option<u64>,
     /// Kernels before 5.13 do not report it for the CPU.
     full: Option<u64>,
 }
@@ -102,7 +105,9 @@ fn parse(text: &[u8]) -> Result<Totals, Bad> {
         let total = words.find_map(|word| word.strip_prefix(b"total="));
         *place = Some(total.and_then(uint).ok_or_else(|| Bad::new(number, "total= and a number", line))?);
     }
-    let some = some.ok_or_else(|| Bad::missing("a line that begins with some"))?;
+    if some.or(full).is_none() {
+        return Err(Bad::missing("a line that begins with some or full"));
+    }
     Ok(Totals { some, full })
 }
 
@@ -121,17 +126,19 @@ mod tests {
         let text = b"some avg10=39.77 avg60=23.46 avg300=14.84 total=71381816
 full avg10=0.00 avg60=0.00 avg300=0.00 total=0
 ";
-        assert_eq!(parse(text), Ok(Totals { some: 71_381_816, full: Some(0) }));
+        assert_eq!(parse(text), Ok(Totals { some: Some(71_381_816), full: Some(0) }));
         // Linux 5.12 and older for the CPU.
         let text = b"some avg10=0.00 avg60=0.07 avg300=0.02 total=18446744073709551615\n";
-        assert_eq!(parse(text), Ok(Totals { some: u64::MAX, full: None }));
+        assert_eq!(parse(text), Ok(Totals { some: Some(u64::MAX), full: None }));
+        // Of interrupts.
+        let text = b"full avg10=0.00 avg60=0.00 avg300=0.00 total=8494\n";
+        assert_eq!(parse(text), Ok(Totals { some: None, full: Some(8494) }));
     }
 
     #[test]
     fn garbage_is_named() {
         for (text, line) in [
             ("", 0),
-            ("full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n", 0),
             ("some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00\n", 2),
             ("some avg10=0.00 avg60=0.00 avg300=0.00 total=-1\n", 1),
             ("some avg10=0.00 avg60=0.00 avg300=0.00 total=18446744073709551616\n", 1),

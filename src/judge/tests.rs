@@ -186,7 +186,7 @@ fn a_boot_is_news_for_ten_minutes_and_the_start_of_the_agent_is_none() {
         statfs: |_| Ok(DISK.get()),
         since_boot: || Duration::from_secs(CLOCK.get()),
         unix_time: || Duration::ZERO,
-        is_synchronized: || None,
+        clock_state: || None,
         ..Machine::default()
     };
     for (start, expected) in [(20, &["machine_restarted"][..]), (599, &["machine_restarted"]), (600, &[])] {

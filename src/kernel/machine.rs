@@ -1,7 +1,7 @@
 //! What the machine is asked for besides files.
 
 use super::remote::answer;
-use crate::sys::{self, FsStat};
+use crate::sys::{self, ClockState, FsStat};
 use std::ffi::CStr;
 use std::io;
 use std::time::Duration;
@@ -17,8 +17,8 @@ pub struct Machine {
     pub since_boot: fn() -> Duration,
     /// Wall-clock time.
     pub unix_time: fn() -> Duration,
-    /// Whether the wall clock is synchronized with others; `None` if that is unknown.
-    pub is_synchronized: fn() -> Option<bool>,
+    /// How right the wall clock is; `None` if that is unknown.
+    pub clock_state: fn() -> Option<ClockState>,
 }
 
 impl Default for Machine {
@@ -28,7 +28,7 @@ impl Default for Machine {
             answer,
             since_boot: sys::since_boot,
             unix_time: sys::unix_time,
-            is_synchronized: sys::is_synchronized,
+            clock_state: sys::clock_state,
         }
     }
 }

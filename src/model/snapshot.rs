@@ -243,14 +243,16 @@ impl Snapshot {
         self.push(table.head(), &labels, &values);
     }
 
-    /// Once in the binary for tables of all widths.
+    /// Adds a row whose shape is not known when the agent is compiled. It needs a value for each of the table's columns.
+    // Once in the binary for tables of all widths.
     #[inline(never)]
-    fn push(&mut self, head: &'static Head, labels: &[&[u8]], values: &[Value]) {
+    pub fn push(&mut self, head: &'static Head, labels: &[&[u8]], values: &[Value]) {
         let sections = &mut self.parts[self.current].sections;
         let Some(section) = sections.iter_mut().find(|section| std::ptr::eq(section.head, head)) else {
             debug_assert!(false, "table {} is not registered for this collector", head.families[0].name);
             return;
         };
+        debug_assert!(labels.len() == head.labels.len() && values.len() == head.width, "a row of the table's shape");
         if section.push_labels(labels) {
             section.values.extend_from_slice(values);
         }

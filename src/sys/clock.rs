@@ -99,20 +99,42 @@ pub fn await_setting(timer: &OwnedFd) -> io::Result<()> {
     if armed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Returns whether the kernel's clock is synchronized with others; `None` if the kernel does not say.
+/// What the kernel knows of how right its wall clock is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockState {
+    /// Whether a program keeps it synchronized with others.
+    pub synchronized: bool,
+    /// What is left to correct, in nanoseconds.
+    pub offset: i64,
+    /// How wrong the clock may be, in microseconds: as the program that synchronizes it estimates, and at most.
+    pub estimated_error: u64,
+    pub error_max: u64,
+}
+
+/// Returns what the kernel knows of how right its clock is; `None` if it does not say.
 ///
-/// The call of the C library has another structure on 32-bit processors than the kernel's call of this number; what counts
-/// here is what it returns.
-pub fn is_synchronized() -> Option<bool> {
-    /// `TIME_ERROR` of `include/uapi/linux/timex.h`.
+/// The call of the C library has another structure on 32-bit processors than the kernel's call of this number. To the kernel, all of
+/// its fields are as large as a register: its integers are filled up on 64-bit processors.
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "the fields' types differ between targets")]
+pub fn clock_state() -> Option<ClockState> {
+    /// `TIME_ERROR` and `STA_NANO` of `include/uapi/linux/timex.h`.
     const UNSYNCHRONIZED: libc::c_long = 5;
+    const NANOSECONDS: libc::c_long = 0x2000;
     // As large as `struct timex` and larger. `modes` is 0: nothing is set.
     let mut state = [0 as libc::c_long; 64];
     // SAFETY: the kernel writes no more than its structure.
-    match unsafe { libc::syscall(libc::SYS_adjtimex, state.as_mut_ptr()) } {
-        -1 => None,
-        state => Some(state != UNSYNCHRONIZED),
+    let result = unsafe { libc::syscall(libc::SYS_adjtimex, state.as_mut_ptr()) };
+    if result == -1 {
+        return None;
     }
+    let [_modes, offset, _frequency, error_max, estimated_error, status, ..] = state;
+    let unit = if status & NANOSECONDS == 0 { 1000 } else { 1 };
+    Some(ClockState {
+        synchronized: result != UNSYNCHRONIZED,
+        offset: i64::from(offset).saturating_mul(unit),
+        estimated_error: u64::try_from(estimated_error).unwrap_or(0),
+        error_max: u64::try_from(error_max).unwrap_or(0),
+    })
 }
 
 #[cfg(test)]
@@ -134,7 +156,11 @@ mod tests {
             await_setting(&timer).unwrap();
             assert_eq!(expirations(&timer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
-        assert!(is_synchronized().is_some());
+        let state = clock_state().unwrap();
+        // The kernel counts at most 16 s, from which on the clock is not synchronized.
+        assert!(
+            state.error_max >= state.estimated_error.min(1) && (!state.synchronized || state.error_max < 16_000_000)
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod thread;
 mod writer;
 
 pub use child::{Child, Sink, fork_helper, fork_task, receive, send, socket_pair};
-pub use clock::{await_setting, expirations, is_synchronized, setting_timer, since_boot, timer, unix_time};
+pub use clock::{ClockState, await_setting, clock_state, expirations, setting_timer, since_boot, timer, unix_time};
 pub use confine::{ARCHITECTURE, filter_system_calls, keep_capabilities, no_new_privs, read_only_below};
 pub use crash::report_crashes;
 pub use files::{

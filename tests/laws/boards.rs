@@ -6,7 +6,7 @@ use pi_monitor::commands::{self, print::HIGHLIGHTS};
 use pi_monitor::format::{Format, console};
 use pi_monitor::kernel::text::{uint, unescape_octal};
 use pi_monitor::kernel::{self, Machine};
-use pi_monitor::sys::FsStat;
+use pi_monitor::sys::{ClockState, FsStat};
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::io;
@@ -43,7 +43,9 @@ fn start(new: fn(&Options, Machine) -> Agent, tree: &Tree, flags: &[&str]) -> Ag
     // Filesystems that may hang are asked in a helper.
     let answer = |path: &CStr| kernel::encode(statfs(path));
     let unix_time = || Duration::from_secs(1_799_999_000 + CLOCK.get());
-    new(&options, Machine { statfs, answer, since_boot, unix_time, is_synchronized: || None })
+    let clock_state =
+        || Some(ClockState { synchronized: true, offset: -12_345, estimated_error: 1_500, error_max: 20_500 });
+    new(&options, Machine { statfs, answer, since_boot, unix_time, clock_state })
 }
 
 /// What the tree's `statfs.txt` says about a path below the tree's root; a path that it lacks does not exist.

@@ -99,7 +99,7 @@ fn start(directory: &std::path::Path, more: &[&str], runtime: &tokio::runtime::R
         statfs: |_| Ok(DISK.get()),
         since_boot: || Duration::from_millis(CLOCK.get() * 1000 + HALVES.get()),
         unix_time: || Duration::from_secs(1_800_000_000 + CLOCK.get()),
-        is_synchronized: || None,
+        clock_state: || None,
         ..Machine::default()
     };
     let flags = flags.into_iter().chain(more.iter().map(|flag| (*flag).to_owned()));

@@ -31,8 +31,13 @@ struct Clock {
 pub fn open(machine: Machine) -> io::Result<Box<dyn Source>> {
     let timer = sys::setting_timer()?;
     sys::await_setting(&timer)?;
-    let synchronized = (machine.is_synchronized)();
+    let synchronized = is_synchronized(machine);
     Ok(Box::new(Clock { timer, machine, offset: offset(machine), synchronized, asked: (machine.since_boot)() }))
+}
+
+/// `None` if the kernel does not say.
+fn is_synchronized(machine: Machine) -> Option<bool> {
+    (machine.clock_state)().map(|state| state.synchronized)
 }
 
 fn offset(machine: Machine) -> i64 {
@@ -69,7 +74,7 @@ impl Clock {
     /// Takes note of whether the clock is synchronized, if that has changed.
     fn ask(&mut self, out: &mut Out<'_>) {
         self.asked = out.now;
-        let now = (self.machine.is_synchronized)();
+        let now = is_synchronized(self.machine);
         let before = std::mem::replace(&mut self.synchronized, now);
         let (severity, words) = match (before, now) {
             (Some(false), Some(true)) => (Severity::Info, "The clock is synchronized"),
@@ -118,6 +123,7 @@ mod tests {
     use super::super::Flow;
     use super::super::flow::testing::notes;
     use super::*;
+    use crate::sys::ClockState;
     use std::cell::Cell;
 
     thread_local! {
@@ -129,7 +135,7 @@ mod tests {
         let machine = Machine {
             since_boot: || Duration::from_secs(1000),
             unix_time: || Duration::from_millis(UNIX.get()),
-            is_synchronized: || SYNCHRONIZED.get(),
+            clock_state: || SYNCHRONIZED.get().map(|synchronized| ClockState { synchronized, ..ClockState::default() }),
             ..Machine::default()
         };
         let timer = sys::setting_timer().unwrap();

@@ -1,0 +1,373 @@
+//! Files of numbers that are read alike: numbers alone, or each with its name.
+//!
+//! A collector of such files is a [`Plan`], which is data: it costs its tables and little more.
+
+use super::{Collect, Context, Setup};
+use crate::kernel::text::{lines, take_word, uint};
+use crate::kernel::{Bad, Fault, First, Source};
+use crate::model::{Head, Snapshot, Value};
+use crate::sys;
+
+/// The most words of a line that are looked at, and values of a row that is a line.
+const WORDS_MAX: usize = 16;
+const VALUES_MAX: usize = 8;
+
+/// How the numbers of a file are arranged.
+#[derive(Clone, Copy, Debug)]
+pub enum Layout {
+    /// Numbers alone, such as `1024 0 1631329`: which value the first one is, and which of the numbers count: all, or every
+    /// second one.
+    Plain(usize, usize),
+    /// Each number behind its name, perhaps with a heading: `TCP: inuse 4 orphan 0`, `Ip6InReceives 7`.
+    Pairs,
+    /// A line of names, and one of numbers: `Udp: InDatagrams NoPorts` and `Udp: 88542 120`.
+    Columns,
+    /// Each line is a row.
+    Lines(&'static Lines),
+}
+
+/// Lines that are rows.
+#[derive(Debug)]
+pub struct Lines {
+    pub head: &'static Head,
+    /// What the lines begin with; others do not matter.
+    pub prefix: &'static str,
+    /// How many lines of headings there are.
+    pub headings: usize,
+    /// Parses a number: `uint` or `hex`.
+    pub number: fn(&[u8]) -> Option<u64>,
+    /// The word that is the label, or the one with the number of a CPU, which the line's own stands in for if it is missing.
+    pub label: Label,
+    /// For each value, its place among the line's words, and how many of its digits stand behind the point.
+    pub columns: &'static [(usize, u8)],
+    /// How many of the values each line has.
+    pub required: usize,
+    /// What a line should be.
+    pub expected: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Label {
+    Word(usize),
+    Cpu(usize),
+}
+
+/// What to read, and the rows to make of it.
+#[derive(Debug)]
+pub struct Plan {
+    /// Files below `/proc`, any of which a kernel may lack.
+    pub files: &'static [(&'static str, Layout)],
+    /// What the files call each value, with the heading in front: `TCPinuse UDPinuse`.
+    pub names: &'static str,
+    /// The places of values that the kernel counts in pages.
+    pub pages: &'static [usize],
+    /// The tables and the labels of the rows; each row takes as many of the values as its table is wide.
+    pub rows: &'static [(&'static Head, &'static [&'static [u8]])],
+}
+
+impl Plan {
+    /// Reads nothing.
+    pub const NONE: Plan = Plan { files: &[], names: "", pages: &[], rows: &[] };
+
+    /// Returns the collector.
+    pub fn collector(&'static self, setup: &Setup<'_>) -> Box<dyn Collect> {
+        let mut files = Vec::with_capacity(self.files.len());
+        for (path, layout) in self.files {
+            let source = setup.proc(path);
+            // The lines of a CPU in schedstat may be longer than a small record.
+            files.push(if matches!(layout, Layout::Lines(_)) { source } else { source.in_small_records() });
+        }
+        let mut width = 0;
+        for (head, _) in self.rows {
+            width += head.width;
+        }
+        let names = self.names();
+        debug_assert!(names.is_empty() || names.len() == width, "a name for each value");
+        Box::new(Counters { plan: self, files, names, values: vec![Value::ABSENT; width] })
+    }
+
+    fn names(&self) -> Vec<&'static [u8]> {
+        let mut names = Vec::new();
+        let mut rest = self.names.as_bytes();
+        while let Some(name) = take_word(&mut rest) {
+            names.push(name);
+        }
+        names
+    }
+
+    /// Runs the parsers, for the collectors' fuzz targets.
+    #[cfg(fuzzing)]
+    pub fn fuzz(&self, text: &[u8]) {
+        for (_, layout) in self.files {
+            match layout {
+                Layout::Lines(rows) => drop(each_row(text, rows, &mut |_, _| ())),
+                _ => drop(parse(text, *layout, &self.names(), &mut [Value::ABSENT; 64])),
+            }
+        }
+    }
+}
+
+/// Reads the files of a plan.
+struct Counters {
+    plan: &'static Plan,
+    files: Vec<Source>,
+    names: Vec<&'static [u8]>,
+    values: Vec<Value>,
+}
+
+impl Collect for Counters {
+    fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        let Counters { plan, files, names, values } = self;
+        let mut first = First::new();
+        values.fill(Value::ABSENT);
+        for (source, (_, layout)) in files.iter_mut().zip(plan.files) {
+            let text = match source.read() {
+                Ok(text) => text,
+                Err(fault) => {
+                    if !fault.is_absent() {
+                        first.note(fault);
+                    }
+                    continue;
+                }
+            };
+            let result = match layout {
+                Layout::Lines(rows) => each_row(text, rows, &mut |label, values| out.push(rows.head, &[label], values)),
+                _ => parse(text, *layout, names, values),
+            };
+            if let Err(bad) = result {
+                first.note(Fault::parse(source.path(), bad));
+            }
+        }
+        for &place in plan.pages {
+            values[place] = values[place].times(sys::page_size());
+        }
+        let mut rest = &values[..];
+        for (head, labels) in plan.rows {
+            let (row, next) = rest.split_at(head.width);
+            rest = next;
+            if row.iter().any(|value| value.is_present()) {
+                out.push(head, labels, row);
+            }
+        }
+        first.result()
+    }
+}
+
+/// Splits a line into its first words; returns how many words it has, which may be more.
+#[inline(never)]
+pub fn split<'a>(line: &'a [u8], out: &mut [&'a [u8]]) -> usize {
+    let mut count = 0;
+    let mut rest = line;
+    while let Some(word) = take_word(&mut rest) {
+        if let Some(place) = out.get_mut(count) {
+            *place = word;
+        }
+        count += 1;
+    }
+    count
+}
+
+/// Hands each line with its number to `each`; returns the first fault.
+#[inline(never)]
+pub fn each_line<'a>(text: &'a [u8], each: &mut dyn FnMut(usize, &'a [u8]) -> Result<(), Bad>) -> Result<(), Bad> {
+    let mut first = First::new();
+    for (number, line) in lines(text) {
+        first.keep(each(number, line));
+    }
+    first.result()
+}
+
+/// Hands each row of a file of lines to `each`.
+///
+/// # Errors
+/// The first line that is no row.
+fn each_row(text: &[u8], rows: &Lines, each: &mut dyn FnMut(&[u8], &[Value])) -> Result<(), Bad> {
+    each_line(text, &mut |number, line| {
+        if number <= rows.headings || !line.starts_with(rows.prefix.as_bytes()) {
+            return Ok(());
+        }
+        let bad = || Bad::new(number, rows.expected, line);
+        let mut words = [&b""[..]; WORDS_MAX];
+        let count = split(line, &mut words);
+        let parse = rows.number;
+        let mut values = [Value::ABSENT; VALUES_MAX];
+        for (at, (value, (place, digits))) in values.iter_mut().zip(rows.columns).enumerate() {
+            if *place < count {
+                *value = Value::decimal(parse(words[*place]).ok_or_else(bad)?, *digits);
+            } else if at < rows.required {
+                return Err(bad());
+            }
+        }
+        let values = &values[..rows.columns.len()];
+        match rows.label {
+            Label::Word(place) => each(words[place], values),
+            Label::Cpu(place) => {
+                let cpu = if place < count { parse(words[place]).ok_or_else(bad)? } else { number as u64 - 1 };
+                let mut label = *b"cpu000000000000000000000000";
+                let mut digits = [0; Value::LONGEST];
+                let length = Value::from(cpu).put(&mut digits);
+                label[3..3 + length].copy_from_slice(&digits[..length]);
+                each(&label[..3 + length], values);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Puts the numbers of a file into `values`, in the places of their `names`; other numbers of the file do not matter.
+///
+/// # Errors
+/// The first line that does not fit the layout. What the others say counts.
+fn parse(text: &[u8], layout: Layout, names: &[&[u8]], values: &mut [Value]) -> Result<(), Bad> {
+    if let Layout::Plain(place, step) = layout {
+        let mut words = [&b""[..]; WORDS_MAX];
+        let count = split(text, &mut words);
+        for (value, place) in values[place..].iter_mut().zip((0..count.min(WORDS_MAX)).step_by(step)) {
+            *value = uint(words[place]).ok_or_else(|| Bad::new(1, "a number", words[place]))?.into();
+        }
+        return if count > 0 { Ok(()) } else { Err(Bad::missing("a number")) };
+    }
+    let is_columns = matches!(layout, Layout::Columns);
+    let mut names_line = None;
+    let result = each_line(text, &mut |number, line| {
+        let above = names_line.take();
+        if is_columns && above.is_none() {
+            names_line = Some(line);
+            return Ok(());
+        }
+        named(number, above.unwrap_or(line), line, is_columns, names, values)
+    });
+    match names_line {
+        Some(line) => result.and(Err(Bad::new(1, "a line of numbers below one of names", line))),
+        None => result,
+    }
+}
+
+/// Takes the numbers of a line: each behind its name, or below it in a line `above`.
+fn named(
+    number: usize,
+    above: &[u8],
+    line: &[u8],
+    is_columns: bool,
+    names: &[&[u8]],
+    values: &mut [Value],
+) -> Result<(), Bad> {
+    let (mut above, mut rest) = (above, line);
+    let mut result = Ok(());
+    let mut heading = &b""[..];
+    if above.contains(&b':') {
+        heading = take_word(&mut above).unwrap_or_default();
+        if take_word(&mut rest) != Some(heading) {
+            return Err(Bad::new(number, "the heading of the names above", line));
+        }
+        heading = heading.strip_suffix(b":").unwrap_or(heading);
+    }
+    loop {
+        let name = take_word(if is_columns { &mut above } else { &mut rest });
+        match (name, take_word(&mut rest)) {
+            (Some(name), Some(found)) => {
+                if put(values, names, heading, Some((name, uint(found)))) && result.is_ok() {
+                    result = Err(Bad::new(number, "a number", found));
+                }
+            }
+            (None, None) => return result,
+            _ => {
+                if is_columns {
+                    // The numbers may belong to other names.
+                    put(values, names, heading, None);
+                }
+                return result.and(Err(Bad::new(number, "a number for each name", line)));
+            }
+        }
+    }
+}
+
+/// Puts a number into its place, or forgets all numbers below a heading. Returns whether it is wanted and no number.
+fn put(values: &mut [Value], names: &[&[u8]], heading: &[u8], found: Option<(&[u8], Option<u64>)>) -> bool {
+    for (value, wanted) in values.iter_mut().zip(names) {
+        let Some(wanted) = wanted.strip_prefix(heading) else { continue };
+        match found {
+            Some((name, number)) if wanted == name => {
+                *value = number.into();
+                return number.is_none();
+            }
+            None => *value = Value::ABSENT,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// For the tests of collectors whose files are lines: the rows as text, and the line of the first fault.
+#[cfg(test)]
+pub fn rows_of(plan: &Plan, text: &str) -> (Vec<String>, Option<usize>) {
+    let Layout::Lines(rows) = plan.files[0].1 else { panic!("no lines") };
+    let mut all = Vec::new();
+    let bad = each_row(text.as_bytes(), rows, &mut |label, values| {
+        let values: Vec<_> = values.iter().map(|value| format!("{value:?}")).collect();
+        all.push(format!("{} {}", label.escape_ascii(), values.join(" ")));
+    });
+    (all, bad.err().map(|bad| bad.line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<const N: usize>(text: &str, layout: Layout, names: [&str; N]) -> ([Option<f64>; N], Option<usize>) {
+        let mut values = [Value::ABSENT; N];
+        let names = names.map(str::as_bytes);
+        let bad = parse(text.as_bytes(), layout, &names, &mut values).err();
+        (values.map(Value::to_f64), bad.map(|bad| bad.line))
+    }
+
+    #[test]
+    fn numbers_alone() {
+        // fs/file-nr, of which the second number has no meaning since Linux 2.6.
+        assert_eq!(read("1024\t0\t1631329\n", Layout::Plain(0, 2), [""; 2]), ([Some(1024.0), Some(1_631_329.0)], None));
+        assert_eq!(read("229\n", Layout::Plain(1, 1), [""; 3]), ([None, Some(229.0), None], None));
+        assert_eq!(read("\n", Layout::Plain(0, 1), [""; 1]), ([None], Some(0)));
+        assert_eq!(read("-1\n", Layout::Plain(0, 1), [""; 1]), ([None], Some(1)));
+    }
+
+    #[test]
+    fn pairs() {
+        let text = "sockets: used 229\nTCP: inuse 4 orphan 0 tw 4 alloc 17 mem 1\nUDP: inuse 0 mem 0\nTCP6: inuse 17\n";
+        let names = ["socketsused", "TCPinuse", "TCPmem", "UDPinuse", "TCP6inuse", "UDP6inuse"];
+        let expected = [Some(229.0), Some(4.0), Some(1.0), Some(0.0), Some(17.0), None];
+        assert_eq!(read(text, Layout::Pairs, names), (expected, None));
+        let text = "Ip6InReceives                   \t7\nIp6InOctets \t460\n";
+        assert_eq!(read(text, Layout::Pairs, ["Ip6InOctets", "Ip6InReceives"]), ([Some(460.0), Some(7.0)], None));
+    }
+
+    #[test]
+    fn columns() {
+        let text = "Tcp: RtoMin MaxConn ActiveOpens\nTcp: 200 -1 3556\nUdp: InDatagrams NoPorts\nUdp: 88542 120\n\
+                    IcmpMsg: InType3\nIcmpMsg: 104\n";
+        let names = ["UdpNoPorts", "TcpActiveOpens", "UdpLiteNoPorts", "UdpSndbufErrors"];
+        assert_eq!(read(text, Layout::Columns, names), ([Some(120.0), Some(3556.0), None, None], None));
+    }
+
+    #[test]
+    fn one_odd_line_does_not_hide_the_others() {
+        let names = ["TcpActiveOpens", "UdpNoPorts"];
+        for (tcp, line) in [
+            ("Tcp: RtoMin ActiveOpens\nTcp: 200 x", 2),
+            ("Tcp: RtoMin ActiveOpens\nTcp: 200 -1", 2),
+            ("Tcp: RtoMin ActiveOpens\nTcp: 200", 2),
+            // It is not known which of the numbers is missing.
+            ("Tcp: ActiveOpens RtoMin\nTcp: 200", 2),
+            ("Tcp: ActiveOpens\nTcp: 200 300", 2),
+            ("Tcp: ActiveOpens\nIp: 200", 2),
+        ] {
+            let text = format!("{tcp}\nUdp: InDatagrams NoPorts\nUdp: 88542 120\n");
+            assert_eq!(read(&text, Layout::Columns, names), ([None, Some(120.0)], Some(line)), "{tcp}");
+        }
+        for (tcp, value) in [("TCP: inuse", None), ("TCP: inuse 4 orphan", Some(4.0)), ("TCP: inuse -4", None)] {
+            let text = format!("{tcp}\nUDP: inuse 3\n");
+            assert_eq!(read(&text, Layout::Pairs, ["TCPinuse", "UDPinuse"]), ([value, Some(3.0)], Some(1)), "{tcp}");
+        }
+        assert_eq!(read("Tcp: ActiveOpens\n", Layout::Columns, ["TcpActiveOpens"]), ([None], Some(1)));
+        assert_eq!(read("", Layout::Columns, ["TcpActiveOpens"]), ([None], None));
+    }
+}
