@@ -79,11 +79,7 @@ pub static IP: Table<1, 8> = Table::new(
 
 static PLAN: Plan = Plan {
     // What has a shorter heading comes first: see `put`.
-    files: &[
-        ("net/snmp", Layout::Columns),
-        ("net/netstat", Layout::Columns),
-        ("net/snmp6", Layout::Pairs),
-    ],
+    files: &[("net/snmp", Layout::Columns), ("net/netstat", Layout::Columns), ("net/snmp6", Layout::Pairs)],
     names: "TcpCurrEstab TcpActiveOpens TcpPassiveOpens TcpInSegs TcpOutSegs TcpRetransSegs TcpExtListenDrops \
             TcpExtListenOverflows TcpInErrs TcpOutRsts TcpExtTCPTimeouts TcpExtTCPSynRetrans TcpExtTCPOFOQueue \
             TcpExtTCPRcvQDrop TcpExtSyncookiesSent TcpExtSyncookiesRecv TcpExtSyncookiesFailed IpExtInOctets \

@@ -57,10 +57,7 @@ static LINES: Lines = Lines {
 };
 
 static PLAN: Plan = Plan {
-    files: &[
-        ("schedstat", Layout::Lines(&LINES)),
-        ("sys/kernel/hung_task_detect_count", Layout::Plain(0, 1)),
-    ],
+    files: &[("schedstat", Layout::Lines(&LINES)), ("sys/kernel/hung_task_detect_count", Layout::Plain(0, 1))],
     rows: &[(HUNG.head(), &[])],
     ..Plan::NONE
 };
