@@ -5,6 +5,9 @@
 //! those. The binary is the product; this library exists so that tests, benchmarks and fuzz targets reach the parts.
 //! `ARCHITECTURE.md` explains the design and its laws.
 
+// What every scrape runs keeps its speed in builds for size (scripts/build.sh).
+#![cfg_attr(small, feature(optimize_attribute))]
+
 pub mod agent;
 pub mod cli;
 pub mod collect;

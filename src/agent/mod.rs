@@ -458,6 +458,7 @@ impl Agent {
     }
 
     #[inline(never)]
+    #[cfg_attr(small, optimize(speed))]
     fn fill(&mut self, selection: Selection) {
         // What took long to answer must not make everything else look old.
         let moment = self.next_moment();

@@ -223,6 +223,7 @@ fn parse(text: &[u8]) -> impl Iterator<Item = Result<Line<'_>, Bad>> {
     })
 }
 
+#[cfg_attr(small, optimize(speed))]
 fn parse_line<'a>(line: &'a [u8], after: &'a [u8]) -> Option<Line<'a>> {
     let (id, mut rest) = match after {
         [b' ', ..] | [] => (Id::Total, after),

@@ -236,6 +236,7 @@ fn parse_arc(text: &[u8]) -> Option<u64> {
 /// Lines such as `MemTotal:         437516 kB`; the unit is always KiB. Lines of other names are left alone.
 ///
 /// Returns what could be read, and the first bad line or the missing total.
+#[cfg_attr(small, optimize(speed))]
 fn parse(text: &[u8]) -> (Info, Option<Bad>) {
     let mut info = Info::default();
     let mut first = None;
@@ -276,7 +277,7 @@ fn parse(text: &[u8]) -> (Info, Option<Bad>) {
         };
         let bytes = take_uint(&mut after).and_then(|kib| kib.checked_mul(1024));
         // What a good line ends in is known, so its end need not be looked for.
-        if let (Some(bytes), Some(behind)) = (bytes, after.strip_prefix(b" kB\n")) {
+        if let (Some(bytes), Some((b" kB\n", behind))) = (bytes, after.split_first_chunk()) {
             (*field, rest) = (Some(bytes), behind);
             continue;
         }

@@ -140,6 +140,7 @@ fn parse(text: &[u8]) -> impl Iterator<Item = Result<Row<'_>, Bad>> {
     missing.into_iter().chain(rows)
 }
 
+#[cfg_attr(small, optimize(speed))]
 fn parse_line(line: &[u8]) -> Option<Row<'_>> {
     let mut rest = &line[find(b':', line)? + 1..];
     while let Some(colon) = find(b':', rest) {

@@ -1,6 +1,6 @@
 //! Compressing pages (RFC 1952).
 
-use crate::model::crc32;
+use crate::model::{crc32, resize};
 use miniz_oxide::deflate::core::{CompressorOxide, create_comp_flags_from_zip_params};
 use miniz_oxide::deflate::stream::deflate;
 use miniz_oxide::{MZFlush, MZStatus};
@@ -47,7 +47,7 @@ impl Gzip {
         let mut length = out.len();
         loop {
             if out.len() - length < 512 {
-                out.resize(length + 4096, 0);
+                resize(out, length + 4096);
             }
             let result = deflate(&mut self.0, rest, &mut out[length..], MZFlush::Finish);
             rest = &rest[result.bytes_consumed..];

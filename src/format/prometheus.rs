@@ -3,7 +3,7 @@
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
 use super::help;
-use crate::model::{Family, Kind, Section, Snapshot, Unit, Value};
+use crate::model::{Family, Kind, Section, Snapshot, Unit, Value, resize};
 
 /// The two grammars, which differ in the heads of families and in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,7 @@ impl Writer {
     }
 
     /// Puts all samples, family by family, in the place of what `out` held.
+    #[cfg_attr(small, optimize(speed))]
     pub fn replace(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
         let Writer { syntax, frames } = self;
         let sections =
@@ -56,7 +57,7 @@ impl Writer {
             }
         }
         // Only what the last page did not reach is filled with zeros.
-        out.resize(room, 0);
+        resize(out, room);
         let mut rest = &mut out[..];
         for (frame, (shown, section)) in frames.iter().zip(sections()) {
             if shown {
@@ -79,6 +80,7 @@ pub fn write(snapshot: &Snapshot, syntax: Syntax, out: &mut Vec<u8>) {
 }
 
 /// Copies `text` to the front of `out`; returns what is behind it.
+#[cfg_attr(small, optimize(speed))]
 fn copy<'a>(text: &[u8], out: &'a mut [u8]) -> &'a mut [u8] {
     let (front, rest) = out.split_at_mut(text.len());
     front.copy_from_slice(text);
@@ -87,6 +89,7 @@ fn copy<'a>(text: &[u8], out: &'a mut [u8]) -> &'a mut [u8] {
 
 impl Frame {
     /// Rebuilds the text if necessary. Returns how much room it may take with its values.
+    #[cfg_attr(small, optimize(speed))]
     fn fit(&mut self, section: &Section, syntax: Syntax) -> usize {
         if !self.fits(section) {
             self.make(section, syntax);
@@ -95,6 +98,7 @@ impl Frame {
     }
 
     /// Writes the section to the front of `out`, which has room for it; returns what is behind it.
+    #[cfg_attr(small, optimize(speed))]
     fn write<'a>(&self, section: &Section, mut out: &'a mut [u8]) -> &'a mut [u8] {
         let values = section.values();
         let mut start = 0;
@@ -110,6 +114,7 @@ impl Frame {
     }
 
     /// Returns whether labels are the same, and the same values are present.
+    #[cfg_attr(small, optimize(speed))]
     fn fits(&self, section: &Section) -> bool {
         self.made_for == Some((section.changes(), section.len()))
             && section.values().iter().zip(&self.present).all(|(value, present)| value.is_present() == *present)

@@ -4,7 +4,7 @@
 //! for a read at offset 0, and `pread` saves the open, the seek and the close.
 
 use super::{Bad, Fault};
-use crate::model::Moment;
+use crate::model::{Moment, resize};
 use crate::sys;
 use std::cell::{Ref, RefCell};
 use std::fs::File;
@@ -201,7 +201,7 @@ pub(super) fn read_to_end(
             if larger > LARGEST {
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
             }
-            buffer.resize(larger, 0);
+            resize(buffer, larger);
         }
         let asked = buffer.len() - *length;
         match read(&mut buffer[*length..], *length as u64) {
@@ -334,7 +334,7 @@ fn read_parts(
         if length > LARGEST {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        buffer.resize(length + PART, 0);
+        resize(buffer, length + PART);
         let read = read(&mut buffer[length..]);
         buffer.truncate(length + *read.as_ref().unwrap_or(&0));
         match read {

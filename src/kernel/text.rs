@@ -1,23 +1,35 @@
 //! Reading numbers and words out of kernel text. Everything takes and returns borrowed bytes: kernel names need not be
 //! UTF-8, and nothing here allocates.
 
-/// Returns the lines of a file with their numbers from 1, without their line ends.
-pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let mut rest = text;
-    let mut number = 0;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
+/// The lines of a file with their numbers from 1, without their line ends.
+pub struct Lines<'a> {
+    rest: &'a [u8],
+    number: usize,
+}
+
+/// Returns the lines of a file.
+pub fn lines(text: &[u8]) -> Lines<'_> {
+    Lines { rest: text, number: 0 }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = (usize, &'a [u8]);
+
+    #[cfg_attr(small, optimize(speed))]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
             return None;
         }
-        let end = find(b'\n', rest).unwrap_or(rest.len());
-        let line = &rest[..end];
-        rest = rest.get(end + 1..).unwrap_or_default();
-        number += 1;
-        Some((number, line))
-    })
+        let end = find(b'\n', self.rest).unwrap_or(self.rest.len());
+        let line = &self.rest[..end];
+        self.rest = self.rest.get(end + 1..).unwrap_or_default();
+        self.number += 1;
+        Some((self.number, line))
+    }
 }
 
 /// Returns where `byte` first is in `text`; looks at eight bytes at a time.
+#[cfg_attr(small, optimize(speed))]
 pub fn find(byte: u8, text: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = 0x8080_8080_8080_8080;
@@ -73,6 +85,7 @@ pub fn trim(text: &[u8]) -> &[u8] {
 }
 
 /// Parses a decimal number that consists of digits only and fits 64 bits.
+#[cfg_attr(small, optimize(speed))]
 pub fn uint(word: &[u8]) -> Option<u64> {
     if word.is_empty() {
         return None;
@@ -89,6 +102,7 @@ pub fn uint(word: &[u8]) -> Option<u64> {
 }
 
 /// Takes the next word from the front of `rest` as [`uint`] would read it, in one go; leaves `rest` alone if it is no number.
+#[cfg_attr(small, optimize(speed))]
 pub fn take_uint(rest: &mut &[u8]) -> Option<u64> {
     /// As many digits as always fit.
     const SAFE: usize = 19;

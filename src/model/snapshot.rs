@@ -36,6 +36,7 @@ impl Section {
     }
 
     /// Returns whether row `row` has these labels.
+    #[cfg_attr(small, optimize(speed))]
     fn has_labels(&self, row: usize, labels: &[&[u8]]) -> bool {
         let first = row * labels.len();
         let mut start = first.checked_sub(1).map_or(0, |last| self.ends[last].0);
@@ -246,6 +247,7 @@ impl Snapshot {
     /// Adds a row whose shape is not known when the agent is compiled. It needs a value for each of the table's columns.
     // Once in the binary for tables of all widths.
     #[inline(never)]
+    #[cfg_attr(small, optimize(speed))]
     pub fn push(&mut self, head: &'static Head, labels: &[&[u8]], values: &[Value]) {
         let sections = &mut self.parts[self.current].sections;
         let Some(section) = sections.iter_mut().find(|section| std::ptr::eq(section.head, head)) else {
