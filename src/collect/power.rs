@@ -1,7 +1,8 @@
-//! Under-voltage and throttling of a Raspberry Pi.
+//! Under-voltage and throttling of a Raspberry Pi, and its voltages, clocks, supply and fan.
 //! <https://www.raspberrypi.com/documentation/computers/os.html#get_throttled>
 //!
-//! The firmware knows, and there are three ways to ask it. The first of these that a machine has is used:
+//! The firmware knows about under-voltage and throttling, and there are three ways to ask it. The first of these that a machine
+//! has is used:
 //!
 //! 1. The VideoCore mailbox, `/dev/vcio`: the same answer as `vcgencmd get_throttled`. A message may take as long as the firmware
 //!    likes, so a thread sends it.
@@ -9,11 +10,14 @@
 //!    and clears the history every two seconds, so that the agent has to remember it.
 //! 3. The hwmon chip `rpi_volt`: under-voltage only.
 //!    <https://docs.kernel.org/hwmon/raspberrypi-hwmon.html>
+//!
+//! What the firmware measures beside that takes a message for each number, and on a Pi 5 one in which it asks its power management
+//! chip, so it is asked for scrapes alone, and every 5 s at most.
 
 use super::{Collect, Context, Registration, Setup};
-use crate::kernel::mailbox::{self, MAILBOX, SENDING, parse_word};
+use crate::kernel::mailbox::{MAILBOX, Mailbox, NUMBERS, REST, SENDING, VOLTAGES, parse_rails, parse_word};
 use crate::kernel::text::trim;
-use crate::kernel::{Answer, Asker, Bad, Device, Devices, Fault, Members, Source, read_once};
+use crate::kernel::{Answer, Bad, Device, Devices, Fault, Members, Source, read_all, read_once};
 use crate::model::{Chart, Dimension, Family, Moment, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 use std::io;
@@ -55,41 +59,133 @@ pub static THROTTLING: Table<0, { 4 * REASONS }> = Table::new(
     ],
 );
 
+static RAILS: Table<1, 1> = Table::new(
+    Place::List("rails"),
+    &["rail"],
+    &[Family::gauge(
+        "pi_voltage_volts",
+        "Voltage of a rail. EXT5V is the input of a Raspberry Pi 5, on which 4.63 V is under-voltage.",
+        Unit::Volts,
+    )],
+);
+
+static CURRENTS: Table<1, 1> = Table::new(
+    Place::List("currents"),
+    &["rail"],
+    &[Family::gauge(
+        "pi_current_amperes",
+        "Current of a rail, measured by the power chip of a Raspberry Pi 5.",
+        Unit::Amperes,
+    )],
+);
+
+static CLOCKS: Table<1, 1> = Table::new(
+    Place::List("clocks"),
+    &["clock"],
+    &[Family::gauge("pi_clock_hertz", "Frequency of a clock, measured by the firmware.", Unit::Hertz)],
+);
+
+static BOARD: Table<0, 4> = Table::new(
+    Place::Inline,
+    &[],
+    &[
+        Family::gauge(
+            "pi_firmware_temperature_celsius",
+            "Temperature of the chip, measured by the firmware.",
+            Unit::Celsius,
+        ),
+        Family::gauge("pi_firmware_build_seconds", "Unix time at which the firmware was built.", Unit::Seconds),
+        Family::gauge(
+            "pi_power_supply_limit_amperes",
+            "Current that the supply of a Raspberry Pi 5 offers; below 5 A, USB devices share 0.6 A.",
+            Unit::Amperes,
+        ),
+        Family::gauge("pi_fan_rpm", "Revolutions per minute of the fan on the board's own connector.", Unit::Count),
+    ],
+);
+
 pub static COLLECTOR: Registration = Registration {
     name: "power",
-    summary: "under-voltage and throttling of a Raspberry Pi",
-    source: "/dev/vcio, /sys/devices/platform/soc/soc:firmware/get_throttled, /sys/class/hwmon",
+    summary: "under-voltage, throttling, voltages, clocks and fan of a Raspberry Pi",
+    source: "/dev/vcio, /sys/devices/platform/soc/soc:firmware/get_throttled, /sys/class/hwmon, /sys/class/rtc, /proc/device-tree",
     needs: Needs {
-        paths: &[MAILBOX, "sys/devices/platform/soc/soc:firmware/get_throttled", "sys/class/hwmon"],
+        paths: &[
+            MAILBOX,
+            "sys/devices/platform/soc/soc:firmware/get_throttled",
+            "sys/class/hwmon",
+            "sys/class/rtc/rtc0",
+            "proc/device-tree/chosen/power",
+        ],
         calls: &[SENDING],
         ..Needs::NONE
     },
-    tables: &[THROTTLING.head()],
+    tables: &[THROTTLING.head(), RAILS.head(), CURRENTS.head(), CLOCKS.head(), BOARD.head()],
     flags: &[],
     new: |setup| Box::new(Power::new(setup)),
 };
 
 struct Power {
-    mailbox: Option<Asker>,
+    mailbox: Option<Mailbox>,
+    /// Whether the firmware may know the word.
+    has_word: bool,
+    /// When it was last asked what it has measured.
+    measured: Option<Duration>,
     get_throttled: Source,
-    /// All hwmon chips, of which the one named `rpi_volt` has an alarm for us.
-    chips: Devices<Option<Source>>,
+    /// All hwmon chips.
+    chips: Devices<Chip>,
+    /// The battery of the clock.
+    battery: Source,
+    supply: Value,
     watch: Watch,
     /// At which moment it was last read, and what that said: a tick takes note and collects in one moment.
     read_at: (Option<u64>, Option<State>),
+    /// The moment of the last tick.
+    ticked: Option<u64>,
 }
+
+/// What a hwmon chip has for us: `rpi_volt` an alarm, and its last answer; `pwmfan` a fan.
+#[derive(Default)]
+struct Chip {
+    source: Option<Source>,
+    is_fan: bool,
+    was: bool,
+}
+
+impl Chip {
+    fn new(path: &Path) -> Self {
+        let (file, is_fan) = match read_once(&path.join("name")).as_deref() {
+            Some(b"rpi_volt") => ("in0_lcrit_alarm", false),
+            Some(b"pwmfan") => ("fan1_input", true),
+            _ => return Chip::default(),
+        };
+        Chip { source: Some(source(path, file)), is_fan, was: false }
+    }
+}
+
+#[inline(never)]
+fn source(path: &Path, file: &str) -> Source {
+    Source::new(path.join(file)).in_small_records()
+}
+
+/// How long measurements are good enough to ask for no others.
+const FRESH: Duration = Duration::from_secs(5);
 
 impl Power {
     fn new(setup: &mut Setup) -> Self {
         let sys = &setup.roots.sys;
-        // Another tree than this machine's must not be mixed with this machine's firmware.
-        let mailbox = (sys == Path::new("/sys")).then(mailbox::throttling).flatten();
+        let supply = read_all(&setup.roots.proc.join("device-tree/chosen/power/max_current"));
+        let mailbox = (setup.machine.firmware)(sys).and_then(Mailbox::start);
         Power {
+            has_word: mailbox.is_some(),
             mailbox,
-            get_throttled: Source::new(sys.join("devices/platform/soc/soc:firmware/get_throttled")).in_small_records(),
+            measured: None,
+            get_throttled: source(sys, "devices/platform/soc/soc:firmware/get_throttled"),
             chips: Devices::new(sys.join("class/hwmon"), |name| name.starts_with(b"hwmon")),
+            battery: source(sys, "class/rtc/rtc0/battery_voltage"),
+            supply: parse_limit(&supply.unwrap_or_default()),
             watch: Watch::default(),
             read_at: (None, None),
+            ticked: None,
         }
     }
 
@@ -109,42 +205,106 @@ impl Power {
     /// Returns what the first source that there is says; `None` if there is none, or no answer yet.
     fn read(&mut self, now: Duration) -> Result<Option<(Duration, State)>, Fault> {
         if let Some(mailbox) = &self.mailbox {
-            match mailbox.answer() {
+            match mailbox.word.answer() {
                 None => return Ok(None),
                 Some(Answer { at, value: Ok(word) }) => return Ok(Some((at, State::from_word(word)))),
                 Some(Answer { value: Err(libc::ETIMEDOUT), .. }) => {
                     return Err(Fault::read(Path::new(MAILBOX), io::ErrorKind::TimedOut.into()));
                 }
-                Some(Answer { value: Err(error), .. }) => {
+                Some(Answer { value: Err(error), .. }) if self.has_word => {
                     crate::debug!("{MAILBOX}: {}", io::Error::from_raw_os_error(error));
-                    self.mailbox = None;
+                    self.has_word = false;
                 }
+                Some(_) => {}
             }
         }
+        self.chips.update(&Chip::new);
         let mut members = Members::default();
         if let Some(word) = members.ask(&mut self.get_throttled, &mut false, parse_word) {
             return Ok(Some((now, State::from_word(word))));
         }
-        self.chips.update(&alarm);
-        for Device { state, gone, .. } in self.chips.all() {
-            let Some(alarm) = state else { continue };
-            if let Some(alarm) = members.ask(alarm, gone, parse_alarm) {
-                return Ok(Some((now, State::from_alarm(alarm))));
+        for Device { state: Chip { source, is_fan, was }, gone, .. } in self.chips.all() {
+            let Some(alarm) = source else { continue };
+            if *is_fan {
+                continue;
+            }
+            // The driver signals each change (`sysfs_notify`), also of an alarm that is over.
+            let changed = alarm.is_original() && alarm.has_news();
+            if let Some(is) = members.ask(alarm, gone, parse_alarm) {
+                let missed = changed && !is && !*was;
+                *was = is;
+                return Ok(Some((now, State { missed: u32::from(missed), ..State::from_alarm(is) })));
             }
         }
         members.result().map(|()| None)
     }
+
+    /// Reports what is measured: nothing of a firmware that `is_stuck`. Only what answers without the firmware is read here.
+    fn tell(&mut self, is_stuck: bool, out: &mut Snapshot) {
+        let Power { mailbox, chips, battery, supply, .. } = self;
+        let mut members = Members::default();
+        let mut board = [Value::ABSENT, Value::ABSENT, *supply, Value::ABSENT];
+        match mailbox {
+            Some(_) if is_stuck => {}
+            Some(mailbox) => {
+                let measured = mailbox.measured();
+                for (place, number) in NUMBERS.iter().enumerate() {
+                    let value = Value::decimal(measured.numbers[place].into(), number.places);
+                    if measured.numbers[place] == 0 {
+                        continue;
+                    }
+                    if place >= REST {
+                        board[place - REST] = value;
+                    } else {
+                        out.row(if place < VOLTAGES { &CLOCKS } else { &RAILS }, [number.name.as_bytes()], [value]);
+                    }
+                }
+                parse_rails(&measured.rails, &mut |name, is_current, value| {
+                    out.row(if is_current { &CURRENTS } else { &RAILS }, [name], [value]);
+                });
+            }
+            // The driver asks the firmware, which may take its time; with a mailbox, the chip's BATT is the same.
+            None => {
+                if let Some(microvolts) = members.number(battery, &mut false, 10_000_000, "microvolts") {
+                    out.row(&RAILS, [b"rtc_battery"], [Value::decimal(microvolts, 6)]);
+                }
+            }
+        }
+        for Device { state: Chip { source, is_fan, .. }, gone, .. } in chips.all() {
+            if let Some(fan) = source.as_mut().filter(|_| *is_fan) {
+                board[3] = members.number(fan, gone, 100_000, "revolutions per minute").into();
+            }
+        }
+        if board.iter().any(|value| value.is_present()) {
+            out.row(&BOARD, [], board);
+        }
+    }
 }
 
 impl Collect for Power {
-    fn prepare(&mut self, _context: &mut Context<'_>) {
-        if let Some(mailbox) = &self.mailbox {
-            mailbox.ask();
+    fn prepare(&mut self, context: &mut Context<'_>) {
+        let Some(mailbox) = &self.mailbox else { return };
+        let now = context.moment.since_boot;
+        if self.measured.is_none_or(|before| now.saturating_sub(before) >= FRESH) {
+            self.measured = Some(now);
+            mailbox.want();
+        } else if !self.has_word {
+            return;
         }
+        mailbox.word.ask();
     }
 
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        if let Some(state) = self.note(context.moment)? {
+        let state = self.note(context.moment);
+        // What a tick collects is for history and rules, which need none of this.
+        if self.ticked != Some(context.moment.id) {
+            if self.has_word {
+                // Otherwise they have just been listed.
+                self.chips.update(&Chip::new);
+            }
+            self.tell(state.is_err(), out);
+        }
+        if let Some(state) = state? {
             out.row(&THROTTLING, [], self.watch.values(state));
         }
         Ok(())
@@ -154,14 +314,11 @@ impl Collect for Power {
         // What the mailbox says now is the answer to the last tick's or collection's question. A fault is reported by the next
         // collection.
         let _ = self.note(context.moment);
-        self.prepare(context);
+        self.ticked = Some(context.moment.id);
+        if let Some(mailbox) = self.mailbox.as_ref().filter(|_| self.has_word) {
+            mailbox.word.ask();
+        }
     }
-}
-
-/// Returns the alarm of the hwmon chip at `path` if it is the Pi's.
-fn alarm(path: &Path) -> Option<Source> {
-    (read_once(&path.join("name"))? == b"rpi_volt")
-        .then(|| Source::new(path.join("in0_lcrit_alarm")).in_small_records())
 }
 
 /// What is known about the board at one moment: a bit for each reason.
@@ -172,15 +329,17 @@ struct State {
     now: u32,
     /// What was, since the firmware or the kernel last forgot; `None` if the source does not tell.
     before: Option<u32>,
+    /// What began and ended again since the last look.
+    missed: u32,
 }
 
 impl State {
     fn from_word(word: u32) -> Self {
-        State { known: ALL, now: word & ALL, before: Some(word >> HISTORY & ALL) }
+        State { known: ALL, now: word & ALL, before: Some(word >> HISTORY & ALL), missed: 0 }
     }
 
     fn from_alarm(alarm: bool) -> Self {
-        State { known: UNDER_VOLTAGE, now: if alarm { UNDER_VOLTAGE } else { 0 }, before: None }
+        State { known: UNDER_VOLTAGE, now: if alarm { UNDER_VOLTAGE } else { 0 }, before: None, missed: 0 }
     }
 }
 
@@ -200,7 +359,7 @@ impl Watch {
         if let Some((before_at, before)) = *last {
             // What was too short to be seen still is in the firmware's history.
             let unseen = state.before.unwrap_or(0) & !before.before.unwrap_or(0) & !before.now;
-            let began = (state.now & !before.now) | unseen;
+            let began = (state.now & !before.now) | unseen | state.missed;
             for reason in 0..REASONS {
                 events[reason] += u64::from(began >> reason & 1);
                 if before.now >> reason & 1 == 1 {
@@ -236,131 +395,17 @@ fn parse_alarm(text: &[u8]) -> Result<bool, Bad> {
     }
 }
 
+/// What the device tree says of the power supply: four bytes, the first of which counts most, in milliamperes.
+fn parse_limit(cell: &[u8]) -> Value {
+    let milliamperes = <[u8; 4]>::try_from(cell).ok().map(u32::from_be_bytes).filter(|it| (100..=20_000).contains(it));
+    milliamperes.map(|it| Value::decimal(it.into(), 3)).into()
+}
+
 /// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
-    let _ = parse_alarm(text);
+    let _ = (parse_alarm(text), parse_limit(text));
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_alarm_is_0_or_1() {
-        assert_eq!(parse_alarm(b"1\n"), Ok(true));
-        assert!(parse_alarm(b"2").is_err() && parse_alarm(b"").is_err());
-    }
-
-    #[test]
-    fn a_word_is_four_reasons_now_and_before() {
-        let state = State::from_word(0xd_0008);
-        assert_eq!(state, State { known: 0b1111, now: 0b1000, before: Some(0b1101) });
-        assert_eq!(State::from_word(u32::MAX), State { known: 0b1111, now: 0b1111, before: Some(0b1111) });
-    }
-
-    fn second(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn events_and_time_are_counted_while_the_agent_runs() {
-        let mut watch = Watch::default();
-        // It was throttled before the agent ran: neither an event nor time of ours.
-        watch.note(second(100), State::from_word(0x4_0004));
-        assert_eq!((watch.events, watch.lasted), ([0; 4], [Duration::ZERO; 4]));
-        watch.note(second(102), State::from_word(0x4_0004));
-        watch.note(second(104), State::from_word(0x5_0001));
-        watch.note(second(106), State::from_word(0x5_0000));
-        watch.note(second(108), State::from_word(0x5_0005));
-        assert_eq!(watch.events, [2, 0, 1, 0]);
-        assert_eq!(watch.lasted, [second(2), Duration::ZERO, second(4), Duration::ZERO]);
-        // Too short to be seen, but in the history.
-        watch.note(second(110), State::from_word(0xd_0005));
-        watch.note(second(110), State::from_word(0xd_0005));
-        assert_eq!(watch.events, [2, 0, 1, 1]);
-        assert_eq!(watch.lasted[0], second(4));
-        let values = watch.values(State::from_word(0xd_0005));
-        let numbers: Vec<_> = values.iter().map(|value| value.to_f64().unwrap()).collect();
-        assert_eq!(numbers[..4], [1.0, 0.0, 1.0, 0.0]);
-        assert_eq!(numbers[4..8], [1.0, 0.0, 1.0, 1.0]);
-        assert_eq!(numbers[8..12], [2.0, 0.0, 1.0, 1.0]);
-        assert_eq!(numbers[12..], [4.0, 0.0, 6.0, 0.0]);
-    }
-
-    #[test]
-    fn a_history_that_the_kernel_clears_is_remembered() {
-        let mut watch = Watch::default();
-        for (at, word) in [(2, 0x1_0001), (4, 0x1_0000), (6, 0)] {
-            watch.note(second(at), State::from_word(word));
-        }
-        assert_eq!(watch.values(State::from_word(0))[REASONS], true.into());
-        assert_eq!(watch.events, [0; 4]);
-        watch.note(second(8), State::from_word(0x1_0001));
-        assert_eq!(watch.events, [1, 0, 0, 0]);
-    }
-
-    /// A tree of a board, its collector, and what that says of a moment; `None` if nothing.
-    fn board(test: &str) -> (std::path::PathBuf, impl FnMut(u64, bool) -> Option<f64>) {
-        let sys = std::env::temp_dir().join(format!("pi-monitor-power-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&sys).unwrap();
-        let options = crate::commands::parse([format!("--path.sysfs={}", sys.display())]).unwrap();
-        let roots = crate::kernel::Roots::new(&options);
-        let mut collector = (COLLECTOR.new)(&mut Setup::new(&roots, crate::kernel::Machine::default(), &options));
-        let mut out = Snapshot::new();
-        out.register(COLLECTOR.name, COLLECTOR.tables);
-        let mut remote = crate::kernel::RemoteStat::new(crate::kernel::answer);
-        let look = move |id, ticks| {
-            let moment = Moment { id, since_boot: second(id), ..Moment::default() };
-            let mut context = Context { moment, remote: &mut remote, levels: &mut () };
-            out.clear(moment);
-            out.select(0);
-            if ticks {
-                collector.tick(&mut context);
-                return None;
-            }
-            collector.collect(&mut context, &mut out).unwrap();
-            out.parts()[0].sections[0].rows().next().and_then(|row| row.values()[0].to_f64())
-        };
-        (sys, look)
-    }
-
-    fn write(path: std::path::PathBuf, text: &str) {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-
-    #[test]
-    fn a_tick_reads_the_source_once() {
-        let (sys, mut look) = board("once");
-        let file = sys.join("devices/platform/soc/soc:firmware/get_throttled");
-        write(file.clone(), "0\n");
-        look(1, true);
-        write(file, "50005\n");
-        assert_eq!((look(1, false), look(2, false)), (Some(0.0), Some(1.0)));
-        std::fs::remove_dir_all(sys).unwrap();
-    }
-
-    #[test]
-    fn a_chip_that_comes_is_seen_after_a_while() {
-        let (sys, mut look) = board("comes");
-        assert_eq!(look(1, false), None);
-        write(sys.join("class/hwmon/hwmon0/name"), "rpi_volt\n");
-        write(sys.join("class/hwmon/hwmon0/in0_lcrit_alarm"), "1\n");
-        assert_eq!(look(2, false), None, "a machine without chips is not asked each time");
-        crate::kernel::let_absence_end();
-        assert_eq!(look(3, false), Some(1.0));
-        std::fs::remove_dir_all(sys).unwrap();
-    }
-
-    #[test]
-    fn an_alarm_tells_under_voltage_alone_and_no_history() {
-        let mut watch = Watch::default();
-        watch.note(second(1), State::from_alarm(false));
-        watch.note(second(3), State::from_alarm(true));
-        let values = watch.values(State::from_alarm(true));
-        let present: Vec<_> = (0..values.len()).filter(|&place| values[place].is_present()).collect();
-        assert_eq!(present, [0, 2 * REASONS, 3 * REASONS]);
-        assert_eq!((values[0], values[2 * REASONS]), (true.into(), 1.into()));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! What takes a second at worst is asked by a thread: the VideoCore's firmware.
+//! What takes seconds at worst is asked by a thread: the VideoCore's firmware.
 
 use crate::sys;
 use std::io;
@@ -49,7 +49,7 @@ impl Asker {
     ///
     /// # Errors
     /// That there can be no more threads.
-    pub fn start(mut ask: impl FnMut() -> io::Result<u32> + Send + 'static) -> io::Result<Self> {
+    pub fn start(mut ask: Box<dyn FnMut() -> io::Result<u32> + Send>) -> io::Result<Self> {
         let line = Arc::new(Line { state: Mutex::default(), changed: Condvar::new() });
         let theirs = line.clone();
         let run = move || {
@@ -107,10 +107,10 @@ mod tests {
     #[test]
     fn questions_are_answered_elsewhere() {
         let mut number = 0;
-        let asker = Asker::start(move || {
+        let asker = Asker::start(Box::new(move || {
             number += 1;
             if number == 3 { Err(io::Error::from_raw_os_error(libc::EPERM)) } else { Ok(number) }
-        });
+        }));
         let asker = asker.unwrap();
         assert_eq!(asker.answer(), None);
         for expected in [Ok(1), Ok(2), Err(libc::EPERM), Ok(4)] {
@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn a_stuck_question_is_waited_for_once_and_then_said_to_be_stuck() {
         let (answer, question) = std::sync::mpsc::channel();
-        let asker = Asker::start(move || question.recv().map_err(|_| io::ErrorKind::BrokenPipe.into())).unwrap();
+        let asker =
+            Asker::start(Box::new(move || question.recv().map_err(|_| io::ErrorKind::BrokenPipe.into()))).unwrap();
         answer.send(1).unwrap();
         asker.ask();
         while asker.answer().is_none() {}

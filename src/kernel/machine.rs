@@ -1,9 +1,11 @@
 //! What the machine is asked for besides files.
 
+use super::mailbox::{self, Messenger};
 use super::remote::answer;
 use crate::sys::{self, ClockState, FsStat};
 use std::ffi::CStr;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// The calls that collectors make besides reading files, and the clocks. Tests put their own in.
@@ -19,6 +21,8 @@ pub struct Machine {
     pub unix_time: fn() -> Duration,
     /// How right the wall clock is; `None` if that is unknown.
     pub clock_state: fn() -> Option<ClockState>,
+    /// Opens the way to the firmware of the machine whose sysfs is there.
+    pub firmware: fn(&Path) -> Option<Messenger>,
 }
 
 impl Default for Machine {
@@ -29,6 +33,7 @@ impl Default for Machine {
             since_boot: sys::since_boot,
             unix_time: sys::unix_time,
             clock_state: sys::clock_state,
+            firmware: mailbox::open,
         }
     }
 }

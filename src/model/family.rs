@@ -34,6 +34,7 @@ pub enum Unit {
     Days,
     Hertz,
     Volts,
+    Amperes,
 }
 
 impl Unit {
@@ -50,6 +51,7 @@ impl Unit {
             Unit::Days => "days",
             Unit::Hertz => "hertz",
             Unit::Volts => "volts",
+            Unit::Amperes => "amperes",
         }
     }
 }

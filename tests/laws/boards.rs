@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[path = "../boards/board.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
@@ -37,6 +37,11 @@ thread_local! {
 }
 
 fn start(new: fn(&Options, Machine) -> Agent, tree: &Tree, flags: &[&str]) -> Agent {
+    start_on(new, Machine::default(), tree, flags)
+}
+
+/// The same on a machine with these devices.
+fn start_on(new: fn(&Options, Machine) -> Agent, devices: Machine, tree: &Tree, flags: &[&str]) -> Agent {
     let words = tree.flags().into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
     let options = commands::parse(words).unwrap();
     let since_boot = || Duration::from_secs(CLOCK.get());
@@ -45,7 +50,7 @@ fn start(new: fn(&Options, Machine) -> Agent, tree: &Tree, flags: &[&str]) -> Ag
     let unix_time = || Duration::from_secs(1_799_999_000 + CLOCK.get());
     let clock_state =
         || Some(ClockState { synchronized: true, offset: -12_345, estimated_error: 1_500, error_max: 20_500 });
-    new(&options, Machine { statfs, answer, since_boot, unix_time, clock_state })
+    new(&options, Machine { statfs, answer, since_boot, unix_time, clock_state, ..devices })
 }
 
 /// What the tree's `statfs.txt` says about a path below the tree's root; a path that it lacks does not exist.
@@ -131,6 +136,63 @@ pub fn filling() -> &'static str {
             text
         })
     })
+}
+
+/// What an agent says of a board whose firmware answers. It is made once for all tests.
+pub fn played() -> &'static str {
+    static PLAYED: OnceLock<String> = OnceLock::new();
+    PLAYED.get_or_init(|| {
+        let tree = Tree::new("pi-5");
+        let devices = Machine { firmware: |_| Some(Box::new(firmware)), ..Machine::default() };
+        run(async {
+            let mut agent = start_on(Agent::new, devices, &tree, &[]);
+            let begin = Instant::now();
+            loop {
+                let text = page(&mut agent, Format::Prometheus).await;
+                // A thread asks it.
+                if text.contains("pi_clock_hertz{") {
+                    return text;
+                }
+                assert!(begin.elapsed() < Duration::from_secs(60), "{text}");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        })
+    })
+}
+
+/// The firmware of a Pi 5. Constructed: what it answers to `vcgencmd` is as people have published it, and the rest follows the
+/// mailbox's documentation.
+fn firmware(message: &mut [u32]) -> io::Result<()> {
+    const DONE: u32 = 1 << 31;
+    message[1] = DONE;
+    if message[2] == 0x0003_0080 {
+        let asked: Vec<u8> = message[6..10].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let text: &[u8] = if asked.starts_with(b"get_throttled") {
+            b"throttled=0x0\n"
+        } else {
+            b"VDD_CORE_A current(7)=1.69670000A\nVDD_CORE_V volt(15)=0.72124470V\nEXT5V_V volt(24)=5.10252000V\n"
+        };
+        message[4] = DONE | 1024;
+        message[6..].fill(0);
+        for (word, letters) in message[6..].iter_mut().zip(text.chunks(4)) {
+            let mut bytes = [0; 4];
+            bytes[..letters.len()].copy_from_slice(letters);
+            *word = u32::from_ne_bytes(bytes);
+        }
+        return Ok(());
+    }
+    let number = match (message[2], message[5]) {
+        (0x0003_0047, 3) => 2_400_017_664,
+        (0x0003_0003, 1) => 720_000,
+        (0x0003_0006, 0) => 52_150,
+        (1, _) => {
+            (message[4], message[5]) = (DONE | 4, 1_757_000_000);
+            return Ok(());
+        }
+        _ => return Ok(()),
+    };
+    (message[4], message[6]) = (DONE | 8, number);
+    Ok(())
 }
 
 /// Runs a future to its end.
