@@ -52,17 +52,10 @@ pub fn find(byte: u8, text: &[u8]) -> Option<usize> {
 /// Returns the words of a line, separated by any number of spaces or tabs.
 pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = line;
-    std::iter::from_fn(move || {
-        let start = rest.iter().position(|byte| !is_blank(*byte))?;
-        rest = &rest[start..];
-        let end = rest.iter().position(|byte| is_blank(*byte)).unwrap_or(rest.len());
-        let word = &rest[..end];
-        rest = &rest[end..];
-        Some(word)
-    })
+    std::iter::from_fn(move || take_word(&mut rest))
 }
 
-/// Takes the next of the [`words`] from the front of `rest`: less code for whoever is not in a hurry.
+/// Takes the next of the [`words`] from the front of `rest`, in the binary once for all callers.
 #[inline(never)]
 pub fn take_word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let text = rest.trim_ascii_start();

@@ -139,6 +139,12 @@ impl Directory {
     /// # Errors
     /// What `lseek(2)` or `getdents64(2)` says.
     pub fn list(&mut self, mut each: impl FnMut(&[u8], bool)) -> io::Result<()> {
+        self.list_to(&mut each)
+    }
+
+    /// In the binary once for all who list something.
+    #[inline(never)]
+    fn list_to(&mut self, each: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
         /// What stands before the name in `struct linux_dirent64`: inode, offset, length of the record, kind.
         const HEAD: usize = 8 + 8 + 2 + 1;
         self.0.seek(SeekFrom::Start(0))?;
