@@ -8,6 +8,7 @@
 //! It compresses the help of the families that collectors declare, for `src/format/help.rs`.
 //!
 //! The runbooks of `docs/runbooks` that are about a rule become one text, which the page fetches when somebody asks what to do.
+//! The doctor's texts are compressed too, which halves them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +19,7 @@ use std::{env, fs, io};
 
 const FOLDER: &str = "src/dashboard";
 const RUNBOOKS: &str = "docs/runbooks";
+const CHECKS: &str = "src/doctor/checks.txt";
 const ENTRY: &str = "main.js";
 const COLLECTORS: &str = "src/collect";
 
@@ -69,6 +71,10 @@ fn main() -> io::Result<()> {
     fs::write(Path::new(&out).join("help.deflate"), miniz_oxide::deflate::compress_to_vec(&help()?, 10))?;
     let runbooks = runbooks()?;
     fs::write(Path::new(&out).join("runbooks.txt.gz"), gzip(runbooks.as_bytes()))?;
+    println!("cargo::rerun-if-changed={CHECKS}");
+    let checks = fs::read_to_string(CHECKS)?;
+    let checks: String = checks.split_inclusive('\n').filter(|line| !line.starts_with("// ")).collect();
+    fs::write(Path::new(&out).join("checks.deflate"), miniz_oxide::deflate::compress_to_vec(checks.as_bytes(), 10))?;
     let facts =
         [&page, &more, &runbooks].map(|text| format!("Facts {{ length: {}, tag: {:?} }}", text.len(), tag(text)));
     fs::write(Path::new(&out).join("dashboard.rs"), format!("({}, {policy:?})\n", facts.join(", ")))

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     sys::report_crashes();
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     let (result, status) = match commands::parse(words) {
-        Ok(options) => (run(&options), ExitCode::FAILURE),
+        Ok(options) => (run(&options), if options.failure() == 1 { ExitCode::FAILURE } else { ExitCode::from(2) }),
         Err(wrong) => (Err(wrong), ExitCode::from(2)),
     };
     result.unwrap_or_else(|wrong| {

@@ -11,6 +11,7 @@ pub use pages::Page;
 use crate::cli::Options;
 use crate::collect::processes::{self, COMMAND_LINES, PROCESSES, Processes, Progress};
 use crate::collect::{self, Context, Outcome, Setup, Summary};
+use crate::doctor::Look;
 use crate::format::history::Times;
 use crate::format::{self, Format, Gzip, Renderer};
 use crate::history::{
@@ -24,7 +25,7 @@ use crate::judge::{
 };
 use crate::kernel::packages::Packages;
 use crate::kernel::{Machine, RemoteStat, Roots, read_once};
-use crate::model::{Moment, Note, Report, Selection, Severity, Snapshot, kinds};
+use crate::model::{self, Looked, Moment, Note, Report, Selection, Severity, Snapshot, kinds};
 use crate::runtime::sandbox::Needs;
 use keeper::{Before, Keeper, Start};
 use pages::Rendered;
@@ -63,6 +64,7 @@ pub struct Agent {
     recorder: Option<Recorder>,
     events_page: Rendered,
     history_page: Rendered,
+    doctor_page: Rendered,
     /// None if it is switched off.
     processes: Option<Processes>,
     processes_page: Rendered,
@@ -205,6 +207,7 @@ impl Agent {
             recorder: None,
             events_page: Rendered::default(),
             history_page: Rendered::default(),
+            doctor_page: Rendered::default(),
             processes,
             processes_page: Rendered::default(),
             looked: None,
@@ -305,6 +308,11 @@ impl Agent {
         verdicts.judge(sampled, filesystems, top);
     }
 
+    /// Returns the last collection.
+    pub fn last(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     /// Returns what the rules found at the last tick.
     pub fn verdicts(&self) -> &Report {
         self.verdicts.report()
@@ -350,6 +358,24 @@ impl Agent {
             out.clear();
             format::events::write(events, wanted, unix, advice, out);
         }))
+    }
+
+    /// Returns what the doctor says of the last collection, as JSON.
+    fn doctor(&mut self, gzip: bool) -> Page {
+        let Agent { machine, roots, slots, snapshot, verdicts, doctor_page, gzip: compressor, .. } = self;
+        doctor_page.get((snapshot.moment.id, 0), gzip.then(|| compressor.level(Gzip::SMALL)), |out| {
+            let mut report = format::doctor::Report::new(true);
+            let look = Look::new(roots, *machine, snapshot);
+            diagnose(verdicts.report(), slots, look, false, &mut |looked| report.add(looked));
+            out.clear();
+            report.write(out);
+        })
+    }
+
+    /// Hands over what the rules say now, and what the doctor says of the last collection. It may wait for disks and radios.
+    pub fn diagnose(&self, to: &mut dyn FnMut(&Looked<'_>)) {
+        let look = Look::new(&self.roots, self.machine, &self.snapshot);
+        diagnose(self.verdicts.report(), &self.slots, look, true, to);
     }
 
     /// Returns the top processes as JSON, or how long to wait for them; `None` if they are switched off.
@@ -416,12 +442,20 @@ impl Agent {
 
     /// Returns the snapshot of at most `max_age` in a format, compressed if `gzip`.
     pub async fn page(&mut self, format: Format, gzip: bool, max_age: Duration) -> Page {
-        self.page_of(Selection::ALL, format, gzip, max_age).await
+        self.page_of(Selection::ALL, Some(format), gzip, max_age).await
     }
 
-    /// Returns the same as [`Agent::page`] for the collectors of `selection` alone; only they read the kernel.
-    pub async fn page_of(&mut self, selection: Selection, format: Format, gzip: bool, max_age: Duration) -> Page {
+    /// Returns the same as [`Agent::page`] for the collectors of `selection` alone; only they read the kernel. Without a format,
+    /// it is what the doctor says.
+    pub async fn page_of(
+        &mut self,
+        selection: Selection,
+        format: Option<Format>,
+        gzip: bool,
+        max_age: Duration,
+    ) -> Page {
         let id = self.snapshot_of(selection, max_age).await.moment.id;
+        let Some(format) = format else { return self.doctor(gzip) };
         // An open page asks for JSON every few seconds, perhaps over a slow line.
         let level = if format == Format::Json { Gzip::SMALL } else { Gzip::FAST };
         let Agent { snapshot, pages, renderer, gzip: compressor, .. } = self;
@@ -489,4 +523,32 @@ impl Agent {
         snapshot.events = (events.last(), events.changes());
         self.filled = selection;
     }
+}
+
+/// Puts together what the rules say, the collectors that are at fault, and what the doctor says.
+fn diagnose(report: &Report, slots: &[Slot], mut look: Look<'_>, waits: bool, to: &mut dyn FnMut(&Looked<'_>)) {
+    for finding in &report.findings {
+        let rule = finding.rule;
+        // What happened is no state of the machine.
+        if rule.event {
+            continue;
+        }
+        let is_on = finding.since.is_some() && finding.until.is_none();
+        let outcome = if is_on { model::Outcome::Found(rule.severity) } else { model::Outcome::Well };
+        let (title, detail) = (&finding.title, &finding.detail);
+        to(&Looked { name: rule.name, outcome, title, detail, fix: rule.fix, page: "docs/rules.md" });
+    }
+    for slot in slots {
+        if !slot.fault.is_empty() {
+            to(&Looked {
+                name: slot.registration.name,
+                outcome: model::Outcome::Unseen,
+                title: slot.registration.summary,
+                detail: &slot.fault,
+                fix: "Let the file be read, or switch the collector off: --no-collector.NAME",
+                page: "docs/metrics.md#",
+            });
+        }
+    }
+    look.all(waits, to);
 }

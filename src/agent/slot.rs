@@ -12,7 +12,7 @@ pub struct Slot {
     /// Whether history keeps any of its families.
     pub charted: bool,
     /// What went wrong last time; empty if nothing did.
-    fault: String,
+    pub fault: String,
     changes: Changes,
 }
 

@@ -61,12 +61,19 @@ pub struct Command {
     /// What stands for its argument in help; empty if it takes none.
     pub argument: &'static str,
     pub help: &'static str,
-    /// The flags that have a meaning for this command only.
+    /// The flags that have a meaning for this command, and for no other that does not list them too.
     pub flags: &'static [Entry],
+    /// The exit status if it fails: 1, or 2 where 1 means something else.
+    pub failure: u8,
     pub run: fn(&Options) -> Result<ExitCode, String>,
 }
 
 impl Entry {
+    /// Whether both are the same flag with a value, which several commands may have.
+    pub fn is(&self, other: &Entry) -> bool {
+        matches!((self, other), (Entry::Value(one), Entry::Value(other)) if std::ptr::eq(*one, *other))
+    }
+
     /// The ways to write it.
     pub fn spellings(&self) -> impl Iterator<Item = String> + use<> {
         let (first, second) = match self {

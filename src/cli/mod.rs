@@ -123,11 +123,12 @@ impl Options {
         Ok(false)
     }
 
-    /// Checks that no flag was given that applies to another command only.
+    /// Checks that no flag was given that applies to other commands only.
     fn check_owners(&self, command: &Command, commands: &[&Command]) -> Result<(), String> {
         for other in commands.iter().filter(|other| other.name != command.name) {
             for entry in other.flags {
                 let (name, value) = match entry {
+                    Entry::Value(_) if command.flags.iter().any(|own| own.is(entry)) => continue,
                     Entry::Value(flag) => {
                         let Some((name, value)) = self.given.iter().find(|(name, _)| *name == flag.name) else {
                             continue;
@@ -138,10 +139,19 @@ impl Options {
                     _ => continue,
                 };
                 let owner = other.name;
-                return Err(format!("--{name} applies to {owner} only; try pi-monitor {owner} --{name}{value}"));
+                let here = command.name;
+                return Err(format!("--{name} does not apply to {here}; try pi-monitor {owner} --{name}{value}"));
             }
         }
         Ok(())
+    }
+
+    /// Returns the exit status if the command fails.
+    pub fn failure(&self) -> u8 {
+        match self.asked {
+            Asked::Run(command) => command.failure,
+            _ => 1,
+        }
     }
 
     /// Returns the value given for `flag`, or its default.

@@ -16,6 +16,7 @@ pub static COMMAND: Command = Command {
     argument: "[URL]",
     help: "print what happened of late, as a running agent recorded it",
     flags: &[Entry::Value(&SINCE)],
+    failure: 1,
     run,
 };
 

@@ -11,6 +11,7 @@ pub static COMMAND: Command = Command {
     argument: "",
     help: "hash a password with bcrypt for --web.config.file; prompts, or reads standard input",
     flags: &[],
+    failure: 1,
     run,
 };
 

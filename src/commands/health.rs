@@ -9,6 +9,7 @@ pub static COMMAND: Command = Command {
     argument: "[URL]",
     help: "check that an agent is up: exit status 0 if it answers, 1 if not",
     flags: &[],
+    failure: 1,
     run,
 };
 

@@ -1,25 +1,29 @@
 //! What the program can do: one file per command, and the lists of all commands and flags.
 
 mod client;
+pub mod doctor;
 pub mod events;
 pub mod hash;
 pub mod health;
 pub mod print;
 pub mod serve;
 
-use crate::agent::{flags::INTERVAL, keeper::DIRECTORY};
+use crate::agent::{Agent, flags::INTERVAL, keeper::DIRECTORY};
 use crate::cli::{Command, Entry, Options, help};
 use crate::collect::processes::{COMMAND_LINES, PROCESSES};
 use crate::judge::rules;
+use crate::kernel::Machine;
 use crate::kernel::roots::{self, Roots};
 use crate::runtime::log;
 use crate::runtime::sandbox::{self, Needs, REQUIRE_SANDBOX};
 use crate::{agent, collect, server};
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Every command; the first one is the default.
-pub static ALL: &[&Command] = &[&serve::COMMAND, &print::COMMAND, &events::COMMAND, &health::COMMAND, &hash::COMMAND];
+pub static ALL: &[&Command] =
+    &[&serve::COMMAND, &print::COMMAND, &events::COMMAND, &doctor::COMMAND, &health::COMMAND, &hash::COMMAND];
 
 /// Returns every flag, in the order of `--help`.
 pub fn entries() -> Vec<Entry> {
@@ -28,7 +32,11 @@ pub fn entries() -> Vec<Entry> {
     for flags in [roots::FLAGS, &[&INTERVAL, &DIRECTORY, &log::LOG_LEVEL]] {
         all.extend(flags.iter().copied().map(Entry::Value));
     }
-    all.extend(ALL.iter().flat_map(|command| command.flags));
+    for entry in ALL.iter().flat_map(|command| command.flags) {
+        if !all.iter().any(|other| entry.is(other)) {
+            all.push(*entry);
+        }
+    }
     all.extend(collect::ALL.iter().flat_map(|it| it.flags).copied().map(Entry::Value));
     let limits = rules::ALL.iter().flat_map(|rule| rule.limits.iter().flatten());
     all.extend(limits.map(|limit| Entry::Value(&limit.flag)));
@@ -66,6 +74,25 @@ pub fn confine(options: &Options, more: &[Needs]) -> Result<(), String> {
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|error| format!("cannot start the runtime: {error}"))
+}
+
+/// Collects twice, with the pause between that rates need, and prints what `show` writes.
+///
+/// # Errors
+/// There is no runtime, or standard output cannot be written.
+fn once(options: &Options, show: &mut dyn FnMut(&Agent, &mut Vec<u8>)) -> Result<ExitCode, String> {
+    const PAUSE: Duration = Duration::from_millis(500);
+    runtime()?.block_on(async {
+        let mut agent = Agent::once(options, Machine::default());
+        // For the rules, which judge filesystems by what a collection saw of them.
+        agent.snapshot(Duration::ZERO).await;
+        tokio::time::sleep(PAUSE.min(agent::flags::interval(options))).await;
+        agent.tick();
+        agent.snapshot(Duration::ZERO).await;
+        let mut out = Vec::new();
+        show(&agent, &mut out);
+        write(&out)
+    })
 }
 
 /// Writes to standard output; a reader that closes the pipe early is no failure.
@@ -210,7 +237,9 @@ mod tests {
             ("--log.level=loud", "--log.level=loud: expected error, warn, info or debug"),
             ("--path.procfs=/nowhere", "--path.procfs=/nowhere: No such file or directory (os error 2)"),
             ("print --format=xml", "--format=xml: expected prometheus, json or table"),
-            ("--format=json", "--format applies to print only; try pi-monitor print --format=json"),
+            ("--format=json", "--format does not apply to serve; try pi-monitor print --format=json"),
+            ("events --format=json", "--format does not apply to events; try pi-monitor print --format=json"),
+            ("doctor --since=1h", "--since does not apply to doctor; try pi-monitor events --since=1h"),
         ] {
             assert_eq!(parse(line).unwrap_err(), expected, "{line}");
         }

@@ -22,6 +22,7 @@ pub static COMMAND: Command = Command {
     argument: "",
     help: "serve the dashboard, metrics and JSON until SIGTERM or SIGINT",
     flags: &[Entry::Bare(&CHECK)],
+    failure: 1,
     run,
 };
 

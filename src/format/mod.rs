@@ -1,6 +1,7 @@
 //! Pure functions from a snapshot to bytes.
 
 pub mod console;
+pub mod doctor;
 pub mod events;
 mod gzip;
 mod help;

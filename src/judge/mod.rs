@@ -9,7 +9,7 @@ pub mod recorder;
 pub mod rule;
 pub mod rules;
 mod view;
-mod words;
+pub mod words;
 
 pub use view::{LinkPast, View};
 

@@ -11,6 +11,7 @@ mod machine;
 pub mod mailbox;
 pub mod mounts;
 pub mod netlink;
+pub mod nl80211;
 pub mod packages;
 mod remote;
 pub mod roots;
@@ -29,5 +30,8 @@ pub use remote::{RemoteStat, answer, encode};
 pub use roots::Roots;
 #[cfg(test)]
 pub(crate) use source::let_absence_end;
-pub use source::{Shared, Source, inode, is_file, read_all, read_into, read_once, read_record, size};
+pub use source::{
+    Shared, Source, each_name, inode, is_file, leads_to, read_all, read_into, read_once, read_record, size, try_open,
+    used,
+};
 pub use zone::{Zone, zone_name};

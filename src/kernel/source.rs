@@ -386,6 +386,40 @@ pub fn is_file(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
 
+/// Returns how much of its disk a file takes, in bytes: of one with holes, that is less than its size.
+///
+/// # Errors
+/// What `stat(2)` says.
+pub fn used(path: &Path) -> io::Result<u64> {
+    // `st_blocks` counts 512 bytes each, whatever the filesystem's blocks are.
+    std::fs::metadata(path).map(|metadata| metadata.blocks() * 512)
+}
+
+/// Hands the names in a directory to `each`, in the kernel's order; leaves out those that are not UTF-8.
+///
+/// # Errors
+/// What `open(2)` or `getdents64(2)` says.
+pub fn each_name(path: &Path, each: &mut dyn FnMut(&str)) -> io::Result<()> {
+    sys::Directory::open(path)?.list(|name, _| {
+        if let Ok(name) = std::str::from_utf8(name) {
+            each(name);
+        }
+    })
+}
+
+/// Opens a file for nothing but to know whether that is allowed; not for what may hang.
+///
+/// # Errors
+/// What `open(2)` says.
+pub fn try_open(path: &Path) -> io::Result<()> {
+    File::open(path).map(drop)
+}
+
+/// Returns whether a link, such as those to a process's open files, leads to `target`.
+pub fn leads_to(path: &Path, target: &str) -> bool {
+    std::fs::read_link(path).is_ok_and(|found| found.as_os_str() == target)
+}
+
 /// Returns the number of a file's inode.
 ///
 /// # Errors

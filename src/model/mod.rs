@@ -1,6 +1,7 @@
 //! The words that all other rooms use: values, families, tables, the snapshot, findings, events, rates. It imports no other room.
 
 mod checksum;
+mod diagnosis;
 mod event;
 mod family;
 mod finding;
@@ -16,6 +17,7 @@ mod table;
 mod value;
 
 pub use checksum::crc32;
+pub use diagnosis::{Looked, Outcome};
 pub use event::{BUSY_LISTS, BUSY_MAX, Busy, Episode, Event, EventKind, Keep, Lane, Note, kinds};
 pub use family::{Chart, Combine, Dimension, Family, Kind, Unit};
 pub use finding::{Finding, Report, RuleHead, Severity, Threshold, Top};

@@ -31,10 +31,11 @@ enum Route {
     History,
     Events,
     Processes,
+    Doctor,
     Runbooks,
 }
 
-static ROUTES: [(&str, Route); 9] = [
+static ROUTES: [(&str, Route); 10] = [
     ("/", Route::Page),
     ("/more.js", Route::Script),
     ("/metrics", Route::Metrics),
@@ -42,11 +43,12 @@ static ROUTES: [(&str, Route); 9] = [
     ("/history", Route::History),
     ("/events", Route::Events),
     ("/processes", Route::Processes),
+    ("/doctor", Route::Doctor),
     ("/runbooks", Route::Runbooks),
     ("/health", Route::Health),
 ];
 const NOT_FOUND: &str =
-    "not found; there are /, /metrics, /json, /history, /events, /processes, /runbooks and /health\n";
+    "not found; there are /, /metrics, /json, /history, /events, /processes, /doctor, /runbooks and /health\n";
 
 /// Answers one request.
 pub async fn respond(request: &Request<Incoming>, state: &Rc<State>, link: &Link) -> Response<Bytes> {
@@ -129,9 +131,11 @@ async fn get(route: Route, request: &Request<Incoming>, state: &Rc<State>) -> Re
         Route::Health => plain(StatusCode::OK, "ok\n"),
         Route::Metrics => {
             let format = if prefers_openmetrics(headers) { Format::OpenMetrics } else { Format::Prometheus };
-            page(format, headers, query, state).await
+            page(Some(format), headers, query, state).await
         }
-        Route::Json => page(Format::Json, headers, query, state).await,
+        Route::Json => page(Some(Format::Json), headers, query, state).await,
+        // It looks at everything.
+        Route::Doctor => page(None, headers, "", state).await,
         Route::History => match parse_history(query) {
             Ok(past) => {
                 let gzip = accepts_gzip(headers);
@@ -171,7 +175,8 @@ async fn get(route: Route, request: &Request<Incoming>, state: &Rc<State>) -> Re
     }
 }
 
-async fn page(format: Format, headers: &HeaderMap, query: &str, state: &Rc<State>) -> Response<Bytes> {
+/// Answers with a collection in a format, or without one with what the doctor says of it.
+async fn page(format: Option<Format>, headers: &HeaderMap, query: &str, state: &Rc<State>) -> Response<Bytes> {
     let gzip = accepts_gzip(headers);
     let names: Vec<_> = collectors(query).collect();
     let mut agent = state.agent.lock().await;
@@ -187,7 +192,7 @@ async fn page(format: Format, headers: &HeaderMap, query: &str, state: &Rc<State
     };
     let page = agent.page_of(selection, format, gzip, SHARED_FOR).await;
     drop(agent);
-    data(page, format.content_type(), gzip)
+    data(page, format.unwrap_or(Format::Json).content_type(), gzip)
 }
 
 /// Answers with a file of the dashboard, which changes only with the program.

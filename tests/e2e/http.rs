@@ -48,7 +48,8 @@ fn other_methods_and_paths_are_refused() {
 #[test]
 fn options_are_answered_for_load_balancers() {
     let agent = Agent::start(&[]);
-    for path in ["/", "/metrics", "/json", "/history", "/events", "/processes", "/runbooks", "/health", "*"] {
+    for path in ["/", "/metrics", "/json", "/history", "/events", "/processes", "/doctor", "/runbooks", "/health", "*"]
+    {
         let response = agent.request("OPTIONS", path, &["Origin: http://elsewhere"]);
         assert_eq!((response.status, response.header("allow")), (204, Some("GET, HEAD, OPTIONS")), "{path}");
         assert_eq!((response.header("content-length"), response.body.len()), (None, 0), "{path}");
@@ -62,7 +63,7 @@ fn options_are_answered_for_load_balancers() {
 #[test]
 fn unknown_parameters_are_ignored_and_bad_values_get_a_list() {
     let agent = Agent::start(&["--collector.disable-defaults", "--collector.cpu", "--collector.memory"]);
-    for path in ["/", "/metrics", "/json", "/history", "/events", "/processes", "/runbooks", "/health"] {
+    for path in ["/", "/metrics", "/json", "/history", "/events", "/processes", "/doctor", "/runbooks", "/health"] {
         for query in ["?", "?utm_source=x", "?x", "?&&=&x=%zz"] {
             let status = agent.get(&format!("{path}{query}")).status;
             let expected = if path == "/processes" { 404 } else { 200 };

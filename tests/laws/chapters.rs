@@ -227,7 +227,7 @@ fn the_http_reference_has_every_message() {
 #[test]
 fn the_http_reference_has_every_key_and_series() {
     let mut wanted = Vec::new();
-    for file in ["json", "history", "events", "processes"] {
+    for file in ["json", "history", "events", "processes", "doctor"] {
         let file = format!("src/format/{file}.rs");
         // Keys are first arguments, or first in their pairs.
         for rest in code(&file).split("(\"").skip(1) {

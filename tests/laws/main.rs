@@ -8,6 +8,7 @@ mod boards;
 mod book;
 mod chapters;
 mod chronicle;
+mod doctor;
 mod documentation;
 mod faults;
 mod goldens;

@@ -148,7 +148,7 @@ impl Quiet {
             (0, 0) => drop(self.agent.snapshot(Duration::ZERO).await),
             (1, 0) => {
                 let one = self.agent.select(["cpu"].into_iter()).unwrap();
-                drop(self.agent.page_of(one, Format::Prometheus, false, Duration::ZERO).await);
+                drop(self.agent.page_of(one, Some(Format::Prometheus), false, Duration::ZERO).await);
             }
             _ => {}
         }

@@ -14,6 +14,7 @@ mod pressure;
 mod wifi;
 
 pub use flow::{Flow, Out};
+pub use pressure::is_real;
 
 use super::{Machine, Roots};
 use crate::model::Note;
@@ -100,7 +101,7 @@ impl Watch {
     pub fn open(roots: &Roots, wanted: Wanted) -> Self {
         let Wanted { machine, filesystems, processes } = wanted;
         let mut watch = Watch { processes, ..Watch::default() };
-        if !pressure::is_real(&roots.proc) {
+        if !is_real(&roots.proc) {
             return watch;
         }
         let mut buffer = vec![0; BUFFER];

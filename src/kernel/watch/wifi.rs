@@ -3,8 +3,8 @@
 
 use super::links::Names;
 use super::{AT_ONCE, Next, Out, Source};
-use crate::kernel::netlink;
-use crate::kernel::netlink::{Message, Netlink, attribute, take_attribute, take_message, text, u16_at, u32_at};
+use crate::kernel::netlink::{self, Message, Netlink, attribute, take_attribute, take_message, text, u16_at, u32_at};
+use crate::kernel::nl80211::{self, FAMILY, HEAD};
 use crate::model::{Severity, kinds};
 use std::fmt;
 use std::io;
@@ -14,9 +14,6 @@ const CONNECT: u8 = 46;
 const ROAM: u8 = 47;
 const DISCONNECT: u8 = 48;
 
-/// The length of a generic message's head: command, version, two bytes of nothing.
-const HEAD: usize = 4;
-
 struct Wifi {
     socket: Netlink,
     family: u16,
@@ -25,22 +22,7 @@ struct Wifi {
 
 /// Looks up the family's number and that of its group for connections, and joins that. Fails where there is no Wi-Fi.
 pub fn open(names: Names, buffer: &mut [u8]) -> io::Result<Box<dyn Source>> {
-    /// `GENL_ID_CTRL`, and its command to look up a family.
-    const CONTROL: u16 = 16;
-    const GET_FAMILY: &[u8] = &[3, 1, 0, 0];
-    /// The attribute `CTRL_ATTR_FAMILY_NAME` with its head and padding.
-    const NAME: &[u8] = &[12, 0, 2, 0];
-    const NAME_OF_BIG_ENDIAN: &[u8] = &[0, 12, 0, 2];
-    let socket = Netlink::open(libc::NETLINK_GENERIC, 0)?;
-    let name = if cfg!(target_endian = "big") { NAME_OF_BIG_ENDIAN } else { NAME };
-    let mut question = [0; 16];
-    for (place, byte) in question.iter_mut().zip(GET_FAMILY.iter().chain(name).chain(b"nl80211\0")) {
-        *place = *byte;
-    }
-    socket.ask(CONTROL, 0, &question)?;
-    // The kernel answers before it returns.
-    let mut answer = socket.receive(buffer)?;
-    let Some(message) = take_message(&mut answer) else { return Err(io::ErrorKind::InvalidData.into()) };
+    let (socket, message) = nl80211::open(buffer)?;
     let Some((family, group)) = parse_family(message) else { return Err(io::ErrorKind::NotFound.into()) };
     socket.join(group)?;
     Ok(Box::new(Wifi { socket, family, names }))
@@ -48,7 +30,6 @@ pub fn open(names: Names, buffer: &mut [u8]) -> io::Result<Box<dyn Source>> {
 
 /// Returns the number of a family and of its group `mlme`.
 fn parse_family(message: Message<'_>) -> Option<(u16, u32)> {
-    const FAMILY: u16 = 1;
     const GROUPS: u16 = 7;
     const GROUP_NAME: u16 = 1;
     const GROUP_NUMBER: u16 = 2;
