@@ -55,7 +55,7 @@ pub enum Label {
 /// What to read, and the rows to make of it.
 #[derive(Debug)]
 pub struct Plan {
-    /// Files below `/proc`, any of which a kernel may lack.
+    /// Files below `/proc` or, if they begin with `class/`, below `/sys`; a kernel may lack any of them.
     pub files: &'static [(&'static str, Layout)],
     /// What the files call each value, with the heading in front: `TCPinuse UDPinuse`.
     pub names: &'static str,
@@ -73,7 +73,10 @@ impl Plan {
     pub fn collector(&'static self, setup: &Setup<'_>) -> Box<dyn Collect> {
         let mut files = Vec::with_capacity(self.files.len());
         for (path, layout) in self.files {
-            let source = setup.proc(path);
+            let source = match path.strip_prefix("class/") {
+                Some(_) => Source::new(setup.roots.sys.join(path)),
+                None => setup.proc(path),
+            };
             // The lines of a CPU in schedstat may be longer than a small record.
             files.push(if matches!(layout, Layout::Lines(_)) { source } else { source.in_small_records() });
         }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 mod counters;
 pub mod processes;
+mod readings;
 
 pub use cpu::count as count_cpus;
 pub use disk::wanted as wanted_filesystems;
@@ -56,13 +57,19 @@ collectors! {
     vm
     schedstat
     thermal
+    hwmon
     cpufreq
     power
+    watchdog
     mdraid
+    nvme
+    gpu
+    link
     sockets
     netstat
     softnet
     conntrack
+    arp
     files
     entropy
     clock

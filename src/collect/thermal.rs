@@ -268,8 +268,8 @@ fn read_limit(path: &Path, parse: fn(&[u8]) -> Result<Value, Bad>) -> Value {
 
 /// Thousandths of a degree that no sensor of such a machine reads: what drivers write that do not know (the kernel's
 /// `THERMAL_TEMP_INVALID` is -274000, others write -256000, 255000 or the largest number that they have) lies outside.
-const COLDEST: i64 = -60_000;
-const HOTTEST: i64 = 150_000;
+pub const COLDEST: i64 = -60_000;
+pub const HOTTEST: i64 = 150_000;
 
 /// Critical temperatures lie within: at room temperature and below, a driver has none.
 const CRITICAL_LOWEST: i64 = 40_000;

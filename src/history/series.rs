@@ -28,6 +28,7 @@ impl Grain {
             (Unit::Seconds, false) => ("seconds", 1e3, Value::decimal(1, 3), 0),
             (Unit::Volts, _) => ("volts", 1e3, Value::decimal(1, 3), 0),
             (Unit::Amperes, _) => ("amperes", 1e3, Value::decimal(1, 3), 0),
+            (Unit::Watts, _) => ("watts", 1e3, Value::decimal(1, 3), 0),
             (Unit::Ratio, _) => ("ratio", 1e3, Value::decimal(1, 3), 0),
             (Unit::Count | Unit::Info, false) => ("count", 1e2, Value::decimal(1, 2), 0),
             (Unit::Count | Unit::Info, true) => ("count_per_second", 1e2, Value::decimal(1, 2), 0),

@@ -35,6 +35,7 @@ pub enum Unit {
     Hertz,
     Volts,
     Amperes,
+    Watts,
 }
 
 impl Unit {
@@ -52,6 +53,7 @@ impl Unit {
             Unit::Hertz => "hertz",
             Unit::Volts => "volts",
             Unit::Amperes => "amperes",
+            Unit::Watts => "watts",
         }
     }
 }
