@@ -11,9 +11,9 @@ const SHADE = '#10222b', ALERT = '#ff7a7a';
 /**
  * Where the crosshair of all charts stands (on the since-boot clock), whether it stays there, and what moved it last.
  * crosshair.js hooks in with `watch`, for each new chart, and `cross`, for each chart that is drawn; timeline.js with
- * `annotate`, for each chart's lower canvas, and `zoom`, for a stretch that is dragged.
+ * `annotate`, for each chart's lower canvas, `marks`, which changes with what that draws, and `zoom`, for a stretch that is dragged.
  */
-export const cursor = { time: null, pinned: false, pointer: 'mouse', drag: null, watch: null, cross: null, annotate: null, zoom: null };
+export const cursor = { time: null, pinned: false, pointer: 'mouse', drag: null, watch: null, cross: null, annotate: null, marks: 0, zoom: null };
 export const charts = new Set();
 /** The charts' font, and how wide its letters are. */
 export const type = { family: 'monospace', size: 11, letter: 6.6 };
@@ -72,6 +72,11 @@ export class Chart {
     this.over = el('canvas', { 'aria-hidden': 'true' });
     this.host = el('div', `chart ${spec.size ?? ''}`, this.base, this.over);
     this.host.chart = this;
+    // A browser that lost what canvases held, with a graphics card's memory, says so when they can be drawn again.
+    this.base.oncontextrestored = this.over.oncontextrestored = () => {
+      Object.assign(this, { width: 0, shape: '' });
+      this.draw();
+    };
     charts.add(this);
     cursor.watch?.(this);
     sizes.observe(this.host);
@@ -93,6 +98,11 @@ export class Chart {
       for (const canvas of [this.base, this.over]) {
         canvas.width = Math.round(width * ratio);
         canvas.height = Math.round(height * ratio);
+        // A new size takes all of this away, and nothing else does.
+        const pen = canvas.pen ??= canvas.getContext('2d');
+        pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+        pen.font = `${type.size}px ${type.family}`;
+        pen.lineJoin = 'round';
       }
     }
     return true;
@@ -100,11 +110,8 @@ export class Chart {
 
   /** @this {any} */
   begin(canvas) {
-    const pen = canvas.getContext('2d');
-    pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    const { pen } = canvas;
     pen.clearRect(0, 0, this.width, this.height);
-    pen.font = `${type.size}px ${type.family}`;
-    pen.lineJoin = 'round';
     return pen;
   }
 
@@ -229,7 +236,7 @@ export class Chart {
 
   /** Bands, areas and lines; stacked layers from the top down, so that none hides another's line. @this {any} */
   trace(pen, data) {
-    const { spec, box, bottom, x, y } = this;
+    const { spec, box, x, y } = this, floor = y(this.bottom);
     pen.save();
     pen.beginPath();
     pen.rect(box.x, box.y - 1, box.w, box.h + 2);
@@ -238,24 +245,17 @@ export class Chart {
     for (const { v, lo, hi, from, color } of spec.stack ? this.lines.slice().reverse() : this.lines) {
       pen.fillStyle = pen.strokeStyle = color;
       for (const part of this.parts(v)) {
-        const trace = (values, back) => {
-          for (let i = 0; i < part.length; i++) {
-            const at = part[back ? part.length - 1 - i : i];
-            pen.lineTo(x(at), y(values ? values[at] || 0 : bottom));
-          }
+        const trace = (values) => {
+          for (const at of part) pen.lineTo(x(at), y(values[at] || 0));
+        };
+        const back = (values) => {
+          for (let i = part.length - 1; i >= 0; i--) pen.lineTo(x(part[i]), y(values[part[i]] || 0));
         };
         if (lo && hi && !many) {
           pen.globalAlpha = spec.stack ? 0.16 : 0.28;
           pen.beginPath();
           trace(hi);
-          trace(lo, true);
-          pen.fill();
-        }
-        if (!many) {
-          pen.globalAlpha = spec.stack ? 0.55 : 0.13;
-          pen.beginPath();
-          trace(v);
-          trace(from, true);
+          back(lo);
           pen.fill();
         }
         pen.globalAlpha = many ? 0.75 : 1;
@@ -264,6 +264,15 @@ export class Chart {
         pen.moveTo(x(part[0]) - 0.7, y(v[part[0]]));
         trace(v);
         pen.stroke();
+        if (many) continue;
+        // The area goes on from the line's end; it has its color, so it may cover it.
+        pen.globalAlpha = spec.stack ? 0.55 : 0.13;
+        if (from) back(from);
+        else {
+          pen.lineTo(x(part[part.length - 1]), floor);
+          pen.lineTo(x(part[0]), floor);
+        }
+        pen.fill();
       }
     }
     pen.globalAlpha = 1;
@@ -305,11 +314,20 @@ export class Chart {
     }
   }
 
+  /** Returns whether anything that the lower canvas shows has changed since this was last asked. @this {any} */
+  stale(data) {
+    const { spec, width, height, ratio } = this;
+    const lines = spec.series().filter((line) => data.has(line.key)).map((line) => `${line.key}${line.label}${line.color}`);
+    const shape = [data.version, width, height, ratio, spec.kind, spec.top?.(), cursor.marks, ...lines].join();
+    return this.shape !== shape && Boolean(this.shape = shape);
+  }
+
   /** @this {any} */
   draw() {
     const started = timing && performance.now();
     const data = this.spec.data();
     if (!link.loaded || !(data.count > 0) || !this.fit()) return;
+    if (!this.stale(data)) return cursor.cross?.(this);
     this.gather(data, this.width);
     this.scale();
     const pen = this.begin(this.base);

@@ -26,6 +26,7 @@ export class Heat extends Chart {
     const data = this.spec.data();
     if (this.spec.series().length <= CURVES || this.spec.kind !== 'percent') return super.draw();
     if (!(data.count > 0) || !this.fit()) return;
+    if (!this.stale(data)) return cursor.cross?.(this);
     this.gather(data, this.width);
     const { lines, width, height, n } = this, length = data.end - data.start;
     const x = Math.max(...lines.map((one) => one.label.length)) * type.letter + 6;

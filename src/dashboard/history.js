@@ -4,6 +4,8 @@ import { known } from './text.js';
 
 /** Points that are farther apart than this many steps are not joined. */
 export const GAP = 2.6;
+/** Versions that were given to histories: another one for every change. */
+let versions = 0;
 
 export class History {
   /** `count` fixes the number of slots; otherwise the first answer does. */
@@ -12,6 +14,7 @@ export class History {
     this.series = new Map();
     this.step = this.end = this.offset = this.boot = NaN;
     this.id = this.range = null;
+    this.version = ++versions;
   }
 
   /** Takes an answer of /history, whole or only the newest points. Slots it does not know keep what they had. */
@@ -47,7 +50,7 @@ export class History {
         }
       }
     }
-    Object.assign(this, { step, end, id, offset, boot: answer.boot });
+    Object.assign(this, { step, end, id, offset, boot: answer.boot, version: ++versions });
     return shift > 0;
   }
 
@@ -63,6 +66,7 @@ export class History {
   /** Forgets series that have no value in the whole range any more. */
   prune() {
     for (const [name, column] of this.series) if (column.v.every(Number.isNaN)) this.series.delete(name);
+    this.version = ++versions;
   }
 
   has(name) {

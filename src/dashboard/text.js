@@ -82,7 +82,7 @@ export function clock(unix, step) {
 /** A time of day, with its day unless that is today. */
 export const moment = (unix) => (new Date(unix * 1000).toDateString() === new Date().toDateString() ? '' : `${clock(unix, 86400)} `) + clock(unix, 1);
 
-export const natural = (a, b) => a.localeCompare(b, 'en', { numeric: true });
+export const natural = new Intl.Collator('en', { numeric: true }).compare;
 
 /** What is there of `parts`, with dots between. */
 export const join = (...parts) => parts.filter(Boolean).join(' · ');

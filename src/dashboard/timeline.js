@@ -39,6 +39,13 @@ const rows = Object.entries(LANES).map(([lane, title]) => {
 byId('timeline').append(el('div', 'head', el('h2', '', el('i', { 'aria-hidden': 'true' }, '◇'), 'Timeline'), sub, share, back), lanes, said);
 lanes.append(axis);
 
+/** How wide the lanes are. The observer tells, since asking would make the browser lay out the page. */
+let room = 0;
+new ResizeObserver(([{ contentRect }]) => {
+  room = contentRect.width;
+  timeline();
+}).observe(axis);
+
 /** The stretch of time that the charts show, in seconds of the Unix epoch. */
 const stretch = () => ({ from: link.shown.start + link.shown.offset, to: link.shown.end + link.shown.offset });
 const lasts = (event) => (event.end ?? link.json.time) - event.begin;
@@ -66,6 +73,7 @@ export async function recent() {
     }
     const list = [...(whole ? [] : book.list.filter((one) => !fresh.has(one.id))), ...events].sort((a, b) => a.begin - b.begin).slice(-MOST);
     Object.assign(book, { list, since: whole ? since : book.since, time, hint, last, asked: performance.now() });
+    if (whole || news.length) cursor.marks++;
     if (link.moment) choose(active ? book.list.find((one) => one.id === active.id) ?? active : around(link.moment));
   } catch (error) {
     if (error.kind !== 'http') throw error;
@@ -198,7 +206,7 @@ export function recall(words) {
 
 /** Draws the lanes anew when events, range or size changed, or a pixel's time has passed. */
 export function timeline() {
-  const { from, to } = stretch(), length = to - from, width = axis.clientWidth;
+  const { from, to } = stretch(), length = to - from, width = room;
   if (!(length > 0)) return;
   const events = book.list.filter((event) => event.begin <= to && event.begin + lasts(event) >= from);
   const grain = length / (width || 1);
@@ -218,14 +226,14 @@ export function timeline() {
       const node = el('i', { role: 'option', id: `event-${event.id}`, class: `${long ? 'bar' : 'point'} ${event.severity}`, 'aria-selected': String(event === active), title: name(event), 'aria-label': `${moment(event.begin)}, ${join(name(event), lasts(event) >= 1 && span(lasts(event)), event.culprit)}` });
       node.style.left = `${left * 100}%`;
       if (long) node.style.width = `${(across(event.begin + lasts(event)) - left) * 100}%`;
-      const room = (own[i + 1] ? across(own[i + 1].begin) : 1) - across(event.begin + lasts(event));
+      const free = (own[i + 1] ? across(own[i + 1].begin) : 1) - across(event.begin + lasts(event));
       // No words on the bar of another one.
       const end = event.begin + lasts(event);
-      if (room * width < 9 * type.letter || own.some((one) => one.begin <= end && one.begin + lasts(one) > end)) return [node];
+      if (free * width < 9 * type.letter || own.some((one) => one.begin <= end && one.begin + lasts(one) > end)) return [node];
       const label = el('span', { 'aria-hidden': 'true', class: event.severity }, join(event.title, event.culprit));
-      label.style.left = `calc(${(1 - room) * 100}% + .7em)`;
+      label.style.left = `calc(${(1 - free) * 100}% + .7em)`;
       if (own[i + 1]) label.style.left = `calc(${across(event.begin + lasts(event)) * 100}% + .7em)`;
-      label.style.maxWidth = `calc(${room * 100}% - 1.4em)`;
+      label.style.maxWidth = `calc(${free * 100}% - 1.4em)`;
       return [node, label];
     }));
   }
