@@ -163,6 +163,8 @@ function adopt(answer, asked) {
   if (!asked) link.sections = new Set(Object.keys(answer));
   for (const name of asked ?? []) delete json[name];
   link.json = Object.assign(json, answer);
+  // They do not change, and come with the whole.
+  if (json.verdicts) json.verdicts.thresholds ??= before.verdicts?.thresholds;
   const uptime = json.system?.uptime_seconds ?? json.time;
   const seconds = uptime - link.uptime;
   const traces = [];

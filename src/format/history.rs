@@ -35,11 +35,13 @@ pub fn write(history: &mut History, request: Request, times: &Times<'_>, out: &m
     Value::signed(end, 3).write(object.key("end"));
     Value::from(count).write(object.key("count"));
     let mut list = List::open(object.key("series"));
+    // Who has the points before knows what they are.
+    let described = request.since.is_none();
     if request.filesystems {
         write_levels(&history.space, &mut list);
     } else {
         history.points(&span, |series, points| {
-            write_series(series, points, span.levels, span.is_coarse(), list.item());
+            write_series(series, points, span.levels, [span.is_coarse(), described], list.item());
         });
     }
     list.close();
@@ -72,7 +74,13 @@ fn write_levels(space: &Space, list: &mut List<'_>) {
     });
 }
 
-fn write_series(series: &Series, points: &[Option<Point>], levels: u64, band: bool, out: &mut Vec<u8>) {
+fn write_series(
+    series: &Series,
+    points: &[Option<Point>],
+    levels: u64,
+    [band, described]: [bool; 2],
+    out: &mut Vec<u8>,
+) {
     let Series { name, unit, grain, peak, .. } = series;
     // What is a share of the whole cannot be more than that, and need not look so because of rounding.
     let most = if grain.name == "percent" { 10_000 } else { u64::MAX };
@@ -81,8 +89,10 @@ fn write_series(series: &Series, points: &[Option<Point>], levels: u64, band: bo
     let coarse = if *unit == Unit::Celsius { 1 } else { round_down(highest / levels) };
     let mut object = Object::open(out);
     write_string(name, object.key("name"));
-    write_string(grain.name, object.key("unit"));
-    write_string(if *peak { "max" } else { "avg" }, object.key("kind"));
+    if described {
+        write_string(grain.name, object.key("unit"));
+        write_string(if *peak { "max" } else { "avg" }, object.key("kind"));
+    }
     grain.value.times(coarse).write(object.key("scale"));
     let mut column = |key: &str, pick: fn(&Point) -> u64| {
         let mut list = List::open(object.key(key));

@@ -8,7 +8,9 @@ pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
     let mut object = Object::open(out);
     Value::decimal(u64::try_from(snapshot.moment.unix.as_millis()).unwrap_or(0), 3).write(object.key("time"));
     if !snapshot.verdicts.findings.is_empty() {
-        write_verdicts(&snapshot.verdicts, object.key("verdicts"));
+        // Who asks for parts asks often, and thresholds do not change.
+        let whole = snapshot.parts().iter().all(|part| part.shown);
+        write_verdicts(&snapshot.verdicts, whole, object.key("verdicts"));
     }
     if snapshot.events.1 > 0 {
         let mut events = Object::open(object.key("events"));
@@ -29,7 +31,7 @@ pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
 }
 
 /// Since when all is well, or what is not.
-fn write_verdicts(report: &Report, out: &mut Vec<u8>) {
+fn write_verdicts(report: &Report, with_thresholds: bool, out: &mut Vec<u8>) {
     let mut object = Object::open(out);
     if let Some(clear) = report.clear {
         Value::from(report.now.saturating_sub(clear)).write(object.key("clear_seconds"));
@@ -63,7 +65,14 @@ fn write_verdicts(report: &Report, out: &mut Vec<u8>) {
         item.close();
     }
     list.close();
-    let mut limits = Object::open(object.key("thresholds"));
+    if with_thresholds {
+        write_thresholds(report, object.key("thresholds"));
+    }
+    object.close();
+}
+
+fn write_thresholds(report: &Report, out: &mut Vec<u8>) {
+    let mut limits = Object::open(out);
     for of_rule in report.thresholds.chunk_by(|one, other| std::ptr::eq(one.rule, other.rule)) {
         let mut limit = Object::open(limits.key(of_rule[0].rule.name));
         for threshold in of_rule {
@@ -72,7 +81,6 @@ fn write_verdicts(report: &Report, out: &mut Vec<u8>) {
         limit.close();
     }
     limits.close();
-    object.close();
 }
 
 fn write_section(section: &Section, collector: &str, parent: &mut Object<'_>) {
@@ -131,7 +139,7 @@ fn write_row(section: &Section, row: Row<'_>, collector: &str, object: &mut Obje
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, Family, Moment, Table};
+    use crate::model::{Dimension, Family, Moment, Selection, Table};
     use std::time::Duration;
 
     static LIST: Table<1, 3> = Table::new(
@@ -168,5 +176,23 @@ mod tests {
         let mut out = Vec::new();
         write(&Snapshot::new(), &mut out);
         assert_eq!(out, b"{\"time\":0}\n");
+    }
+
+    #[test]
+    fn thresholds_come_with_the_whole_alone() {
+        let options = crate::commands::parse(["--rule.disk_full.above=77".to_owned()]).unwrap();
+        let mut agent = crate::agent::Agent::once(&options, crate::kernel::Machine::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let some = agent.select(["cpu"].into_iter()).unwrap();
+        for (selection, expected) in [(Selection::ALL, true), (some, false)] {
+            let page = agent.page_of(selection, crate::format::Format::Json, false, std::time::Duration::ZERO);
+            let text = String::from_utf8(runtime.block_on(page).to_vec()).unwrap();
+            assert!(text.contains(r#""verdicts":{"#), "{text}");
+            assert_eq!(
+                text.contains(r#""thresholds":{"#) && text.contains(r#""disk_full":{"above":77}"#),
+                expected,
+                "{text}"
+            );
+        }
     }
 }

@@ -399,7 +399,7 @@ mod tests {
         assert!(since.contains(r#""end":106,"count":2,"#) && since.contains(r#""v":[1250,1250]"#), "{since}");
         assert!(
             text(&mut history, 1, Some(106_000))
-                .contains(r#""count":0,"series":[{"name":"share","unit":"percent","kind":"avg","scale":0.01,"v":[]}"#)
+                .contains(r#""count":0,"series":[{"name":"share","scale":0.01,"v":[]}"#)
         );
         assert!(text(&mut history, 1, Some(u64::MAX >> 20)).contains(r#""count":0,"#));
     }

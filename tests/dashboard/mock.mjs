@@ -202,6 +202,7 @@ export class Mock {
         }
       }
     }
+    if (since !== null) for (const one of series.values()) delete one.unit, delete one.kind;
     return { now, boot, boot_id: state.bootId, step, end, count, series: [...series.values()] };
   }
 
@@ -311,7 +312,7 @@ export class Mock {
     ];
     const { last, changes } = this.events(0);
     if (!state.without.has('events')) json.events = { last, changes };
-    json.verdicts = { ...(bad ? {} : { clear_seconds: 11520 }), thresholds: THRESHOLDS, items: (this.verdicts ?? (bad ? items : [])).map((one) => ({ fix: FIXES[one.rule] ?? 'Look into it', ...one })) };
+    json.verdicts = { ...(bad ? {} : { clear_seconds: 11520 }), ...(only?.length ? {} : { thresholds: THRESHOLDS }), items: (this.verdicts ?? (bad ? items : [])).map((one) => ({ fix: FIXES[one.rule] ?? 'Look into it', ...one })) };
     return json;
   }
 
