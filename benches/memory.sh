@@ -23,29 +23,17 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/toolchain.sh
 . "$(dirname "$0")/../scripts/lib/toolchain.sh"
+# shellcheck source=benches/agent.sh
+. "$(dirname "$0")/agent.sh"
 cd "$REPO"
 
-AGENT=''
-while [ $# -gt 0 ]; do
-    case $1 in
-    -h | --help) usage; exit 0 ;;
-    --agent)
-        [ $# -gt 1 ] || die 2 "$1 needs a value"
-        AGENT=$2
-        shift ;;
-    *) die 2 "unknown option $1 (see --help)" ;;
-    esac
-    shift
-done
+take_options '' "$@"
 
 need_commands "benchmarks" python3:python3 || die 1 "$INSTALL_ERROR"
 need_cc
 find_rust
 export PATH
-if [ -z "$AGENT" ]; then
-    scripts/build.sh "$(uname -m)"
-    AGENT=dist/pi-monitor-$(uname -m)
-fi
+find_agent
 PLACE=$(mktemp -d)
 trap 'rm -rf "$PLACE"' EXIT
 mkdir "$PLACE/week" "$PLACE/first"

@@ -24,21 +24,11 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/toolchain.sh
 . "$(dirname "$0")/../scripts/lib/toolchain.sh"
+# shellcheck source=benches/agent.sh
+. "$(dirname "$0")/agent.sh"
 cd "$REPO"
 
-AGENT='' ARGUMENTS=()
-while [ $# -gt 0 ]; do
-    case $1 in
-    -h | --help) usage; exit 0 ;;
-    --quick) ARGUMENTS+=(--quick) ;;
-    --agent)
-        [ $# -gt 1 ] || die 2 "$1 needs a value"
-        AGENT=$2
-        shift ;;
-    *) die 2 "unknown option $1 (see --help)" ;;
-    esac
-    shift
-done
+take_options '--quick' "$@"
 
 for need in python3:python3 strace:strace valgrind:valgrind ip:iproute2; do
     need_commands "benchmarks" "$need" || die 1 "$INSTALL_ERROR"
@@ -46,10 +36,7 @@ done
 need_cc
 unpacked_package prometheus-node-exporter prometheus-node-exporter || die 1 "$INSTALL_ERROR"
 export PATH
-if [ -z "$AGENT" ]; then
-    scripts/build.sh "$(uname -m)"
-    AGENT=dist/pi-monitor-$(uname -m)
-fi
+find_agent
 TOOLS=$(mktemp -d)
 trap 'rm -rf "$TOOLS"' EXIT
 for tool in floor load unconfined; do cc -O2 -o "$TOOLS/$tool" benches/$tool.c; done
