@@ -185,7 +185,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let some = agent.select(["cpu"].into_iter()).unwrap();
         for (selection, expected) in [(Selection::ALL, true), (some, false)] {
-            let page = agent.page_of(selection, crate::format::Format::Json, false, std::time::Duration::ZERO);
+            let page = agent.page_of(selection, Some(crate::format::Format::Json), false, std::time::Duration::ZERO);
             let text = String::from_utf8(runtime.block_on(page).to_vec()).unwrap();
             assert!(text.contains(r#""verdicts":{"#), "{text}");
             assert_eq!(
