@@ -83,6 +83,7 @@ pub static COLLECTOR: Registration = Registration {
         calls: &[Call::With(libc::SYS_kill, libc::SIGKILL as u32)],
         // Mounts can be below directories that only their user may enter.
         capabilities: CAP_DAC_READ_SEARCH,
+        ..Needs::NONE
     },
     tables: &[FILESYSTEMS.head()],
     flags: &[&MOUNT_POINTS_EXCLUDE, &FS_TYPES_EXCLUDE],

@@ -49,6 +49,7 @@ collectors! {
     cpu
     memory
     network
+    wifi
     system
     disk
     diskio

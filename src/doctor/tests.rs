@@ -73,6 +73,7 @@ const MACHINE: Machine = Machine {
     unix_time: || Duration::from_secs(UNIX),
     clock_state: || Some(ClockState { synchronized: true, ..CLOCK }),
     firmware: |_| None,
+    radios: |_| Err(std::io::Error::from_raw_os_error(libc::ENOENT)),
 };
 
 fn good_radio(question: Question, interface: u32) -> io::Result<[u8; 4]> {

@@ -1,4 +1,4 @@
-//! What takes seconds at worst is asked by a thread: the VideoCore's firmware.
+//! What takes seconds at worst is asked by a thread: the VideoCore's firmware, and the drivers of radios.
 
 use crate::sys;
 use std::io;

@@ -144,7 +144,12 @@ fn forget(known: &mut dyn Known, is_out: fn(bool, bool) -> bool) -> bool {
 }
 
 /// Hands the names in a directory to `each`, with none in front of them.
-fn list(path: &Path, directory: &mut Option<Directory>, absence: &mut Absence, each: &mut dyn FnMut(Option<&[u8]>)) {
+pub(super) fn list(
+    path: &Path,
+    directory: &mut Option<Directory>,
+    absence: &mut Absence,
+    each: &mut dyn FnMut(Option<&[u8]>),
+) {
     // A directory that was removed and made again has to be opened again.
     for _ in 0..2 {
         each(None);

@@ -1,6 +1,7 @@
 //! What the machine is asked for besides files.
 
 use super::mailbox::{self, Messenger};
+use super::nl80211::{self, Talk};
 use super::remote::answer;
 use crate::sys::{self, ClockState, FsStat};
 use std::ffi::CStr;
@@ -23,6 +24,8 @@ pub struct Machine {
     pub clock_state: fn() -> Option<ClockState>,
     /// Opens the way to the firmware of the machine whose sysfs is there.
     pub firmware: fn(&Path) -> Option<Messenger>,
+    /// Opens the way to the radios of the machine whose sysfs is there.
+    pub radios: fn(&Path) -> io::Result<Talk>,
 }
 
 impl Default for Machine {
@@ -34,6 +37,7 @@ impl Default for Machine {
             unix_time: sys::unix_time,
             clock_state: sys::clock_state,
             firmware: mailbox::open,
+            radios: nl80211::open,
         }
     }
 }

@@ -21,7 +21,7 @@ pub const NEEDS: Needs = Needs {
     paths: &["root/var/lib/dpkg", "root/lib/apk/db"],
     // To end a child that the disk does not answer.
     calls: &[Call::With(libc::SYS_kill, libc::SIGKILL as u32)],
-    capabilities: 0,
+    ..Needs::NONE
 };
 
 /// A list of packages: where it is, and how its lines begin that have name, version, architecture, and state.

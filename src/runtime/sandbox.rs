@@ -42,6 +42,8 @@ pub struct Needs {
     pub calls: &'static [Call],
     /// The rights of root that it uses: bits such as [`CAP_NET_BIND_SERVICE`].
     pub capabilities: u64,
+    /// Opens what can only be opened while everything is allowed, and keeps it.
+    pub before: Option<fn()>,
 }
 
 pub static REQUIRE_SANDBOX: Bare = Bare {
@@ -50,7 +52,7 @@ pub static REQUIRE_SANDBOX: Bare = Bare {
 };
 
 impl Needs {
-    pub const NONE: Needs = Needs { paths: &[], calls: &[], capabilities: 0 };
+    pub const NONE: Needs = Needs { paths: &[], calls: &[], capabilities: 0, before: None };
 
     /// Needs nothing but to read these.
     pub const fn reading(paths: &'static [&'static str]) -> Needs {
@@ -80,6 +82,9 @@ pub const CAP_SYS_PTRACE: u64 = 1 << 19;
 /// # Errors
 /// If a layer is `required`, the one that is missing. Landlock is not required where the kernel has none.
 pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, required: bool) -> Result<(), String> {
+    for before in needs.iter().filter_map(|needs| needs.before) {
+        before();
+    }
     let capabilities = sys::keep_capabilities(needs.iter().fold(0, |all, needs| all | needs.capabilities));
     // Under Landlock the kernel refuses every look at other processes' I/O, even to root. Who has the right to look has
     // been given it for that.

@@ -138,19 +138,20 @@ pub fn filling() -> &'static str {
     })
 }
 
-/// What an agent says of a board whose firmware answers. It is made once for all tests.
+/// What an agent says of a board whose firmware and radio answer. It is made once for all tests.
 pub fn played() -> &'static str {
     static PLAYED: OnceLock<String> = OnceLock::new();
     PLAYED.get_or_init(|| {
         let tree = Tree::new("pi-5");
-        let devices = Machine { firmware: |_| Some(Box::new(firmware)), ..Machine::default() };
+        let devices =
+            Machine { firmware: |_| Some(Box::new(firmware)), radios: |_| Ok(Box::new(radio)), ..Machine::default() };
         run(async {
             let mut agent = start_on(Agent::new, devices, &tree, &[]);
             let begin = Instant::now();
             loop {
                 let text = page(&mut agent, Format::Prometheus).await;
-                // A thread asks it.
-                if text.contains("pi_clock_hertz{") {
+                // Threads ask both.
+                if ["pi_clock_hertz{", "pi_wifi_signal_dbm{"].iter().all(|family| text.contains(family)) {
                     return text;
                 }
                 assert!(begin.elapsed() < Duration::from_secs(60), "{text}");
@@ -192,6 +193,32 @@ fn firmware(message: &mut [u32]) -> io::Result<()> {
         _ => return Ok(()),
     };
     (message[4], message[6]) = (DONE | 8, number);
+    Ok(())
+}
+
+/// A radio that is connected, and measures and counts all that nl80211 has a word for. Constructed after `include/uapi/linux/nl80211.h`.
+fn radio(_flags: u16, question: &[u8], each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    fn attribute(number: u16, value: &[u8]) -> Vec<u8> {
+        let mut all = (value.len() as u16 + 4).to_ne_bytes().to_vec();
+        all.extend(number.to_ne_bytes());
+        all.extend(value);
+        all.resize(all.len().next_multiple_of(4), 0);
+        all
+    }
+    let word = |number: u16, value: u32| attribute(number, &value.to_ne_bytes());
+    let dbm = |number: u16, value: i8| attribute(number, &value.to_ne_bytes());
+    let point = [0x8c, 0x3b, 0xad, 0, 1, 0xff];
+    each(&match question[0] {
+        5 => [word(3, 3), attribute(4, b"wlan0\0"), word(5, 2), word(38, 5180)].concat(),
+        17 => {
+            let rates = [attribute(8, &word(5, 4333)), attribute(14, &word(5, 3900))].concat();
+            attribute(21, &[dbm(7, -51), rates, word(11, 1234), word(12, 5), word(18, 1)].concat())
+        }
+        32 => attribute(47, &[attribute(1, &point), word(9, 1)].concat()),
+        50 => attribute(84, &[dbm(2, -94), attribute(3, &[])].concat()),
+        62 => word(93, 1),
+        other => panic!("question {other}"),
+    });
     Ok(())
 }
 

@@ -27,7 +27,7 @@ use std::time::Duration;
 /// What the sources need once the agent is confined. They are opened before that: the kernel's log with CAP_SYSLOG, which is
 /// given up afterwards, and netlink, whose family the filter then refuses.
 pub const NEEDS: Needs =
-    Needs { paths: &["proc/self/mountinfo", "sys/devices"], calls: &[Call::Any(libc::SYS_adjtimex)], capabilities: 0 };
+    Needs { paths: &["proc/self/mountinfo", "sys/devices"], calls: &[Call::Any(libc::SYS_adjtimex)], ..Needs::NONE };
 
 /// One record of `/dev/kmsg` or one datagram of netlink.
 const BUFFER: usize = 8192;
@@ -188,4 +188,5 @@ pub fn fuzz(text: &[u8]) {
     links::fuzz(text);
     devices::fuzz(text);
     wifi::fuzz(text);
+    crate::kernel::nl80211::fuzz(text);
 }

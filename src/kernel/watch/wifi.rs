@@ -3,8 +3,8 @@
 
 use super::links::Names;
 use super::{AT_ONCE, Next, Out, Source};
-use crate::kernel::netlink::{self, Message, Netlink, attribute, take_attribute, take_message, text, u16_at, u32_at};
-use crate::kernel::nl80211::{self, FAMILY, HEAD};
+use crate::kernel::netlink::{Netlink, attribute, take_attribute, take_message, u16_at, u32_at};
+use crate::kernel::nl80211::{self, HEAD};
 use crate::model::{Severity, kinds};
 use std::fmt;
 use std::io;
@@ -20,27 +20,11 @@ struct Wifi {
     names: Names,
 }
 
-/// Looks up the family's number and that of its group for connections, and joins that. Fails where there is no Wi-Fi.
+/// Joins the group for connections. Fails where there is no Wi-Fi.
 pub fn open(names: Names, buffer: &mut [u8]) -> io::Result<Box<dyn Source>> {
-    let (socket, message) = nl80211::open(buffer)?;
-    let Some((family, group)) = parse_family(message) else { return Err(io::ErrorKind::NotFound.into()) };
+    let (socket, family, group) = nl80211::connect(buffer)?;
     socket.join(group)?;
     Ok(Box::new(Wifi { socket, family, names }))
-}
-
-/// Returns the number of a family and of its group `mlme`.
-fn parse_family(message: Message<'_>) -> Option<(u16, u32)> {
-    const GROUPS: u16 = 7;
-    const GROUP_NAME: u16 = 1;
-    const GROUP_NUMBER: u16 = 2;
-    let attributes = message.body.get(HEAD..).filter(|_| message.kind != netlink::ERROR)?;
-    let mut groups = attribute(attributes, GROUPS);
-    while let Some((_, group)) = take_attribute(&mut groups) {
-        if text(attribute(group, GROUP_NAME)) == b"mlme" {
-            return Some((u16_at(attribute(attributes, FAMILY), 0)?, u32_at(attribute(group, GROUP_NUMBER), 0)?));
-        }
-    }
-    None
 }
 
 impl Source for Wifi {
@@ -121,7 +105,6 @@ pub fn fuzz(text: &[u8]) {
     let mut flow = super::Flow::default();
     let now = std::time::Duration::ZERO;
     let names = Names::default();
-    parse_family(Message { kind: 16, flags: 0, body: text });
     take(text, &names, &mut Out { flow: &mut flow, now, processes: true, clock_is_right: false, to: &mut |_| {} });
 }
 
@@ -130,8 +113,8 @@ mod tests {
     use super::super::Flow;
     use super::super::flow::testing::notes;
     use super::super::links::testing::names;
-    use super::netlink::testing::attribute;
     use super::*;
+    use crate::kernel::netlink::testing::attribute;
 
     const POINT: [u8; 6] = [0x8c, 0x3b, 0xad, 0, 1, 0xff];
 
@@ -169,26 +152,6 @@ mod tests {
         );
         assert_eq!(seen(CONNECT, &[]), [""; 0]);
         assert_eq!(seen(33, &[wlan]), [""; 0]);
-    }
-
-    #[test]
-    fn the_group_is_found_in_the_familys_description() {
-        let group = |place: u16, name: &[u8], number: u32| {
-            attribute(place, &[attribute(1, name), attribute(2, &number.to_ne_bytes())].concat())
-        };
-        let groups = [group(1, b"config\0", 9), group(2, b"scan\0", 10), group(3, b"mlme\0", 12)].concat();
-        let body = [
-            vec![1, 2, 0, 0],
-            attribute(2, b"nl80211\0"),
-            attribute(1, &33_u16.to_ne_bytes()),
-            attribute(7 | 0x8000, &groups),
-        ]
-        .concat();
-        assert_eq!(parse_family(Message { kind: 16, flags: 0, body: &body }), Some((33, 12)));
-        assert_eq!(parse_family(Message { kind: netlink::ERROR, flags: 0, body: &body }), None);
-        for end in 0..body.len() {
-            assert_ne!(parse_family(Message { kind: 16, flags: 0, body: &body[..end] }), Some((33, 12)));
-        }
     }
 
     /// The kernel's own answer, on a machine with Wi-Fi or without.
