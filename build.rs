@@ -68,13 +68,13 @@ fn main() -> io::Result<()> {
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
     fs::write(Path::new(&out).join("page.html.gz"), gzip(page.as_bytes()))?;
     fs::write(Path::new(&out).join("more.js.gz"), gzip(more.as_bytes()))?;
-    fs::write(Path::new(&out).join("help.deflate"), miniz_oxide::deflate::compress_to_vec(&help()?, 10))?;
+    fs::write(Path::new(&out).join("help.deflate"), deflate(&help()?))?;
     let runbooks = runbooks()?;
     fs::write(Path::new(&out).join("runbooks.txt.gz"), gzip(runbooks.as_bytes()))?;
     println!("cargo::rerun-if-changed={CHECKS}");
     let checks = fs::read_to_string(CHECKS)?;
     let checks: String = checks.split_inclusive('\n').filter(|line| !line.starts_with("// ")).collect();
-    fs::write(Path::new(&out).join("checks.deflate"), miniz_oxide::deflate::compress_to_vec(checks.as_bytes(), 10))?;
+    fs::write(Path::new(&out).join("checks.deflate"), deflate(checks.as_bytes()))?;
     let facts =
         [&page, &more, &runbooks].map(|text| format!("Facts {{ length: {}, tag: {:?} }}", text.len(), tag(text)));
     fs::write(Path::new(&out).join("dashboard.rs"), format!("({}, {policy:?})\n", facts.join(", ")))
@@ -324,10 +324,19 @@ fn tag(text: &str) -> String {
     format!("\"{digits}\"")
 }
 
+/// The same as one block of deflate (RFC 1951), in as few bytes as it takes.
+fn deflate(data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    if let Err(error) = zopfli::compress(zopfli::Options::default(), zopfli::Format::Deflate, data, &mut out) {
+        panic!("compressing into memory: {error}");
+    }
+    out
+}
+
 /// One gzip member without a name and a time, so that the same page is the same file (RFC 1952).
 fn gzip(data: &[u8]) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
-    out.extend(miniz_oxide::deflate::compress_to_vec(data, 10));
+    out.extend(deflate(data));
     out.extend(crc32(data).to_le_bytes());
     out.extend((data.len() as u32).to_le_bytes());
     out

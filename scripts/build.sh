@@ -304,7 +304,7 @@ compile() {
     # Common sequences of instructions become functions, and fewer functions are copied to where they are called.
     if [ "$outline $TRIPLE" = "yes aarch64-unknown-linux-musl" ]; then
         flags+=(-C llvm-args=--enable-machine-outliner=always -C llvm-args=--machine-outliner-reruns=3
-            -C llvm-args=--inline-threshold=15)
+            -C llvm-args=--inline-threshold=5)
     fi
     # Smallest code, but for what every scrape runs (cfg small in src). On x86_64 it would take half as many instructions again.
     if [ "$small $std" = "yes build" ] && [ "$TRIPLE" != x86_64-unknown-linux-musl ]; then
@@ -466,7 +466,7 @@ no file and line in panic messages (`-Z location-detail=none`)|debug=yes message
 no `Debug` output (`-Z fmt-debug=none`)|message=yes small=no outline=no
 no panic messages (`-C panic=immediate-abort`)|small=no outline=no
 small code in the standard library (`optimize_for_size`, `opt-level = "z"` for `std`)|outline=no
-machine outliner, and less inlining (`--enable-machine-outliner`, `--inline-threshold=15`): **the recipe**|
+machine outliner, and less inlining (`--enable-machine-outliner`, `--inline-threshold=5`): **the recipe**|
 '
 # shellcheck disable=SC2016
 SINGLE='

@@ -118,13 +118,13 @@ impl Collect for Cpu {
             tracked.shown = shown;
             let mut values = [Value::ABSENT; 2 * MODES];
             let (usage, seconds) = values.split_at_mut(MODES);
-            for (value, share) in usage.iter_mut().zip(tracked.shares) {
-                *value = Value::decimal(u64::from(share), 2);
+            for (value, share) in usage.iter_mut().zip(&tracked.shares) {
+                *value = Value::decimal(u64::from(*share), 2);
             }
             // No seconds for the total: summing over all CPUs would count everything twice.
             if line.id != Id::Total {
-                for (value, ticks) in seconds.iter_mut().zip(shown) {
-                    *value = Value::decimal(ticks, 2);
+                for (value, ticks) in seconds.iter_mut().zip(&shown) {
+                    *value = Value::decimal(*ticks, 2);
                 }
             }
             out.row(&CPUS, [if line.id == Id::Total { TOTAL.as_bytes() } else { line.name }], values);

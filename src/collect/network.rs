@@ -6,7 +6,7 @@ use crate::cli::Flag;
 use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::text::{find, lines, take_uint, trim};
 use crate::kernel::{Bad, Fault, First, LinkState, Links, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit};
 use crate::runtime::sandbox::Needs;
 
 pub static INTERFACES: Table<1, 11> = Table::new(
@@ -85,17 +85,18 @@ impl Collect for Network {
             });
             place += 1;
             let LinkState { counted, carrier, changes } = link;
-            let [rx_bytes, rx_packets, rx_errors, rx_dropped] = receive.map(Value::from);
-            let [tx_bytes, tx_packets, tx_errors, tx_dropped] = transmit.map(Value::from);
+            // One by one: `map` on arrays takes more instructions than all else here where code is built for size.
+            let [rx_bytes, rx_packets, rx_errors, rx_dropped] = receive;
+            let [tx_bytes, tx_packets, tx_errors, tx_dropped] = transmit;
             let values = [
-                rx_bytes,
-                rx_packets,
-                rx_errors,
-                rx_dropped,
-                tx_bytes,
-                tx_packets,
-                tx_errors,
-                tx_dropped,
+                rx_bytes.into(),
+                rx_packets.into(),
+                rx_errors.into(),
+                rx_dropped.into(),
+                tx_bytes.into(),
+                tx_packets.into(),
+                tx_errors.into(),
+                tx_dropped.into(),
                 counted.into(),
                 carrier.into(),
                 changes.into(),

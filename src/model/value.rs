@@ -84,6 +84,7 @@ impl Value {
     }
 
     /// Puts the number's text in front of `out`, and anything behind it. Returns the text's length.
+    #[inline(always)]
     #[cfg_attr(small, optimize(speed))]
     pub fn put(self, out: &mut [u8; Value::LONGEST]) -> usize {
         // Most errors, drops and shares are zero.
