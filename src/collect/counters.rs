@@ -85,17 +85,12 @@ impl Plan {
             width += head.width;
         }
         let names = self.names();
-        debug_assert!(names.is_empty() || names.len() == width, "a name for each value");
+        debug_assert!(names.list.is_empty() || names.list.len() == width, "a name for each value");
         Box::new(Counters { plan: self, files, names, values: vec![Value::ABSENT; width] })
     }
 
-    fn names(&self) -> Vec<&'static [u8]> {
-        let mut names = Vec::new();
-        let mut rest = self.names.as_bytes();
-        while let Some(name) = take_word(&mut rest) {
-            names.push(name);
-        }
-        names
+    fn names(&self) -> Names {
+        Names::new(self.names)
     }
 
     /// Runs the parsers, for the collectors' fuzz targets.
@@ -110,11 +105,59 @@ impl Plan {
     }
 }
 
+/// The names of the numbers that are wanted. Files have many more, so most names are told apart by their length and their last two
+/// bytes alone.
+struct Names {
+    list: Vec<&'static [u8]>,
+    /// Which lengths and endings the names have, as [`Names::bit`] counts them.
+    shapes: [u64; 4],
+}
+
+impl Names {
+    /// Takes the words of `names`.
+    fn new(names: &'static str) -> Self {
+        let (mut list, mut shapes) = (Vec::new(), [0; 4]);
+        let mut rest = names.as_bytes();
+        while let Some(name) = take_word(&mut rest) {
+            if let [.., second, last] = name {
+                let (place, bit) = Names::bit(name.len(), *second, *last);
+                shapes[place] |= bit;
+            }
+            list.push(name);
+        }
+        Names { list, shapes }
+    }
+
+    const fn bit(length: usize, second: u8, last: u8) -> (usize, u64) {
+        let shape =
+            (length as u8).wrapping_mul(37).wrapping_add(second.wrapping_mul(11)).wrapping_add(last.wrapping_mul(5));
+        ((shape >> 6) as usize, 1 << (shape & 63))
+    }
+
+    /// Returns the place of the name that is `heading` and `name`.
+    #[cfg_attr(small, optimize(speed))]
+    fn find(&self, heading: &[u8], name: &[u8]) -> Option<usize> {
+        let length = heading.len() + name.len();
+        if let [.., second, last] = name {
+            let (place, bit) = Names::bit(length, *second, *last);
+            if self.shapes[place] & bit == 0 {
+                return None;
+            }
+        }
+        for (place, wanted) in self.list.iter().enumerate() {
+            if wanted.len() == length && wanted.ends_with(name) && wanted.starts_with(heading) {
+                return Some(place);
+            }
+        }
+        None
+    }
+}
+
 /// Reads the files of a plan.
 struct Counters {
     plan: &'static Plan,
     files: Vec<Source>,
-    names: Vec<&'static [u8]>,
+    names: Names,
     values: Vec<Value>,
 }
 
@@ -221,7 +264,7 @@ fn each_row(text: &[u8], rows: &Lines, each: &mut dyn FnMut(&[u8], &[Value])) ->
 ///
 /// # Errors
 /// The first line that does not fit the layout. What the others say counts.
-fn parse(text: &[u8], layout: Layout, names: &[&[u8]], values: &mut [Value]) -> Result<(), Bad> {
+fn parse(text: &[u8], layout: Layout, names: &Names, values: &mut [Value]) -> Result<(), Bad> {
     if let Layout::Plain(place, step) = layout {
         let mut words = [&b""[..]; WORDS_MAX];
         let count = split(text, &mut words);
@@ -252,7 +295,7 @@ fn named(
     above: &[u8],
     line: &[u8],
     is_columns: bool,
-    names: &[&[u8]],
+    names: &Names,
     values: &mut [Value],
 ) -> Result<(), Bad> {
     let (mut above, mut rest) = (above, line);
@@ -264,12 +307,18 @@ fn named(
             return Err(Bad::new(number, "the heading of the names above", line));
         }
         heading = heading.strip_suffix(b":").unwrap_or(heading);
+        if !names.list.iter().any(|name| name.starts_with(heading)) {
+            return Ok(());
+        }
     }
     loop {
         let name = take_word(if is_columns { &mut above } else { &mut rest });
         match (name, take_word(&mut rest)) {
             (Some(name), Some(found)) => {
-                if put(values, names, heading, Some((name, uint(found)))) && result.is_ok() {
+                let Some(place) = names.find(heading, name) else { continue };
+                let found_number = uint(found);
+                values[place] = found_number.into();
+                if found_number.is_none() && result.is_ok() {
                     result = Err(Bad::new(number, "a number", found));
                 }
             }
@@ -277,28 +326,16 @@ fn named(
             _ => {
                 if is_columns {
                     // The numbers may belong to other names.
-                    put(values, names, heading, None);
+                    for (value, name) in values.iter_mut().zip(&names.list) {
+                        if name.starts_with(heading) {
+                            *value = Value::ABSENT;
+                        }
+                    }
                 }
                 return result.and(Err(Bad::new(number, "a number for each name", line)));
             }
         }
     }
-}
-
-/// Puts a number into its place, or forgets all numbers below a heading. Returns whether it is wanted and no number.
-fn put(values: &mut [Value], names: &[&[u8]], heading: &[u8], found: Option<(&[u8], Option<u64>)>) -> bool {
-    for (value, wanted) in values.iter_mut().zip(names) {
-        let Some(wanted) = wanted.strip_prefix(heading) else { continue };
-        match found {
-            Some((name, number)) if wanted == name => {
-                *value = number.into();
-                return number.is_none();
-            }
-            None => *value = Value::ABSENT,
-            _ => {}
-        }
-    }
-    false
 }
 
 /// For the tests of collectors whose files are lines: the rows as text, and the line of the first fault.
@@ -319,7 +356,7 @@ mod tests {
 
     fn read<const N: usize>(text: &str, layout: Layout, names: [&str; N]) -> ([Option<f64>; N], Option<usize>) {
         let mut values = [Value::ABSENT; N];
-        let names = names.map(str::as_bytes);
+        let names = Names::new(names.join(" ").leak());
         let bad = parse(text.as_bytes(), layout, &names, &mut values).err();
         (values.map(Value::to_f64), bad.map(|bad| bad.line))
     }

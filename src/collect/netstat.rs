@@ -78,7 +78,7 @@ pub static IP: Table<1, 8> = Table::new(
 );
 
 static PLAN: Plan = Plan {
-    // What has a shorter heading comes first: see `put`.
+    // A line without a number for each name makes absent what begins like its heading, so the shorter heading comes first.
     files: &[("net/snmp", Layout::Columns), ("net/netstat", Layout::Columns), ("net/snmp6", Layout::Pairs)],
     names: "TcpCurrEstab TcpActiveOpens TcpPassiveOpens TcpInSegs TcpOutSegs TcpRetransSegs TcpExtListenDrops \
             TcpExtListenOverflows TcpInErrs TcpOutRsts TcpExtTCPTimeouts TcpExtTCPSynRetrans TcpExtTCPOFOQueue \

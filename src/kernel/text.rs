@@ -28,11 +28,13 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
+/// One in each byte, and the top bit of each.
+const ONES: u64 = 0x0101_0101_0101_0101;
+const TOPS: u64 = 0x8080_8080_8080_8080;
+
 /// Returns where `byte` first is in `text`; looks at eight bytes at a time.
 #[cfg_attr(small, optimize(speed))]
 pub fn find(byte: u8, text: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
     let wanted = ONES * u64::from(byte);
     let mut at = 0;
     let mut rest = text;
@@ -57,15 +59,29 @@ pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Takes the next of the [`words`] from the front of `rest`, in the binary once for all callers.
 #[inline(never)]
+#[cfg_attr(small, optimize(speed))]
 pub fn take_word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let text = rest.trim_ascii_start();
-    let mut end = 0;
+    let text = *rest;
+    let mut start = 0;
+    while start < text.len() && is_blank(text[start]) {
+        start += 1;
+    }
+    let mut end = start;
+    // Eight bytes at a time up to the first that is a space or less, and what is left one by one.
+    while let Some(&eight) = text[end..].first_chunk() {
+        let eight = u64::from_le_bytes(eight);
+        let low = eight.wrapping_sub(ONES * (b' ' as u64 + 1)) & !eight & TOPS;
+        if low != 0 {
+            end += low.trailing_zeros() as usize / 8;
+            break;
+        }
+        end += 8;
+    }
     while end < text.len() && !is_blank(text[end]) {
         end += 1;
     }
-    let (word, behind) = text.split_at(end);
-    *rest = behind;
-    if word.is_empty() { None } else { Some(word) }
+    *rest = &text[end..];
+    if end > start { Some(&text[start..end]) } else { None }
 }
 
 const fn is_blank(byte: u8) -> bool {
@@ -180,6 +196,22 @@ mod tests {
         let text = b"cpu  1 2\n\n intr\t3";
         let all: Vec<_> = lines(text).map(|(n, line)| (n, words(line).collect::<Vec<_>>())).collect();
         assert_eq!(all, [(1, vec![&b"cpu"[..], b"1", b"2"]), (2, vec![]), (3, vec![&b"intr"[..], b"3"])]);
+    }
+
+    #[test]
+    fn words_end_at_blanks_alone() {
+        for blank in [" ", "\t", "\n", "\r", " \t "] {
+            for length in 1..20 {
+                for odd in ["", "\u{1}", "\u{e9}", "\u{7f}", "!"] {
+                    let word = format!("{}{odd}{}", "x".repeat(length / 2), "y".repeat(length - length / 2));
+                    let text = format!("{blank}{word}{blank}next");
+                    let mut rest = text.as_bytes();
+                    assert_eq!(take_word(&mut rest), Some(word.as_bytes()), "{text:?}");
+                    assert_eq!(take_word(&mut rest), Some(&b"next"[..]), "{text:?}");
+                    assert_eq!(take_word(&mut rest), None);
+                }
+            }
+        }
     }
 
     #[test]
