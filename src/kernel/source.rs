@@ -9,6 +9,7 @@ use crate::sys;
 use std::cell::{Ref, RefCell};
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 /// Larger than any kernel file that a collector reads; a file that goes on forever must not fill the memory.
 const LARGEST: usize = 4 << 20;
+/// Files stay open if their descriptors are among the lowest so many-th of those that the process may have.
+const KEPT_SHARE: usize = 2;
 /// How long a file or a directory that was absent is not asked for again: an `open` that fails costs more than most reads. So long
 /// it may take until hardware is noticed whose files were looked for before it came.
 const ABSENT_FOR: Duration = Duration::from_secs(30);
@@ -31,6 +34,8 @@ pub struct Source {
     /// Whether the kernel makes the file's text, as opposed to a copy of such a file, or one that a program makes.
     original: bool,
     small_records: bool,
+    /// It stays open if its descriptor is lower.
+    open_below: i32,
     /// Whether its last answer was odd, which is logged once.
     odd: bool,
     absence: Absence,
@@ -46,6 +51,7 @@ impl Source {
             file: None,
             original: false,
             small_records: false,
+            open_below: i32::MAX,
             odd: false,
             absence: Absence::default(),
             buffer: Vec::new(),
@@ -97,8 +103,11 @@ impl Source {
     fn refill(&mut self) -> io::Result<()> {
         let filled = self.fill();
         if filled.is_err() {
-            self.file = None;
             self.length = 0;
+        }
+        // Where few files may be open, most descriptors are for connections, and the file is opened anew at each reading.
+        if filled.is_err() || self.file.as_ref().is_some_and(|file| file.as_raw_fd() >= self.open_below) {
+            self.file = None;
         }
         filled
     }
@@ -172,6 +181,7 @@ impl Source {
             Some(file) => file,
             closed => {
                 let file = closed.insert(File::open(&self.path)?);
+                self.open_below = i32::try_from(sys::file_limit() / KEPT_SHARE).unwrap_or(i32::MAX);
                 self.original = sys::is_made_by_kernel(file);
                 file
             }
