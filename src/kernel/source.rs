@@ -203,11 +203,13 @@ pub(super) fn read_to_end(
     small_records: bool,
     read: &dyn Fn(&mut [u8], u64) -> io::Result<usize>,
 ) -> io::Result<()> {
+    /// Most files are a line or a few, and each keeps its buffer.
+    const SMALLEST: usize = 512;
     const PAGE: usize = 4096;
     const SMALL_RECORD: usize = 2048;
     loop {
-        if buffer.len() - *length < 1024 {
-            let larger = (buffer.len() * 2).max(PAGE);
+        if buffer.len() - *length < SMALLEST / 2 {
+            let larger = (buffer.len() * 2).max(SMALLEST);
             if larger > LARGEST {
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
             }
