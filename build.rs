@@ -324,7 +324,7 @@ fn tag(text: &str) -> String {
     format!("\"{digits}\"")
 }
 
-/// The same as one block of deflate (RFC 1951), in as few bytes as it takes.
+/// Compresses `data` into raw deflate (RFC 1951), as small as zopfli can.
 fn deflate(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     if let Err(error) = zopfli::compress(zopfli::Options::default(), zopfli::Format::Deflate, data, &mut out) {

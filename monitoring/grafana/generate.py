@@ -436,7 +436,7 @@ def kernel():
               [query("pi_clock_offset_seconds{%s}" % PIS, "{{instance}} offset"),
                query("pi_clock_estimated_error_seconds{%s}" % PIS, "{{instance}} estimated error")],
               "s", [dashed(" estimated error$", DIM)], minimum=None, width=8),
-        states("Clock synchronized", "Whether a program keeps the clock right, as far as the kernel was told.",
+        states("Clock synchronized", "Whether a time service keeps the clock right, according to the kernel.",
                [query("pi_clock_synchronized{%s}" % PIS)],
                [{"type": "value", "options": {"0": {"text": "no", "color": WARN, "index": 0}, "1": {"text": "yes", "color": AQUA, "index": 1}}}], width=8),
         chart("RAID: disks missing", "Disks that arrays lack, and how much of a check or a rebuild is done.",

@@ -105,8 +105,8 @@ impl Plan {
     }
 }
 
-/// The names of the numbers that are wanted. Files have many more, so most names are told apart by their length and their last two
-/// bytes alone.
+/// The names of the numbers that are wanted. Files have many more, and most of those are ruled out by their length and their last
+/// two bytes alone.
 struct Names {
     list: Vec<&'static [u8]>,
     /// Which lengths and endings the names have, as [`Names::bit`] counts them.

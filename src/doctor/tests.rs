@@ -266,7 +266,7 @@ fn each_planted_fault_is_found_alone() {
     }
 }
 
-/// A kernel without the means, an eMMC, a country that the kernel was told, a hub that is no hub: none of this is wrong.
+/// A kernel built without these features, an eMMC, a Wi-Fi country that is set, a device that is not a hub: no findings.
 #[test]
 fn what_only_looks_like_a_fault() {
     type Change = (&'static [(&'static str, &'static [u8])], &'static [&'static str]);

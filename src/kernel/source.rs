@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Larger than any kernel file that a collector reads; a file that goes on forever must not fill the memory.
 const LARGEST: usize = 4 << 20;
-/// Files stay open if their descriptors are among the lowest so many-th of those that the process may have.
+/// A file stays open only if its descriptor is below the limit of open files divided by this.
 const KEPT_SHARE: usize = 2;
 /// How long a file or a directory that was absent is not asked for again: an `open` that fails costs more than most reads. So long
 /// it may take until hardware is noticed whose files were looked for before it came.
