@@ -261,7 +261,7 @@ choose_way() {
 # compile OUTPUT [CHANGE...]: builds for the target that choose_way prepared, copies the
 # binary to OUTPUT.  A CHANGE alters the recipe, for --measure and --map.
 compile() {
-    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no debug=no message=no small=yes outline=yes erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder
+    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no debug=no message=no small=yes outline=yes near=yes frames=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder spec=$TRIPLE
     shift
     dir=${CARGO_TARGET_DIR:-$REPO/target}/static-$WAY_NOW-$std
     flags+=(-C "linker=$LINKER" -C linker-flavor=ld.lld -C link-self-contained=no
@@ -277,6 +277,8 @@ compile() {
         message=*) message=${change#*=} ;;
         small=*) small=${change#*=} ;;
         outline=*) outline=${change#*=} ;;
+        near=*) near=${change#*=} ;;
+        frames=*) frames=${change#*=} ;;
         erratum=*) erratum=${change#*=} ;;
         features=*) features=${change#*=} ;;
         std=*) std=${change#*=} ;;
@@ -305,6 +307,15 @@ compile() {
     if [ "$outline $TRIPLE" = "yes aarch64-unknown-linux-musl" ]; then
         flags+=(-C llvm-args=--enable-machine-outliner=always -C llvm-args=--machine-outliner-reruns=3
             -C llvm-args=--inline-threshold=5)
+        # Small functions save registers with code that they share.
+        flags+=(-C llvm-args=--homogeneous-prolog-epilog)
+    fi
+    # One instruction for an address instead of two: everything is less than a megabyte apart.
+    if [ "$near $TLS $std $TRIPLE" = "yes no build aarch64-unknown-linux-musl" ]; then flags+=(-C code-model=tiny); fi
+    if [ "$frames $std $TRIPLE" = "no build aarch64-unknown-linux-musl" ]; then
+        spec=$dir/without-frames/$TRIPLE.json
+        without_frame_pointers "$spec" || return 1
+        if RUSTC_BOOTSTRAP=1 "$CARGO" -Z help | grep -q json-target-spec; then args+=(-Z json-target-spec); fi
     fi
     # Smallest code, but for what every scrape runs (cfg small in src). On x86_64 it would take half as many instructions again.
     if [ "$small $std" = "yes build" ] && [ "$TRIPLE" != x86_64-unknown-linux-musl ]; then
@@ -355,11 +366,19 @@ compile() {
     fi
     rm -f "$dir/$TRIPLE/release/pi-monitor"
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}") CARGO_TARGET_DIR=$dir \
-        ticking "building for $TRIPLE" "$CARGO" build --release --locked --bin pi-monitor --target "$TRIPLE" ${args[@]+"${args[@]}"} >&2 ||
+        ticking "building for $TRIPLE" "$CARGO" build --release --locked --bin pi-monitor --target "$spec" ${args[@]+"${args[@]}"} >&2 ||
         return 1
     binary=$dir/$TRIPLE/release/pi-monitor
     mkdir -p "$(dirname "$output")"
     cp "$binary" "$output.new" && mv "$output.new" "$output"
+}
+
+# without_frame_pointers FILE: writes rustc's own description of the target, but without frame pointers. They are for
+# backtraces, which the binary does not have, and no option takes them away.
+without_frame_pointers() {
+    mkdir -p "$(dirname "$1")"
+    RUSTC_BOOTSTRAP=1 "$RUSTC" -Z unstable-options --print target-spec-json --target "$TRIPLE" |
+        sed '/"frame-pointer":/d' >"$1.new" && mv "$1.new" "$1"
 }
 
 # The binary relocates itself with the start file's code, so that must know RELR.
@@ -456,17 +475,19 @@ print_where() {
 # itself to this script's recipe, a step at a time; the second changes the recipe.
 # shellcheck disable=SC2016  # Markdown
 CUMULATIVE='
-standard library built with the release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no location=yes debug=yes message=yes small=no outline=no
-standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no location=yes debug=yes message=yes small=no outline=no
-no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no location=yes debug=yes message=yes small=no outline=no
-identical functions folded (`--icf=all`)|pie=no relr=no location=yes debug=yes message=yes small=no outline=no
-static-PIE|relr=no location=yes debug=yes message=yes small=no outline=no
-relocations packed (`--pack-dyn-relocs=relr`)|location=yes debug=yes message=yes small=no outline=no
-no file and line in panic messages (`-Z location-detail=none`)|debug=yes message=yes small=no outline=no
-no `Debug` output (`-Z fmt-debug=none`)|message=yes small=no outline=no
-no panic messages (`-C panic=immediate-abort`)|small=no outline=no
-small code in the standard library (`optimize_for_size`, `opt-level = "z"` for `std`)|outline=no
-machine outliner, and less inlining (`--enable-machine-outliner`, `--inline-threshold=5`): **the recipe**|
+standard library built with the release profile, static, not position-independent|std=build features=default unwind=yes pie=no relr=no icf=no location=yes debug=yes message=yes small=no outline=no near=no frames=yes
+standard library without backtraces (`build-std-features=`)|std=build unwind=yes pie=no relr=no icf=no location=yes debug=yes message=yes small=no outline=no near=no frames=yes
+no unwinding tables (`-C force-unwind-tables=no`)|pie=no relr=no icf=no location=yes debug=yes message=yes small=no outline=no near=no frames=yes
+identical functions folded (`--icf=all`)|pie=no relr=no location=yes debug=yes message=yes small=no outline=no near=no frames=yes
+static-PIE|relr=no location=yes debug=yes message=yes small=no outline=no near=no frames=yes
+relocations packed (`--pack-dyn-relocs=relr`)|location=yes debug=yes message=yes small=no outline=no near=no frames=yes
+no file and line in panic messages (`-Z location-detail=none`)|debug=yes message=yes small=no outline=no near=no frames=yes
+no `Debug` output (`-Z fmt-debug=none`)|message=yes small=no outline=no near=no frames=yes
+no panic messages (`-C panic=immediate-abort`)|small=no outline=no near=no frames=yes
+small code in the standard library (`optimize_for_size`, `opt-level = "z"` for `std`)|outline=no near=no frames=yes
+machine outliner, less inlining (`--enable-machine-outliner`, `--inline-threshold=5`), shared code for saving registers (`--homogeneous-prolog-epilog`)|near=no frames=yes
+addresses within a megabyte (`-C code-model=tiny`)|frames=yes
+no frame pointers: **the recipe**|
 '
 # shellcheck disable=SC2016
 SINGLE='
