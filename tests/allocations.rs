@@ -120,6 +120,29 @@ fn allocations_of_events(flags: &[String]) -> u64 {
     counted
 }
 
+/// Allocations of collections of services, each of which lists them anew.
+fn allocations_of_services() -> u64 {
+    static CLOCK: AtomicU64 = AtomicU64::new(100_000);
+    let machine = Machine { since_boot: || Duration::from_secs(CLOCK.load(Ordering::Relaxed)), ..Machine::default() };
+    let tree = board::Tree::new("nas");
+    let only = ["--collector.disable-defaults", "--collector.services"].map(str::to_owned);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = commands::parse(tree.flags().into_iter().chain(only)).unwrap();
+        let mut agent = Agent::new(&options, machine);
+        let mut before = 0;
+        for round in 0..WARM_UP + 100 {
+            if round == WARM_UP {
+                before = ALLOCATIONS.load(Ordering::Relaxed);
+            }
+            CLOCK.fetch_add(60, Ordering::Relaxed);
+            let page = agent.page(Format::Prometheus, false, Duration::ZERO).await;
+            assert!(page.windows(12).any(|text| text == br#"service="db""#));
+        }
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    })
+}
+
 // One test, since the counter counts every thread's allocations.
 #[test]
 fn nothing_is_allocated_after_warm_up() {
@@ -131,6 +154,8 @@ fn nothing_is_allocated_after_warm_up() {
 
     let flags = tree.flags().into_iter().chain(["--rule.memory_low.below=100".to_owned()]).collect::<Vec<_>>();
     assert_eq!(allocations_of_events(&flags), 0, "of events");
+
+    assert_eq!(allocations_of_services(), 0, "of services");
 
     // This machine may have mounts that a helper process is asked about, which takes messages.
     // A verdict that begins adds a row to the outputs, and a busy machine has some.

@@ -74,6 +74,7 @@ collectors! {
     files
     entropy
     clock
+    services
     board
     agent
 }

@@ -10,6 +10,7 @@
 
 use crate::cli::Switch;
 use crate::collect::GROUP;
+use crate::kernel::cgroups::io_bytes;
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Cgroups, Roots, read_into, read_record};
 use crate::model::{BUSY_LISTS, BUSY_MAX, Busy, ProcessRow, ProcessScan, Top, Value, key, push_label};
@@ -122,11 +123,7 @@ impl Groups {
             if read.is_err() {
                 return false;
             }
-            let mut bytes = 0_u64;
-            for word in words(buffer) {
-                let number = word.strip_prefix(b"rbytes=").or(word.strip_prefix(b"wbytes=")).and_then(uint);
-                bytes = bytes.saturating_add(number.unwrap_or(0));
-            }
+            let bytes = io_bytes(buffer).into_iter().fold(0, u64::saturating_add);
             let hash = key(&path.to_string_lossy(), 0);
             present.push((hash, bytes));
             let old = before.iter().find(|(other, _)| *other == hash).map_or(bytes, |(_, old)| *old);

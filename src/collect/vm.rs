@@ -2,8 +2,8 @@
 //! <https://docs.kernel.org/filesystems/proc.html#vmstat>
 
 use super::{Collect, Context, Registration};
-use crate::kernel::text::{lines, trim, uint, words};
-use crate::kernel::{Bad, Cgroups, Fault, First, Source, read_into};
+use crate::kernel::text::{lines, uint, words};
+use crate::kernel::{Bad, Cgroups, Fault, First, Source, cgroups, read_into};
 use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 use crate::sys;
@@ -83,21 +83,20 @@ struct Group {
 impl Killed {
     /// Looks at all groups if there was a kill since the last look.
     fn look(&mut self, kills: Option<u64>) {
-        let Killed { cgroups, groups, kills: known } = self;
+        let Killed { cgroups: tree, groups, kills: known } = self;
         if kills == *known {
             return;
         }
         *known = kills;
         groups.clear();
         let (mut text, mut paths) = (Vec::new(), Vec::new());
-        cgroups.each(&mut |path, _| {
+        tree.each(&mut |path, _| {
             let mut number = |file: &str, name: &[u8]| {
                 path.push(file);
                 let read = read_into(path, &mut text);
                 path.pop();
                 read.ok()?;
-                let mut lines = lines(&text).map(|(_, line)| line);
-                uint(trim(lines.find_map(|line| line.strip_prefix(name))?))
+                cgroups::number(&text, name)
             };
             // Of the group alone, from Linux 5.2 on; before that with those below it; version 1.
             const EVENTS: [&str; 3] = ["memory.events.local", "memory.events", "memory.oom_control"];
@@ -112,7 +111,7 @@ impl Killed {
             false
         });
         for (path, values) in &paths {
-            groups.push(Group { name: cgroups.name(path).to_owned(), values: *values });
+            groups.push(Group { name: tree.name(path).to_owned(), values: *values });
         }
     }
 }

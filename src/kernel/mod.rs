@@ -3,8 +3,9 @@
 
 mod asker;
 pub mod block;
-mod cgroups;
+pub mod cgroups;
 mod devices;
+pub mod engines;
 mod fault;
 mod links;
 mod machine;

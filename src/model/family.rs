@@ -201,7 +201,9 @@ impl Family {
     /// surrounding object says the former and nobody says the latter.
     pub fn key(&self, collector: &str) -> &'static str {
         let name = self.name.strip_prefix("pi_").unwrap_or(self.name);
-        let name = name.strip_prefix(collector).and_then(|rest| rest.strip_prefix('_')).unwrap_or(name);
+        // `services` has `pi_services_left_out` and `pi_service_tasks`.
+        let rest = name.strip_prefix(collector).or_else(|| name.strip_prefix(collector.strip_suffix('s')?));
+        let name = rest.and_then(|rest| rest.strip_prefix('_')).unwrap_or(name);
         if self.kind == Kind::Counter { name.strip_suffix("_total").unwrap_or(name) } else { name }
     }
 }
@@ -216,6 +218,8 @@ mod tests {
         assert_eq!(key(Family::counter("pi_network_receive_bytes_total", "", Unit::Bytes), "network"), "receive_bytes");
         assert_eq!(key(Family::gauge("pi_memory_total_bytes", "", Unit::Bytes), "memory"), "total_bytes");
         assert_eq!(key(Family::gauge("pi_load_average", "", Unit::Count), "system"), "load_average");
+        assert_eq!(key(Family::gauge("pi_services_left_out", "", Unit::Count), "services"), "left_out");
+        assert_eq!(key(Family::gauge("pi_service_tasks", "", Unit::Count), "services"), "tasks");
         assert_eq!(key(Family::gauge("process_open_fds", "", Unit::Count), "agent"), "process_open_fds");
     }
 }

@@ -24,6 +24,7 @@ mod mounts;
 mod needs;
 mod node_exporter;
 mod prometheus;
+mod services;
 mod verdicts;
 mod watch;
 
