@@ -10,11 +10,25 @@ export const AQUA = '#40e0d0', BLUE = '#4aa3ff', WAIT = '#ffb000', VIOLET = '#c0
 export const now = (name) => (link.moment ? link.shown.at(name, link.moment) : link.fine.last(name));
 /** Marks a part of a card as what /json says of now and nobody keeps. */
 const live = (node) => Object.assign(node, { live: true });
+/** A part of a card that the second part of the page fills. */
+const later = (look) => Object.assign(el('ul', look), { fill() {} });
+/** A line of a card: `words` returns its text, and how bad that is. Without a text there is no line. */
+const remark = (words) => {
+  const node = el('p', 'note');
+  node.fill = () => {
+    const [text, state = ''] = words();
+    node.hidden = !text;
+    say(node, text);
+    mark(node, 'title', text);
+    mark(node, 'class', `note ${state}`);
+  };
+  return node;
+};
 export const line = (key, label, color) => ({ key, label, color });
 /** A rule's threshold. */
-const limit = (rule, key = 'above') => link.json.verdicts?.thresholds?.[rule]?.[key];
+export const limit = (rule, key = 'above') => link.json.verdicts?.thresholds?.[rule]?.[key];
 /** The alarm level of a value: critical at its limit, warning from seven eighths of it on. */
-const level = (value, most) => (value >= most ? 'critical' : value >= most * 7 / 8 ? 'warning' : '');
+export const level = (value, most) => (value >= most ? 'critical' : value >= most * 7 / 8 ? 'warning' : '');
 export const shown = (name, kind, lines, more) => ({ name, kind, data: () => link.shown, series: () => lines, ...more });
 
 const REASONS = { under_voltage: 'under-voltage', frequency_capped: 'clock capped', throttled: 'throttled', soft_temperature_limit: 'soft temperature limit' };
@@ -103,7 +117,7 @@ export function processTable(most) {
 }
 
 /** The mounts as `df` would count them, fullest first, each device once. */
-function mounts() {
+export function mounts() {
   const seen = new Map();
   for (const one of link.json.disk?.filesystems ?? []) {
     const key = /^\/dev\/|:/.test(one.device) ? one.device : one.mountpoint;
@@ -113,17 +127,16 @@ function mounts() {
     const inodes = Math.ceil((1 - one.inodes_free / one.inodes) * 100);
     seen.set(key, { ...one, percent: known(percent) ? percent : one.device_error ? NaN : 0, nodes: known(inodes) ? inodes : 0 });
   }
-  const rank = (one) => (one.device_error ? 101 : Math.max(one.percent, one.nodes));
+  // One that will be full soon is among the first.
+  const rank = (one) => (one.device_error ? 101 : Math.max(one.percent, one.nodes, one.full_in_seconds ? 95 : 0));
   return [...seen.values()].sort((a, b) => rank(b) - rank(a) || natural(a.mountpoint, b.mountpoint));
 }
 
 export function mountList(most) {
   const node = el('ul', 'mounts');
   node.fill = () => {
-    const all = mounts();
-    const list = all.slice(0, all.length > most ? most - 1 : most);
-    const rest = all.length - list.length;
-    while (node.children.length > list.length + (rest ? 1 : 0)) node.lastChild.remove();
+    const list = mounts().slice(0, most);
+    while (node.children.length > list.length) node.lastChild.remove();
     list.forEach((one, i) => {
       let item = node.children[i];
       if (item?.name !== one.mountpoint) {
@@ -143,15 +156,6 @@ export function mountList(most) {
       mark(item, 'class', one.device_error ? 'critical' : level(full, limit('disk_full')));
       item.lastChild.firstChild.style.transform = `scaleX(${(one.nodes >= 80 ? full : one.percent || 0) / 100})`;
     });
-    if (!rest) return;
-    let item = node.children[list.length];
-    if (!item || item.name) {
-      const fresh = el('li', 'more');
-      if (item) item.replaceWith(fresh);
-      else node.append(fresh);
-      item = fresh;
-    }
-    say(item, `+${rest} more`);
   };
   return node;
 }
@@ -213,6 +217,9 @@ export const stalls = () => link.fine.has('pressure_cpu');
 export const topClock = () => Math.max(0, ...(link.json.cpufreq?.cpus ?? []).map((one) => one.cpu_frequency_max_hertz ?? 0));
 const cores = () => (link.json.cpu?.cpus ?? []).filter((one) => one.cpu !== 'total').length;
 
+/** Down to which signal Wi-Fi is what. */
+const SIGNALS = [[-60, 'strong'], [-70, 'good'], [-80, 'weak', 'warning'], [-999, 'hardly usable', 'critical']];
+
 /**
  * A card. The agent is asked for the collectors `often` in every cycle, for those `seldom` in every fourth, and for `also`
  * while the dialog is open. A machine may do without a `spare` card; nothing of a card with `nowhere` is kept. value() is the big number with its level, sub() the line beside the title, absent() says why
@@ -256,29 +263,56 @@ export const CARDS = [
     fillBeside: (node) => node.fill(now('memory_used') / link.json.memory?.total_bytes, now('memory_cached') / link.json.memory?.total_bytes),
   },
   {
-    id: 'thermal', title: 'Thermal & power', often: ['power'], seldom: ['cpufreq'], also: ['thermal'], spare: true,
+    id: 'thermal', title: 'Power & heat', often: ['power'], seldom: ['cpufreq'], also: ['thermal'], spare: true,
     chart: shown('Temperature', 'celsius', [line('temperature', 'CPU', WARN)], { flag: 'throttled' }),
     absent: () => !link.fine.has('temperature') && !link.fine.has('frequency') && !link.json.power && 'This kernel offers no temperature, clock or power report.',
     // Red as long as the rule says so: only that knows the sensors' own limits.
     value: () => (link.fine.has('temperature') ? [show('celsius', now('temperature')), !link.moment && link.json.verdicts?.items?.some((one) => one.rule === 'hot') ? 'critical' : ''] : ['', '']),
     sub: () => link.moment && now('throttled') > 0 && 'throttled',
+    extra: () => [
+      live(remark(() => {
+        const flags = link.json.power?.throttled, active = reasons(flags);
+        return active ? [`Now: ${active}`, 'critical'] : [!flags ? 'No throttling report on this machine.' : 'throttled' in flags ? 'Not throttled now' : 'No under-voltage now'];
+      })),
+      live(remark(() => {
+        const { throttled, throttled_since_boot: boot, throttled_events: events, throttled_seconds: seconds } = link.json.power ?? {};
+        const words = Object.keys(REASONS).filter((key) => boot?.[key] || events?.[key]).map((key) => REASONS[key] + (events?.[key] ? ` ${events[key]}×, ${span(seconds?.[key])}` : ''));
+        return [throttled ? `Since ${boot ? 'boot' : 'the agent started'}: ${words.join('; ') || 'none'}` : link.fine.has('temperature') ? '' : 'This kernel offers no temperature.'];
+      })),
+      remark(() => {
+        const { rails = [], fan_rpm: fan } = link.json.power ?? {};
+        // The input of a Raspberry Pi 5; the core of older ones.
+        const { rail, voltage_volts: volts } = rails.find((one) => one.rail === 'EXT5V') ?? rails.find((one) => one.rail === 'core') ?? {};
+        const value = now('frequency'), then = link.moment;
+        return [join(known(value) && `Clock ${format.hertz(value)}${topClock() ? ` of ${format.hertz(topClock())}` : ''}`, rail && (then ? 'volts not kept' : `${rail} ${volts.toFixed(2)} V`), !then && known(fan) && `fan ${fan}/min`)];
+      }),
+    ],
+  },
+  {
+    id: 'network', title: 'Network', often: ['network'], seldom: ['wifi'], spare: true,
+    chart: shown('Network transfer', 'rate', NETWORK_LINES),
+    absent: () => !link.fine.has('network_receive') && !link.json.network?.interfaces?.length && 'The kernel reports no network interface.',
+    value: () => [show('rate', now('network_receive') + now('network_transmit')), ''],
+    sub() {
+      const top = !link.moment && interfaces()[0];
+      return top ? join(top.name, `${top.drops} drops`, top.errors > 0 && `${top.errors} errors`) : '';
+    },
     extra() {
-      const speed = el('p', 'note'), current = el('p', 'note'), past = el('p', 'note');
-      speed.fill = () => {
-        const value = now('frequency');
-        say(speed, known(value) ? `Clock ${format.hertz(value)}${topClock() ? ` of ${format.hertz(topClock())}` : ''}` : '');
+      const note = el('p', 'note one');
+      note.fill = () => {
+        const all = interfaces(), loud = all.filter((one) => one.row.counted).slice(0, 2);
+        const rest = all.length - loud.length;
+        // What one does alone is the big number.
+        say(note, join(...loud.map((one) => (loud[1] ? `${one.name} ${show('rate', one.received + one.sent)}` : one.name)), rest > 0 && `+${rest} more`));
       };
-      current.fill = () => {
-        const flags = link.json.power?.throttled;
-        const active = reasons(flags);
-        say(current, !flags ? 'No throttling report on this machine.' : active ? `Now: ${active}` : 'throttled' in flags ? 'Not throttled now' : 'No under-voltage now');
-        mark(current, 'class', active ? 'note critical' : 'note');
-      };
-      past.fill = () => {
-        const { throttled, throttled_since_boot: boot, throttled_events: events } = link.json.power ?? {};
-        say(past, throttled ? `Since ${boot ? 'boot' : 'the agent started'}: ${reasons(boot ?? events) || 'none'}` : link.fine.has('temperature') ? '' : 'This kernel offers no temperature.');
-      };
-      return [live(current), live(past), speed];
+      return [legend(() => NETWORK_LINES, () => 'rate'), live(note), remark(() => {
+        const [radio] = link.json.wifi?.interfaces ?? [];
+        if (!radio || link.moment) return [radio ? 'How good Wi-Fi was is not kept.' : ''];
+        const { signal_dbm: signal, transmit_bits_per_second: bits, retries, interface: name } = radio;
+        const [, words, state] = SIGNALS.find(([from]) => signal >= from) ?? [0, 'not connected'];
+        const lost = link.events.filter((one) => one.kind === 'wifi' && one.severity === 'warning' && one.culprit === name && one.begin >= link.shown.start + link.shown.offset).length;
+        return [join(`Wi-Fi ${words}`, known(signal) && `${signal} dBm`, lost && `lost ${lost}×`, bits > 0 && `${(bits / 1e6).toFixed(0)} Mbit/s`, known(retries) && `${retries} retries`), state];
+      })];
     },
   },
   {
@@ -316,24 +350,18 @@ export const CARDS = [
     },
   },
   {
-    id: 'network', title: 'Network', often: ['network'], spare: true,
-    chart: shown('Network transfer', 'rate', NETWORK_LINES),
-    absent: () => !link.fine.has('network_receive') && !link.json.network?.interfaces?.length && 'The kernel reports no network interface.',
-    value: () => [show('rate', now('network_receive') + now('network_transmit')), ''],
-    sub() {
-      const top = !link.moment && interfaces()[0];
-      return top ? join(top.name, `${top.drops} drops`, top.errors > 0 && `${top.errors} errors`) : '';
-    },
-    extra() {
-      const note = el('p', 'note one');
-      note.fill = () => {
-        const all = interfaces(), loud = all.filter((one) => one.row.counted).slice(0, 2);
-        const rest = all.length - loud.length;
-        // What one does alone is the big number.
-        say(note, join(...loud.map((one) => (loud[1] ? `${one.name} ${show('rate', one.received + one.sent)}` : one.name)), rest > 0 && `+${rest} more`));
-      };
-      return [legend(() => NETWORK_LINES, () => 'rate'), live(note)];
-    },
+    id: 'filesystems', title: 'Storage health', seldom: ['disk', 'storage', 'nvme', 'mdraid'], spare: true, nowhere: 'How the disks were then is not kept. Its dialog has a chart of how full they were.',
+    absent: () => !mounts().length && !link.json.storage && 'No filesystem is mounted.',
+    value: () => ['', ''],
+    sub: () => (link.json.disk && !link.moment ? `${mounts().length} mounted` : ''),
+    extra: () => [later('facts'), mountList(2)],
+  },
+  {
+    id: 'doctor', title: 'Doctor', nowhere: 'The doctor looks at the machine of now.',
+    absent: () => '',
+    value: () => ['', ''],
+    sub: () => '',
+    extra: () => [later('findings')],
   },
   {
     id: 'processes', title: 'Top processes', often: ['system'],
@@ -351,13 +379,6 @@ export const CARDS = [
     },
     extra: () => [live(processTable(5))],
   },
-  {
-    id: 'filesystems', title: 'Filesystems', seldom: ['disk'], spare: true, nowhere: 'Its dialog has a chart of how full they were.',
-    absent: () => (!link.json.disk ? 'No filesystems were reported.' : !mounts().length && 'No filesystem is mounted.'),
-    value: () => ['', ''],
-    sub: () => (link.json.disk && !link.moment ? `${mounts().length} mounted` : ''),
-    extra: () => [mountList(4)],
-  },
 ];
 
 export function interfaces() {
@@ -370,6 +391,9 @@ export function disks() {
   return [...(link.rates.device?.values() ?? [])].map((one) => ({ ...one, wait: (one.reading + one.writing) / (one.reads + one.writes) }))
     .sort((a, b) => (b.busy || 0) - (a.busy || 0) || (b.read + b.written || 0) - (a.read + a.written || 0));
 }
+
+/** The cards in the order of what matters most where there is little room; those that are not here come last. */
+export const SHORT = ['cpu', 'memory', 'diskio', 'thermal', 'processes', 'network', 'filesystems', 'pressure', 'services'];
 
 /** The collectors that a card shows. */
 export const collectorsOf = (card) => [...(card.often ?? []), ...(card.seldom ?? []), ...(card.also ?? [])];

@@ -2,6 +2,7 @@
 
 import { AQUA, BLUE, CRITICAL, LOAD_LINES, VIOLET, WAIT, disks, interfaces, line, mountList, processTable, shown, stalls, topClock } from './cards.js';
 import { Chart, INK, cursor, times, type } from './chart.js';
+import { report } from './health.js';
 import { GAP, History } from './history.js';
 import { changed, fetchText, link } from './link.js';
 import { frozenTable } from './past.js';
@@ -106,6 +107,7 @@ export const DETAILS = {
       one.name, show('rate', one.received), show('rate', one.sent), String(one.drops), String(one.errors)])],
   },
   processes: { large: () => [link.moment ? frozenTable() : processTable(30)] },
+  doctor: { large: () => [report()] },
   filesystems: { large: () => [mountList(Infinity)], charts: [{ name: 'In use, last 16 days', kind: 'bytes', data: () => levels, series: remembered }] },
 };
 

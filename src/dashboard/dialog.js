@@ -84,7 +84,9 @@ export function openDialog(id, deep) {
     body.append(el('h3', '', title));
     add(things, wide(title, things));
   }
-  for (const name of collectorsOf(card)) {
+  for (const [i, name] of collectorsOf(card).entries()) {
+    // What a machine need not have.
+    if (i && !link.sections.has(name)) continue;
     const part = el('section', 'raw', el('h3', '', `Raw, of now: /json?collect[]=${name}`));
     part.fill = () => fillRaw(part, name, link.json[name]);
     add(part);

@@ -29,6 +29,8 @@ export const link = {
   /** @type {any} what /json said */
   json: {},
   processes: null,
+  // What happened, once the second part of the page has asked.
+  events: [],
   // The selected moment in seconds of the Unix epoch, or null for now; the stretch that the charts show in place of the range.
   moment: null,
   view: null,

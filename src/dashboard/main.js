@@ -1,6 +1,6 @@
 // Puts the page together and keeps it up to date.
 
-import { CARDS, cardOf, makeCard, wording } from './cards.js';
+import { CARDS, SHORT, cardOf, makeCard, wording } from './cards.js';
 import { charts, timing, type } from './chart.js';
 import { RANGES, health, hurry, link, rest, resume, start } from './link.js';
 // @ts-expect-error: build.rs makes a call of it from import('./more.js').
@@ -24,7 +24,15 @@ const asked = (pace) => CARDS.flatMap((card) => card[pace] ?? []);
 // The answer is on its way while the page is put together.
 start({ changed: refresh, more: second, open: () => more?.opened() ?? [], hot, often: asked('often'), seldom: asked('seldom') });
 
-byId('cards').append(...CARDS.map((card) => makeCard(card, open)));
+for (const card of CARDS) makeCard(card, open);
+const narrow = matchMedia('(max-width: 700px)');
+/** Puts the cards in their order: as on the screen, so for the keyboard. */
+function arrange() {
+  const rank = (card) => (narrow.matches ? SHORT.indexOf(card.id) >>> 0 : 0);
+  byId('cards').append(...[...CARDS].sort((a, b) => rank(a) - rank(b)).map((card) => card.node));
+}
+arrange();
+narrow.addEventListener('change', arrange);
 type.family = getComputedStyle(document.body).fontFamily;
 {
   const pen = el('canvas').getContext('2d');
@@ -35,7 +43,10 @@ type.family = getComputedStyle(document.body).fontFamily;
 
 /** Fetches the second part, unless it is here. */
 async function second() {
-  if (more) await more.recent();
+  if (more) {
+    await more.recent();
+    await more.consult();
+  }
   if (more || outdated || coming) return;
   coming = true;
   try {
@@ -69,7 +80,7 @@ function refresh() {
   if (link.loaded) {
     header();
     for (const card of CARDS) card.update();
-    const lacks = CARDS.filter((card) => card.node.hidden).map((card) => card.title).join(', ');
+    const lacks = [...CARDS.filter((card) => card.node.hidden).map((card) => card.title), link.json.wifi || cardOf('network').node.hidden ? '' : 'Wi-Fi', link.fine.has('temperature') || cardOf('thermal').node.hidden ? '' : 'temperature'].filter(Boolean).join(', ');
     byId('lacks').hidden = !lacks;
     say(byId('lacks'), `Not on this machine: ${lacks}`);
     more?.update();

@@ -73,6 +73,7 @@ export async function recent() {
     }
     const list = [...(whole ? [] : book.list.filter((one) => !fresh.has(one.id))), ...events].sort((a, b) => a.begin - b.begin).slice(-MOST);
     Object.assign(book, { list, since: whole ? since : book.since, time, hint, last, asked: performance.now() });
+    link.events = list;
     if (whole || news.length) cursor.marks++;
     if (link.moment) choose(active ? book.list.find((one) => one.id === active.id) ?? active : around(link.moment));
   } catch (error) {

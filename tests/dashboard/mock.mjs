@@ -21,6 +21,10 @@ for (const [, rule, key, value] of RULES.matchAll(/--rule\.(\w+)\.([\w.]+)=([\d.
 /** What each rule says to do, from the same reference. */
 const FIXES = Object.fromEntries([...RULES.matchAll(/^\| `(\w+)` \|.*\| (.*) \|$/gm)].map(([, rule, fix]) => [rule, fix]));
 
+/** What the doctor says about each of its checks, from the agent's own table. */
+const CHECKS = Object.fromEntries(readFileSync(new URL('../../src/doctor/checks.txt', import.meta.url), 'utf8').split('\n').filter((line) => !line.startsWith('//')).join('\n')
+  .split('\n\n').map((one) => one.split('\n')).filter(([name]) => name).map(([name, what, title, fix, how]) => [name, { what, title, fix, how }]));
+
 /** The names of all rules. */
 export const RULE_NAMES = Object.keys(FIXES);
 
@@ -128,6 +132,7 @@ export class Mock {
       '/json': () => this.json(url.searchParams.getAll('collect[]')),
       '/history': () => (url.searchParams.has('of') ? this.levels() : this.history(url.searchParams.get('range') ?? '10m', url.searchParams.get('since'))),
       '/events': () => (this.state.without.has('events') ? null : this.events(Number(url.searchParams.get('since') ?? 0), url.searchParams.get('id'))),
+      '/doctor': () => this.doctor(),
       '/processes': () => (this.state.without.has('processes') ? null : this.processes()),
     }[url.pathname]?.();
     if (data) return send(200, 'application/json', JSON.stringify(data));
@@ -288,10 +293,17 @@ export class Mock {
       disk: { filesystems: this.names('mounts').map((mountpoint, i) => ({ device: i === 3 ? 'tmpfs' : `/dev/mmcblk0p${i}`, mountpoint, fstype: i === 3 ? 'tmpfs' : 'ext4', total_bytes: 29 * 1024 * MiB, used_bytes: Math.round(29 * 1024 * MiB * [0.66, 0.14, 0.9, 0.02][i % 4]), free_bytes: 9e9, available_bytes: Math.round(29 * 1024 * MiB * [0.29, 0.81, 0.022, 0.98][i % 4]), inodes: 1900000, inodes_free: 1500000, read_only: 0, ...(i === 1 && { full_in_seconds: 777600 }), device_error: options.hostile && i === 3 ? 1 : 0 })) },
       board: { model: 'Raspberry Pi 3 Model A Plus Rev 1.0', revision: '9020e0', soc: 'BCM2837', manufacturer: 'Sony UK', time_zone: options.zone, os: { pretty_name: 'Debian GNU/Linux 12 (bookworm)' }, uname: { sysname: 'Linux', nodename: options.hostile ? '<b>pi</b>' : 'kitchen-pi', release: '6.12.47-v8+', machine: 'aarch64' } },
       thermal: { processor: { sensor: 'cpu-thermal', cpu_temperature_celsius: +v.temperature.toFixed(1) }, sensors: [{ sensor: 'cpu-thermal', temperature_celsius: +v.temperature.toFixed(1), temperature_critical_celsius: 110 }] },
-      power: { throttled: { under_voltage: k, frequency_capped: 0, throttled: k, soft_temperature_limit: 0 }, throttled_since_boot: { under_voltage: options.trouble ? 1 : 0, frequency_capped: 0, throttled: options.trouble ? 1 : 0, soft_temperature_limit: 0 }, voltage_volts: { core: 1.25 } },
+      power: { throttled: { under_voltage: k, frequency_capped: 0, throttled: k, soft_temperature_limit: 0 }, throttled_since_boot: { under_voltage: options.trouble ? 1 : 0, frequency_capped: 0, throttled: options.trouble ? 1 : 0, soft_temperature_limit: 0 },
+        throttled_events: { under_voltage: options.trouble ? 14 : 0, frequency_capped: 0, throttled: k, soft_temperature_limit: 0 }, throttled_seconds: { under_voltage: options.trouble ? 96 : 0, frequency_capped: 0, throttled: k * 31, soft_temperature_limit: 0 },
+        rails: [{ rail: 'core', voltage_volts: 1.25 }, { rail: 'sdram_c', voltage_volts: 1.2 }] },
+      storage: {
+        cards: [{ device: 'mmcblk0', type: 'SD', name: 'SC32G', manufacturer_id: '0x000003', manufactured_seconds: 1680307200, age_seconds: Math.floor(now / 86400) * 86400 - 1680307200 }],
+        filesystems: [{ device: 'mmcblk0p2', lifetime_written_bytes: 2.09e12, session_written_bytes: 4.9e10, errors: 0, written_per_day_bytes: 4.4e9 }],
+      },
+      wifi: { interfaces: [{ interface: this.names('interfaces')[0], signal_dbm: bad ? -74 : -58, transmit_bits_per_second: 65e6, retries: this.count('wr', 0.02), failures: 0, power_save: 1, frequency_hertz: 2.437e9 }] },
       cpufreq: { cpus: Array.from({ length: options.cores }, (_, i) => ({ cpu: `cpu${i}`, cpu_frequency_hertz: v.frequency, cpu_frequency_min_hertz: 6e8, cpu_frequency_max_hertz: 1.4e9 })) },
       pressure: { resources: ['cpu', 'io', 'memory'].map((resource) => ({ resource, waiting_seconds: this.count(`p${resource}`, v[`pressure_${resource}`] / 100), stalled_seconds: 0.4 })) },
-      diskio: { disks: [{ device: 'mmcblk0', disk_read_bytes: this.count('dr', v.disk_read), disk_written_bytes: this.count('dw', v.disk_write), disk_reads_completed: this.count('drc', v.disk_read / 20000), disk_writes_completed: this.count('dwc', v.disk_write / 80000), disk_read_time_seconds: this.count('drt', v.disk_busy / 100 * 9), disk_write_time_seconds: this.count('dwt', v.disk_busy / 100 * 21), disk_io_time_seconds: this.count('dio', v.disk_busy / 100), disk_io_in_progress: bad ? 4 : 0 }] },
+      diskio: { disks: [{ device: 'mmcblk0', disk_read_bytes: this.count('dr', v.disk_read), disk_written_bytes: this.count('dw', v.disk_write), disk_reads_completed: this.count('drc', v.disk_read / 20000), disk_writes_completed: this.count('dwc', v.disk_write / 80000), disk_read_time_seconds: this.count('drt', v.disk_busy / 100 * 9), disk_write_time_seconds: this.count('dwt', v.disk_busy / 100 * 21), disk_io_time_seconds: this.count('dio', v.disk_busy / 100), disk_io_in_progress: bad ? 4 : 0, disk_worst_average_seconds: bad ? 1.412 : 0.012 }] },
       vm: { oom_kills: 0, page_faults: { minor: 8123123, major: 2312 }, swap_in_bytes: 9e6, swap_out_bytes: 3e7 },
       agent: { collectors: [{ collector: 'cpu', collector_up: 1, collector_duration_seconds: 0.000011 }], build: { version: '0.1.0', target: 'aarch64' }, process_cpu_seconds: 12.5, process_resident_memory_bytes: 3.1e6 },
     };
@@ -314,6 +326,23 @@ export class Mock {
     if (!state.without.has('events')) json.events = { last, changes };
     json.verdicts = { ...(bad ? {} : { clear_seconds: 11520 }), ...(only?.length ? {} : { thresholds: THRESHOLDS }), items: (this.verdicts ?? (bad ? items : [])).map((one) => ({ fix: FIXES[one.rule] ?? 'Look into it', ...one })) };
     return json;
+  }
+
+  /** As the agent says it: what its rules found, then what its checks did; some of them wait, which a running agent does not do. */
+  doctor() {
+    const { verdicts } = this.json(['none']);
+    const page = (name) => `docs/fix/doctor.md#${name}`;
+    const found = [['throttled_since_boot', 'critical', 'under-voltage; throttled'], ['swap_on_card', 'warning', '/var/swap']];
+    const checks = (this.findings ?? (this.options.trouble ? found : [])).map(([name, severity, detail]) => ({ severity, title: CHECKS[name].title, detail, fix: CHECKS[name].fix.replace('$', detail), page: page(name), name }));
+    const rules = verdicts.items.map(({ rule, severity, title, detail, fix }) => ({ severity, title, detail, fix, page: `docs/fix/${rule}.md`, name: rule }));
+    const rank = (one) => ['critical', 'warning', 'info'].indexOf(one.severity);
+    const findings = [...rules, ...checks].sort((a, b) => rank(a) - rank(b));
+    const waits = ['logs', 'wifi_power_save', 'wifi_country', 'reboot_pending'];
+    return {
+      findings,
+      not_seen: waits.map((name) => ({ title: CHECKS[name].what, detail: 'the running agent does not wait for disks and radios', fix: CHECKS[name].how, page: page(name), name })),
+      looked_at: [...RULE_NAMES, ...Object.keys(CHECKS)].filter((name) => !waits.includes(name) && !findings.some((one) => one.name === name)),
+    };
   }
 
   processes() {

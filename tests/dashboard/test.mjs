@@ -13,7 +13,7 @@ import { Incident } from './incident.mjs';
 import { Mock, RULE_NAMES } from './mock.mjs';
 import { assemble } from './page.mjs';
 
-const CARDS = ['cpu', 'memory', 'thermal', 'pressure', 'diskio', 'network', 'processes', 'filesystems'];
+const CARDS = ['cpu', 'memory', 'thermal', 'network', 'pressure', 'diskio', 'filesystems', 'doctor', 'processes'];
 const SIZES = [[1440, 900], [1024, 768], [800, 480], [390, 844]];
 const AT_ONCE = 3;
 const LIMIT = 300000;
@@ -639,13 +639,13 @@ test('what short-lived processes use has a row of its own', () => mocked({}, asy
 test('names made of markup are text', () => mocked({ hostile: true, mounts: 4 }, async (mock) => {
   const page = await open(mock.url);
   await until(async () => (await text(page, '#card-processes')).includes('<script>alert(1)</script>'), 'the process');
-  check((await page.textContent('#card-filesystems')).includes('/mnt/<img src=x onerror=document.title="owned">'), 'the mount point');
   check((await text(page, '#card-filesystems')).includes('does not answer'), 'the mount that does not answer');
   check((await page.textContent('#card-network')).includes('<img src=x'), 'the interface');
   equal(await text(page, '#host'), '<b>pi</b>', 'the host name');
   for (const id of ['network', 'filesystems', 'processes']) {
     await show(page, id);
     await until(async () => (await text(page, '#dialog-body')).length > 20, `the dialog ${id} is not empty`);
+    if (id === 'filesystems') check((await page.textContent('#dialog .mounts')).includes('/mnt/<img src=x onerror=document.title="owned">'), 'the mount point');
     await page.click('#close');
     await until(async () => (await opened(page)) === '', 'closed');
   }
@@ -659,7 +659,7 @@ for (const size of SIZES) {
     const page = await open(mock.url, { size });
     equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0, 'sideways scrolling');
     equal(await page.locator('#card-cpu .tiles > *').count(), 64, 'cores');
-    check((await text(page, '#card-filesystems')).includes('+27 more'), 'mounts behind +n');
+    check((await text(page, '#card-filesystems')).includes('30 mounted'), 'how many mounts there are');
     check(/\+38 more/.test(await text(page, '#card-network')), 'interfaces behind +n');
     if (size[0] === 1440) check(await page.evaluate(() => document.documentElement.scrollHeight <= innerHeight), 'scrolling');
     for (const [id, rows] of [['cpu', 64], ['network', 40], ['filesystems', 30]]) {
@@ -673,9 +673,9 @@ for (const size of SIZES) {
   }));
 }
 
-test('a section that is missing or empty says so, and the others go on', () => mocked({ without: ['pressure', 'diskio', 'thermal', 'power', 'cpufreq', 'network', 'disk', 'processes', 'board'] }, async (mock) => {
+test('a section that is missing or empty says so, and the others go on', () => mocked({ without: ['pressure', 'diskio', 'thermal', 'power', 'cpufreq', 'network', 'disk', 'storage', 'processes', 'board'] }, async (mock) => {
   const page = await open(mock.url);
-  await until(async () => (await text(page, '#lacks')) === 'Not on this machine: Thermal & power, Disk I/O, Network, Filesystems', 'the foot row');
+  await until(async () => (await text(page, '#lacks')) === 'Not on this machine: Power & heat, Network, Disk I/O, Storage health', 'the foot row');
   for (const id of ['thermal', 'diskio', 'network', 'filesystems']) equal(await page.locator(`#card-${id}`).isVisible(), false, id);
   for (const [id, words] of [['pressure', 'No pressure figures'], ['processes', 'Switched off']]) {
     await until(async () => (await text(page, `#card-${id}`)).includes(words), `${id} says “${words}”`);
@@ -690,9 +690,10 @@ test('a section that is missing or empty says so, and the others go on', () => m
 }));
 
 test('empty sections say what they are', () => mocked({}, async (mock) => {
+  mock.state.without.add('storage');
   for (const name of ['network', 'disk', 'diskio', 'processes', 'cpu']) mock.state.empty.add(name);
   const page = await open(mock.url);
-  await until(async () => (await text(page, '#lacks')).includes('Filesystems'), 'no filesystem');
+  await until(async () => (await text(page, '#lacks')).includes('Storage health'), 'no filesystem');
   await until(async () => (await text(page, '#card-processes')).includes('sees no process'), 'no process');
   await clean(page, mock.url);
 }));
@@ -1200,6 +1201,165 @@ test('a phone can put the page on its home screen', () => mocked({}, async (mock
   equal([manifest.start_url, manifest.short_name, manifest.display], [mock.url, 'kitchen-pi', 'standalone'], 'manifest');
   check(manifest.icons[0].src.startsWith('data:image/svg+xml'), 'icon');
   await clean(page, mock.url);
+}));
+
+// Disks, Wi-Fi, the power supply, and the doctor
+
+/** Makes the mock say something else in sections of /json. */
+function change(mock, sections) {
+  const json = mock.json.bind(mock);
+  mock.json = (only) => {
+    const answer = json(only);
+    for (const [name, section] of Object.entries(sections)) if (!only.length || only.includes(name)) answer[name] = section;
+    return answer;
+  };
+}
+/** The lines of the card about disks, as "word: text". */
+const facts = (page) => page.evaluate(() => [...document.querySelectorAll('#card-filesystems .facts li')].map((line) => [...line.children].map((part) => part.textContent).join(': ')));
+
+test('the card about disks says what the card is, how much is written, how slow it was, and that nothing is wrong', () => mocked({ trouble: false, mounts: 2 }, async (mock) => {
+  const page = await open(mock.url);
+  await until(async () => (await facts(page)).length > 3, 'the lines');
+  const age = ((Date.now() / 1000 - 1680307200) / 31557600).toFixed(1);
+  equal(await facts(page), [`SD: SC32G · ${age} years`, 'written: 1.9 TiB · 4.1 GiB a day', 'ext4 errors: none', 'worst average: 12 ms in 2 min · mmcblk0'], 'the lines');
+  equal(await text(page, '#card-filesystems .big'), 'ok', 'the big word');
+  await show(page, 'filesystems');
+  await until(async () => (await text(page, '#dialog-body')).includes('collect[]=storage'), 'its values');
+  check(!(await text(page, '#dialog-body')).includes('has no such section'), 'a section that this machine need not have');
+  await clean(page, mock.url);
+}));
+
+test('wear, ext4 errors and a broken array are said in the card about disks, the worst in the head', () => mocked({ trouble: false, mounts: 2 }, async (mock) => {
+  const storage = {
+    cards: [{ device: 'mmcblk0', type: 'MMC', name: 'BJTD4R', manufacturer_id: '0x000015', age_seconds: 96854400, life_used_ratio: { a: 0.9, b: 0.2 }, pre_eol_state: 2 }],
+    filesystems: [{ device: 'mmcblk0p2', lifetime_written_bytes: 2e11, errors: 3, first_error_seconds: 1790000000, last_error_seconds: 1790500000 }],
+  };
+  const nvme = { controllers: [{ device: 'nvme0', model: 'Example NVMe', firmware: '3B4QFXO7', live: 1 }] };
+  const array = { array: 'md0', level: 'raid1', active: 1, disks: { active: 2, missing: 0, spare: 0, failed: 0 }, size_bytes: 6e10, action: { resync: 0, recovery: 0, reshape: 0, check: 1 }, progress_percent: 34.2 };
+  const mdraid = { arrays: [array] };
+  change(mock, { storage, nvme, mdraid });
+  const page = await open(mock.url);
+  await until(async () => (await facts(page)).length > 5, 'the lines');
+  equal((await facts(page)).slice(0, 5), ['eMMC: BJTD4R · 3.1 years · 90% worn · few spare blocks', 'NVMe: Example NVMe', 'md0: 2 of 2 disks · check 34%', 'written: 186 GiB', 'errors: 3 on mmcblk0p2, 2026-09-21 to 2026-09-27'], 'the lines');
+  equal([await text(page, '#card-filesystems .big'), await page.getAttribute('#card-filesystems .big', 'class')], ['eMMC', 'big warning'], 'the worst');
+  await axe(page, 'warnings');
+  Object.assign(array.disks, { active: 1, missing: 1 });
+  storage.cards[0].life_used_ratio.a = 0.2;
+  const other = await open(mock.url);
+  await until(async () => (await text(other, '#card-filesystems .big')) === 'md0', 'the array');
+  equal(await other.getAttribute('#card-filesystems .big', 'class'), 'big critical', 'how bad');
+  check((await facts(other)).includes('md0: 1 of 2 disks · check 34%'), 'its disks');
+}));
+
+test('Wi-Fi says how good it is in words, and how often it was lost', () => mocked({ trouble: false }, async (mock) => {
+  const radio = { interface: 'wlan0', signal_dbm: -58, transmit_bits_per_second: 65e6, retries: 17, failures: 0, power_save: 1, frequency_hertz: 2.437e9 };
+  change(mock, { wifi: { interfaces: [radio] } });
+  const events = mock.events.bind(mock), now = Date.now() / 1000;
+  const lost = { kind: 'wifi', lane: 'changes', severity: 'warning', exact: true, title: 'wlan0 disconnected from Wi-Fi', detail: 'by the access point, reason 4', culprit: 'wlan0' };
+  mock.events = (...words) => {
+    const answer = events(...words);
+    const news = [[90, now - 200], [91, now - 100], [92, now - 5000]].map(([id, begin]) => ({ ...lost, id, begin, end: begin }));
+    answer.events.push(...news, { ...news[0], id: 93, severity: 'info', title: 'wlan0 connected to Wi-Fi' });
+    return { ...answer, last: 93, changes: 93 };
+  };
+  const line = (page) => page.evaluate(() => {
+    const { textContent, className } = document.querySelector('#card-network .body > :last-child');
+    return [textContent, className];
+  });
+  const page = await open(mock.url);
+  await until(async () => (await line(page))[0] === 'Wi-Fi strong · -58 dBm · lost 2× · 65 Mbit/s · 17 retries', 'the line');
+  for (const [signal, words, look] of [[-60, 'strong', 'note '], [-61, 'good', 'note '], [-70, 'good', 'note '], [-71, 'weak', 'note warning'], [-80, 'weak', 'note warning'], [-81, 'hardly usable', 'note critical']]) {
+    radio.signal_dbm = signal;
+    const other = await open(mock.url);
+    const [said, name] = await line(other);
+    check(said.startsWith(`Wi-Fi ${words} · ${signal} dBm`) && name === look, `${said} (${name})`);
+    await other.context().close();
+  }
+  // Of another moment it is not known.
+  await page.evaluate((at) => { location.hash = `#t=${Math.round(at)}&r=10m`; }, now - 100);
+  await until(async () => (await line(page))[0] === 'How good Wi-Fi was is not kept.', 'a moment');
+}));
+
+test('what the machine lacks of a card is in the foot row', () => mocked({ trouble: false, without: ['wifi', 'thermal'] }, async (mock) => {
+  const page = await open(mock.url);
+  await until(async () => (await text(page, '#lacks')) === 'Not on this machine: Wi-Fi, temperature', 'the foot row');
+  equal(await page.evaluate(() => document.querySelector('#card-network .body > :last-child').checkVisibility()), false, 'no line about Wi-Fi');
+}));
+
+test('the card about power says how often, for how long, and how many volts', () => mocked({ trouble: false }, async (mock) => {
+  const flags = (value) => ({ under_voltage: value, frequency_capped: 0, throttled: 0, soft_temperature_limit: 0 });
+  const power = { throttled: flags(0), throttled_since_boot: flags(1), throttled_events: flags(14), throttled_seconds: flags(96), rails: [{ rail: 'core', voltage_volts: 0.875 }, { rail: 'EXT5V', voltage_volts: 5.10252 }], fan_rpm: 3052 };
+  change(mock, { power });
+  const page = await open(mock.url);
+  const lines = () => page.evaluate(() => [...document.querySelectorAll('#card-thermal .note')].filter((one) => one.checkVisibility()).map((one) => one.textContent));
+  await until(async () => (await lines()).length === 3, 'the lines');
+  equal(await lines(), ['Not throttled now', 'Since boot: under-voltage 14×, 1 m 36 s', 'Clock 1400 MHz of 1400 MHz · EXT5V 5.10 V · fan 3052/min'], 'the lines');
+  await page.evaluate((at) => { location.hash = `#t=${Math.round(at)}&r=10m`; }, Date.now() / 1000 - 100);
+  await until(async () => JSON.stringify(await lines()) === '["Clock 1400 MHz of 1400 MHz · volts not kept"]', 'a moment');
+}));
+
+for (const size of [[1440, 900], [390, 844]]) {
+  test(`${size.join('x')}: the doctor's findings have their fixes, and it is asked seldom`, () => mocked({ trouble: false }, async (mock) => {
+    mock.findings = [['swap_on_card', 'warning', '/var/swap'], ['psi', 'info', 'psi=1 is not on its command line'], ['usb_power', 'info', '600 mA']];
+    const visits = () => mock.requests.filter((path) => path === '/doctor').length;
+    const init = () => {
+      const real = performance.now.bind(performance);
+      Object.assign(window, { skipped: 0 });
+      performance.now = () => real() + window.skipped;
+    };
+    const page = await open(mock.url, { size, touch: size[0] < 700, init });
+    await until(async () => (await text(page, '#card-doctor .big')) === '▲ 3' || (await text(page, '#card-doctor .big')) === '3', 'how many');
+    check(mock.requests.indexOf('/doctor') > mock.requests.indexOf('/more.js'), 'asked before the second part is here');
+    equal(await page.getAttribute('#card-doctor .big', 'class'), 'big warning', 'how bad');
+    const inside = await page.textContent('#card-doctor .findings');
+    for (const words of ['Swap is on the SD card', 'sudo swapoff /var/swap', 'The kernel does not measure pressure', '+1 more · 4 could not be checked']) check(inside.includes(words), `${words} in ${inside}`);
+    equal(await page.locator('#card-doctor .findings').isVisible(), size[0] > 700, 'behind its title on a phone');
+    await show(page, 'doctor');
+    await until(async () => (await text(page, '#dialog-body')).includes('Could not be checked: power save of Wi-Fi'), 'what was not seen');
+    const all = await text(page, '#dialog-body');
+    for (const words of ['600 mA', 'usb_max_current_enable=1', 'Nothing else found', 'Looked at ', 'disk full', 'Type: sudo pi-monitor doctor.']) check(all.includes(words), `${words} in ${all}`);
+    await axe(page, 'the report');
+    await page.click('#close');
+    await until(() => mock.requests.filter((path) => path.startsWith('/json')).length > 3, 'some rounds');
+    equal(visits(), 1, 'visits');
+    // Other verdicts are a reason to ask again, but not at once.
+    mock.findings = [];
+    mock.verdicts = [{ rule: 'disk_full', severity: 'critical', state: 'firing', title: '/mnt is almost full', detail: '97.6% of 29 GiB', card: 'filesystems', since_seconds: 60 }];
+    await until(async () => (await text(page, '#verdicts')).includes('/mnt is almost full'), 'the verdict');
+    await sleep(5000);
+    equal(visits(), 1, 'visits so soon');
+    await page.evaluate(() => { window.skipped = 61000; });
+    await until(async () => (await page.textContent('#card-doctor .findings')).includes('/mnt is almost full'), 'the second visit');
+    mock.verdicts = [];
+    await until(async () => (await text(page, '#verdicts')).includes('All clear'), 'all clear');
+    await page.evaluate(() => { window.skipped = 122000; });
+    await until(async () => (await page.textContent('#card-doctor .findings')).startsWith('Nothing foundLooked at '), 'a well machine');
+    equal([await text(page, '#card-doctor .big'), visits()], ['ok', 3], 'the word, and visits');
+    await page.evaluate(() => { window.skipped = 183000; });
+    await sleep(5000);
+    equal(visits(), 3, 'visits when nothing changes');
+    await page.evaluate(() => { window.skipped = 800000; });
+    await until(() => visits() === 4, 'a visit after ten minutes');
+    // The doctor knows nothing of the past.
+    await page.evaluate((at) => { location.hash = `#t=${Math.round(at)}&r=10m`; }, Date.now() / 1000 - 100);
+    await until(async () => (await page.textContent('#card-doctor .absent')).includes('machine of now'), 'a moment');
+    await clean(page, mock.url);
+  }));
+}
+
+test('a doctor that does not answer says why, and the page goes on', () => mocked({ trouble: false }, async (mock) => {
+  mock.doctor = () => null;
+  const page = await open(mock.url);
+  await until(async () => (await text(page, '#card-doctor')).includes('No answer: HTTP 404 from /doctor'), 'the reason');
+  equal([await text(page, '#card-doctor .big'), await state(page)], ['', 'live'], 'no number, and live');
+}));
+
+test('on a phone, cards come in the order of what matters most, for the keyboard too', () => mocked({ trouble: false }, async (mock) => {
+  const page = await open(mock.url, { size: [390, 844] });
+  const order = () => page.evaluate(() => [...document.querySelectorAll('#cards > *')].map((card) => card.id.slice(5)).filter((id) => id !== 'services'));
+  equal(await order(), ['cpu', 'memory', 'diskio', 'thermal', 'processes', 'network', 'filesystems', 'pressure', 'doctor'], 'on a phone');
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await until(async () => JSON.stringify(await order()) === JSON.stringify(CARDS.filter((id) => id !== 'services')), 'on a desk');
 }));
 
 test('an agent without events has charts all the same', () => mocked({ without: ['events'] }, async (mock) => {

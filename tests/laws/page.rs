@@ -68,6 +68,10 @@ fn names() -> BTreeSet<String> {
     for (_, text) in files("src", "rs") {
         names.extend(all(r#"\bkey\("([a-z_]+)"\)"#, &text).map(str::to_owned));
     }
+    // And /doctor, whose keys are in a list.
+    let (_, text) =
+        files("src/format", "rs").into_iter().find(|(file, _)| file.ends_with("doctor.rs")).expect("a format");
+    names.extend(all(r#"\("([a-z_]+)", "#, &text).map(str::to_owned));
     names
 }
 
