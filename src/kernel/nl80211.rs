@@ -19,31 +19,43 @@ use std::sync::{Mutex, PoisonError};
 /// The length of a generic message's head: command, version, two bytes of nothing.
 pub const HEAD: usize = 4;
 
-/// Opens a socket, and looks up the family's number and that of its group for connections.
+/// The kind of messages about families, which is also the number of the group that hears of new ones: `GENL_ID_CTRL`.
+pub const CONTROL: u16 = 16;
+
+/// Opens a socket to the families of generic netlink.
 ///
 /// # Errors
-/// What the kernel says, `NotFound` where there is no Wi-Fi.
-pub fn connect(buffer: &mut [u8]) -> io::Result<(Netlink, u16, u32)> {
-    /// `GENL_ID_CTRL`, and its command to look up a family.
-    const CONTROL: u16 = 16;
+/// What the kernel or a service manager's filter says.
+pub fn open_socket() -> io::Result<Netlink> {
+    Netlink::open(libc::NETLINK_GENERIC, 0)
+}
+
+/// Asks for the family's number and that of its group for connections, which [`parse_family`] finds in the answer. The kernel answers
+/// before it returns.
+///
+/// # Errors
+/// What `send(2)` says.
+pub fn ask_family(socket: &Netlink) -> io::Result<()> {
+    /// The command to look up a family.
     const GET_FAMILY: &[u8] = &[3, 1, 0, 0];
     /// The attribute `CTRL_ATTR_FAMILY_NAME` with its head and padding.
     const NAME: &[u8] = &[12, 0, 2, 0];
     const NAME_OF_BIG_ENDIAN: &[u8] = &[0, 12, 0, 2];
-    let socket = Netlink::open(libc::NETLINK_GENERIC, 0)?;
     let name = if cfg!(target_endian = "big") { NAME_OF_BIG_ENDIAN } else { NAME };
     let mut question = [0; 16];
     for (place, byte) in question.iter_mut().zip(GET_FAMILY.iter().chain(name).chain(b"nl80211\0")) {
         *place = *byte;
     }
-    socket.ask(CONTROL, 0, &question)?;
-    // The kernel answers before it returns.
-    let mut answer = socket.receive(buffer)?;
-    let Some(message) = take_message(&mut answer) else { return Err(io::ErrorKind::InvalidData.into()) };
-    let Some((family, group)) = parse_family(message) else {
-        return Err(io::Error::from_raw_os_error(libc::ENOENT));
-    };
-    Ok((socket, family, group))
+    socket.ask(CONTROL, 0, &question)
+}
+
+/// Looks up the family's number; `ENOENT` where there is no Wi-Fi.
+fn look_up(socket: &Netlink, buffer: &mut [u8]) -> io::Result<u16> {
+    ask_family(socket)?;
+    match parse_family(answer(socket, buffer)?) {
+        Some((family, _)) => Ok(family),
+        None => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+    }
 }
 
 /// Receives the answer to a question; the kernel answers before it returns from the question.
@@ -73,7 +85,8 @@ pub fn ask(question: Question, interface: u32) -> io::Result<[u8; 4]> {
     /// The attribute `NL80211_ATTR_IFINDEX`: its length and its number.
     const INTERFACE: [u16; 2] = [8, 3];
     let buffer = &mut [0; 8192];
-    let (socket, family, _) = connect(buffer)?;
+    let socket = open_socket()?;
+    let family = look_up(&socket, buffer)?;
     let mut body = [question.command, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     body[4..6].copy_from_slice(&INTERFACE[0].to_ne_bytes());
     body[6..8].copy_from_slice(&INTERFACE[1].to_ne_bytes());
@@ -100,8 +113,8 @@ fn value(message: Message<'_>, wanted: u16) -> io::Result<&[u8]> {
     Ok(attribute(message.body.get(HEAD..).unwrap_or_default(), wanted))
 }
 
-/// Returns the number of a family and of its group `mlme`.
-fn parse_family(message: Message<'_>) -> Option<(u16, u32)> {
+/// Returns the number of a family and of its group `mlme`, which this family alone has.
+pub fn parse_family(message: Message<'_>) -> Option<(u16, u32)> {
     const FAMILY: u16 = 1;
     const GROUPS: u16 = 7;
     const GROUP_NAME: u16 = 1;
@@ -164,18 +177,17 @@ impl Interface {
 pub type Talk = Box<dyn FnMut(u16, &[u8], &mut dyn FnMut(&[u8])) -> io::Result<()> + Send>;
 
 /// The socket that was opened before the sandbox, which refuses such sockets.
-static RESERVED: Mutex<Option<(Netlink, u16, u32)>> = Mutex::new(None);
+static RESERVED: Mutex<Option<Netlink>> = Mutex::new(None);
 
-/// Opens the socket while that is allowed, if the kernel has Wi-Fi by then.
+/// Opens the socket while that is allowed. The kernel's Wi-Fi may come later.
 pub fn reserve() {
-    let opened = connect(&mut [0; 8192]).ok();
-    *RESERVED.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+    *RESERVED.lock().unwrap_or_else(PoisonError::into_inner) = open_socket().ok();
 }
 
 /// Opens the way to the kernel for the machine whose sysfs is `tree`.
 ///
 /// # Errors
-/// As [`connect`]; `NotFound` for another tree than this machine's, which must not be mixed with this machine's radios.
+/// What the kernel says; `NotFound` for another tree than this machine's, which must not be mixed with this machine's radios.
 pub fn open(tree: &Path) -> io::Result<Talk> {
     if tree != Path::new("/sys") {
         return Err(io::ErrorKind::NotFound.into());
@@ -183,21 +195,31 @@ pub fn open(tree: &Path) -> io::Result<Talk> {
     // As long as the kernel makes the parts of a long answer.
     let mut buffer = vec![0; 8192];
     let reserved = RESERVED.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let (socket, family, _) = reserved.map_or_else(|| connect(&mut buffer), Ok)?;
+    let socket = reserved.map_or_else(open_socket, Ok)?;
+    let mut family = None;
     Ok(Box::new(move |flags, body, each| {
         // What was left of an answer that was broken off.
         while socket.receive(&mut buffer).is_ok() {}
-        socket.ask(family, flags, body)?;
+        // Wi-Fi that was unloaded and loaded again, as people do when it hangs, has another number; nobody says so but an error.
+        let number = match family.take() {
+            Some(number) => number,
+            None => look_up(&socket, &mut buffer)?,
+        };
+        socket.ask(number, flags, body)?;
         // A part of a long answer is there as soon as the one before was taken.
         loop {
             let mut datagram = match socket.receive(&mut buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    family = Some(number);
+                    return Ok(());
+                }
                 datagram => datagram?,
             };
             while let Some(message) = take_message(&mut datagram) {
-                if message.kind == family {
+                if message.kind == number {
                     each(message.body.get(HEAD..).unwrap_or_default());
                 } else if let Some(end) = parse_end(message) {
+                    family = end.is_ok().then_some(number);
                     return end;
                 }
             }
@@ -233,6 +255,10 @@ pub fn look(talk: &mut Talk, known: &mut Vec<Interface>) -> io::Result<()> {
         take_interface(attributes, known);
     });
     known.retain(|interface| interface.listed);
+    // All radios are gone, and what the kernel knew of Wi-Fi with them.
+    if first.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT)) {
+        first = Ok(());
+    }
     for interface in known {
         let mut question = |command, flags, of: &mut Interface, may_fail: bool| {
             let point = of.point.filter(|_| command == GET_STATION);

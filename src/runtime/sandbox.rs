@@ -127,7 +127,8 @@ pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, required: bool) 
 fn readable(needs: &[Needs], locate: impl Fn(&str) -> PathBuf) -> Vec<PathBuf> {
     let mut places = Vec::new();
     for path in needs.iter().flat_map(|needs| needs.paths) {
-        let place = locate(path);
+        // The kernel makes a class when its first driver comes, perhaps later. What a class holds are links to devices.
+        let place = locate(if path.starts_with("sys/class/") { "sys/class" } else { path });
         if !places.contains(&place) {
             places.push(place);
         }
@@ -390,6 +391,14 @@ mod tests {
         assert_eq!(run(&without, ARCHITECTURE, libc::SYS_ioctl as u32, [0, 0x5412, 0]), refused);
         let places = readable(&SOME, |path| PathBuf::from("/tree").join(path));
         assert_eq!(places, [PathBuf::from("/tree/proc/stat"), PathBuf::from("/dev/x")]);
+    }
+
+    /// Landlock cannot allow what is not there yet, such as the class of a radio whose driver is loaded later.
+    #[test]
+    fn classes_of_devices_may_come_later() {
+        let needs = Needs::reading(&["sys/class/ieee80211", "sys/class/net", "sys/fs/ext4"]);
+        let places = readable(&[needs], |path| PathBuf::from("/").join(path));
+        assert_eq!(places, [PathBuf::from("/sys/class"), PathBuf::from("/sys/fs/ext4")]);
     }
 
     #[test]

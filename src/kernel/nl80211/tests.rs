@@ -322,3 +322,22 @@ fn the_kernel_answers_or_has_no_wifi() {
     let error = ask(POWER_SAVE, u32::MAX).unwrap_err();
     assert!(matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENOENT)), "{error}");
 }
+
+/// As when somebody unloads the driver of a radio that hangs: the kernel has no such family then.
+#[test]
+fn without_any_radio_there_is_nothing_and_no_fault() {
+    let is_gone = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let theirs = is_gone.clone();
+    let mut talk = kernel(move |question| match question {
+        _ if theirs.load(std::sync::atomic::Ordering::Relaxed) => Err(libc::ENOENT),
+        (5, ..) => Ok(vec![interface(3, b"wlan0\0", 3, 2437)]),
+        (62, ..) => Ok(vec![word(93, 0)]),
+        other => panic!("{other:?}"),
+    });
+    let mut known = Vec::new();
+    look(&mut talk, &mut known).unwrap();
+    assert_eq!(known.len(), 1);
+    is_gone.store(true, std::sync::atomic::Ordering::Relaxed);
+    look(&mut talk, &mut known).unwrap();
+    assert_eq!(known.len(), 0);
+}

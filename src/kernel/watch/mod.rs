@@ -104,13 +104,12 @@ impl Watch {
         if !is_real(&roots.proc) {
             return watch;
         }
-        let mut buffer = vec![0; BUFFER];
         watch.add("the kernel's log", log::open());
         match links::open(&roots.sys) {
             Ok(source) => {
                 let names = source.names();
                 watch.add("network interfaces", Ok(Box::new(source)));
-                watch.add("Wi-Fi", wifi::open(names, &mut buffer));
+                watch.add("Wi-Fi", wifi::open(names));
             }
             Err(error) => watch.add("network interfaces", Err(error)),
         }
@@ -120,7 +119,7 @@ impl Watch {
             watch.add(resource.name, pressure::open(&roots.proc, resource));
         }
         watch.add("devices", devices::open(&roots.sys));
-        watch.buffer = buffer;
+        watch.buffer = vec![0; BUFFER];
         watch
     }
 

@@ -3,8 +3,8 @@
 
 use super::links::Names;
 use super::{AT_ONCE, Next, Out, Source};
-use crate::kernel::netlink::{Netlink, attribute, take_attribute, take_message, u16_at, u32_at};
-use crate::kernel::nl80211::{self, HEAD};
+use crate::kernel::netlink::{Message, Netlink, attribute, take_attribute, take_message, u16_at, u32_at};
+use crate::kernel::nl80211::{self, CONTROL, HEAD};
 use crate::model::{Severity, kinds};
 use std::fmt;
 use std::io;
@@ -16,15 +16,17 @@ const DISCONNECT: u8 = 48;
 
 struct Wifi {
     socket: Netlink,
+    /// The family's number; 0 until the kernel has Wi-Fi.
     family: u16,
     names: Names,
 }
 
-/// Joins the group for connections. Fails where there is no Wi-Fi.
-pub fn open(names: Names, buffer: &mut [u8]) -> io::Result<Box<dyn Source>> {
-    let (socket, family, group) = nl80211::connect(buffer)?;
-    socket.join(group)?;
-    Ok(Box::new(Wifi { socket, family, names }))
+/// Asks for the group for connections. Its driver may come later, and come again: the kernel reports that too.
+pub fn open(names: Names) -> io::Result<Box<dyn Source>> {
+    let socket = nl80211::open_socket()?;
+    socket.join(CONTROL.into())?;
+    nl80211::ask_family(&socket)?;
+    Ok(Box::new(Wifi { socket, family: 0, names }))
 }
 
 impl Source for Wifi {
@@ -37,7 +39,9 @@ impl Source for Wifi {
             match self.socket.receive(buffer) {
                 Ok(mut datagram) => {
                     while let Some(message) = take_message(&mut datagram) {
-                        if message.kind == self.family {
+                        if message.kind == CONTROL {
+                            self.join(message);
+                        } else if message.kind == self.family {
                             take(message.body, &self.names, out);
                         }
                     }
@@ -47,6 +51,18 @@ impl Source for Wifi {
             }
         }
         Next::Rest
+    }
+}
+
+impl Wifi {
+    /// Joins the group for connections, if a message about a family is about that one.
+    fn join(&mut self, message: Message<'_>) {
+        if let Some((family, group)) = nl80211::parse_family(message) {
+            // What is said of a family that goes away names a group that is gone.
+            if self.socket.join(group).is_ok() {
+                self.family = family;
+            }
+        }
     }
 }
 
@@ -154,11 +170,25 @@ mod tests {
         assert_eq!(seen(33, &[wlan]), [""; 0]);
     }
 
-    /// The kernel's own answer, on a machine with Wi-Fi or without.
+    /// The kernel's own answer, on a machine with Wi-Fi or without: the family, or that there is none.
     #[test]
-    fn the_kernel_knows_the_family_or_says_that_it_does_not() {
-        if let Err(error) = open(Names::default(), &mut [0; 8192]) {
-            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    fn the_kernel_is_asked_for_the_family() {
+        let mut wifi = open(Names::default()).unwrap();
+        let seen = notes(&mut Flow::default(), 0, |out| assert_eq!(wifi.read(&mut [0; 8192], out), Next::Wait));
+        assert_eq!(seen, [""; 0]);
+    }
+
+    /// A driver that is loaded later, or again: the kernel reports the family, with its group, to everybody who listens.
+    #[test]
+    fn a_family_that_comes_later_is_known() {
+        let mut wifi = Wifi { socket: nl80211::open_socket().unwrap(), family: 0, names: Names::default() };
+        // The first group is one that each kernel has, the second one that none has.
+        for (family, group) in [(33_u16, u32::from(CONTROL)), (34, 1 << 24)] {
+            let group = [attribute(2, &group.to_ne_bytes()), attribute(1, b"mlme\0")].concat();
+            let family = [attribute(1, &family.to_ne_bytes()), attribute(7, &attribute(1, &group))].concat();
+            let body = [&[1, 2, 0, 0][..], &family].concat();
+            wifi.join(Message { kind: CONTROL, flags: 0, body: &body });
+            assert_eq!(wifi.family, 33);
         }
     }
 }
