@@ -112,7 +112,8 @@ one_check_of() { # check|case NAME
 part_agent() {
     local name needs absent started=$SECONDS
     make_initramfs "$RUN/agent.gz" "$BINARY"
-    make_card "$RUN/agent.img"
+    make_tools "$RUN/agent.root"
+    make_card "$RUN/agent.img" "$RUN/agent.root"
     if ! machine_start agent agent "$RUN/agent.gz" "$RUN/agent.img"; then
         fail "boot" "the emulated Pi did not come up; the end of its log: $(tail -n 5 "$LOG" | tr -d '\r' | tr '\n' '|')"
         return

@@ -20,12 +20,15 @@ check_events() {
     if wait_event device 'USB .* was detached'; then pass "device detached" "$EVENT"; else fail "device detached" "$EVENT"; fi
 }
 
-# Waits for an event of a kind whose title fits; leaves it in EVENT, or else the last answer.
+# Waits for an event of a kind whose title fits. Leaves the title of the last one in EVENT, its detail in EVENT_DETAIL, and its end
+# in EVENT_END ("null" while it lasts); in EVENT the last answer if there is none.
+# shellcheck disable=SC2034  # for the checks after this one
 wait_event() { # KIND PATTERN
-    local deadline=$((SECONDS + 30))
+    local deadline=$((SECONDS + 30)) found
     while :; do
-        EVENT=$(http /events | jq -r --arg kind "$1" --arg title "$2" \
-            '[.events[] | select(.kind == $kind and (.title | test($title)))] | last | .title // empty' 2>/dev/null) || EVENT=
+        found=$(http /events | jq -r --arg kind "$1" --arg title "$2" \
+            '[.events[] | select(.kind == $kind and (.title | test($title)))] | last | select(.) | .title, .detail // "", .end' 2>/dev/null) || found=
+        { read -r EVENT; read -r EVENT_DETAIL; read -r EVENT_END; } <<<"$found" || true
         [ -z "$EVENT" ] || return 0
         if [ $SECONDS -ge $deadline ]; then
             EVENT=$(http /events | head -c 2000) || EVENT='no answer'

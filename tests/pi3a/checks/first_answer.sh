@@ -3,18 +3,27 @@
 # connections for a sampling interval, no CPU figures missing or made up.
 
 # On an idle host the first answer takes 300 ms, of which a wget alone is 50. On
-# a busy host all is slower: then ten times what a second answer takes.
+# a busy host all is slower: then ten times what a second answer takes, and
+# another agent, on another port, may show that it was the host.
 FIRST_ANSWER_MS=1500
 
 check_first_answer() {
-    local ms again text limit=$FIRST_ANSWER_MS
-    ms=$(guest 'cat /run/first.ms') || ms=
-    again=$(guest 'cat /run/again.ms') || again=0
-    if [ $((again * 10)) -gt $limit ]; then limit=$((again * 10)); fi
-    if between 0 "$ms" $limit && [ -n "$ms" ]; then
-        pass "first answer" "/metrics $ms ms after the start, a second one takes $again ms"
+    local text times='' try
+    for try in 1 2 3; do
+        if [ $try = 1 ]; then
+            # shellcheck disable=SC2046  # two numbers
+            set -- $(guest 'cat /run/answers.ms')
+        else
+            # shellcheck disable=SC2046,SC2016  # expanded in the guest
+            set -- $(guest '. /answers.sh; /opt/pi-monitor --web.listen-address=127.0.0.1:9102 </dev/null >/dev/null 2>&1 & pid=$!; time_answers 9102 /tmp/first.txt; kill $pid; rm /tmp/first.txt')
+        fi
+        times="$times${times:+, then }${1:-none}, and ${2:-none}"
+        if is_quick "$@"; then break; fi
+    done
+    if is_quick "$@"; then
+        pass "first answer" "ms from the start to /metrics, and of a second answer: $times"
     else
-        fail "first answer" "/metrics after ${ms:-no} ms, a second one takes $again ms, limit $limit ms"
+        fail "first answer" "ms from the start to /metrics, and of a second answer: $times; limit $FIRST_ANSWER_MS or ten times the second"
         return
     fi
     text=$METRICS
@@ -27,6 +36,10 @@ check_first_answer() {
     else
         fail "first answer is complete" "$cpu_sums_complaint"
     fi
+}
+
+is_quick() { # FIRST SECOND, in ms
+    [ $# = 2 ] && between 0 "$1" $((FIRST_ANSWER_MS > $2 * 10 ? FIRST_ANSWER_MS : $2 * 10))
 }
 
 # Complains unless total, cpu0 ... cpu3 are there with modes that sum to 100

@@ -3,28 +3,15 @@
 # then obeys the serial console. Process 1, after init.
 #
 # Leaves in /run:  agent.pid  agent.status (once it has ended)
-#                  first.ms   milliseconds from the start to the first answer
-#                  again.ms   milliseconds that a second answer took
+#                  answers.ms   what time_answers printed: milliseconds to the first answer, and of a second one
 #                  first.txt  that answer: the first /metrics that was served
 #                  agent.log  what the agent wrote
-now_ms() { # the uptime, in milliseconds
-    read -r up _ </proc/uptime
-    echo "${up%.*}${up#*.}0"
-}
+. /answers.sh
 (
     /opt/pi-monitor </dev/null >/run/agent.log 2>&1 &
     echo $! >/run/agent.pid
     wait $!
     echo $? >/run/agent.status
 ) &
-# No pause between the tries: a refused connection costs a few milliseconds.
-# (Not wget -T: it crashes in Debian's static BusyBox.)
-start=$(now_ms) tries=0
-while [ $tries -lt 500 ]; do
-    tries=$((tries + 1))
-    timeout 5 wget -q -O /run/first.txt http://127.0.0.1:9100/metrics 2>/dev/null && break
-done
-[ -s /run/first.txt ] && echo $(($(now_ms) - start)) >/run/first.ms
-start=$(now_ms)
-timeout 5 wget -q -O /dev/null http://127.0.0.1:9100/metrics 2>/dev/null && echo $(($(now_ms) - start)) >/run/again.ms
+time_answers 9100 /run/first.txt >/run/answers.ms
 exec /bin/sh /console.sh

@@ -6,6 +6,7 @@
 #   KVER                 release of the kernel, for example 6.1.0-40-arm64
 #   KERNEL DTB BUSYBOX   the kernel image, the Pi 3A+ device tree, static BusyBox
 #   DROPBEAR_ROOT        a tree with Dropbear and the libraries that it needs
+#   TOOLS_ROOT            a tree with iw, hostapd, adjtimex and the libraries that they need
 #   MODULE_ROOT          a tree with lib/modules/$KVER
 #
 # The packages come through a private apt state: the host's architectures, apt
@@ -40,7 +41,7 @@ cache_apt() { # PROGRAM ARGUMENTS: apt-get or apt-cache on the private state
 }
 
 cache_download() {
-    local mirror security suite kernel_package
+    local mirror security suite kernel_package package
     mirror=${DEBIAN_MIRROR:-$(apt_mirror Debian)}
     security=${DEBIAN_SECURITY_MIRROR:-$(apt_mirror Debian-Security)}
     if [ -z "$mirror" ]; then
@@ -63,30 +64,36 @@ cache_download() {
         note "$DEBIAN_SUITE has no linux-image-arm64"
         return 1
     fi
-    note "fetching $kernel_package, busybox-static and dropbear-bin for arm64 (about 80 MB)"
-    rm -rf "$CACHE/ready" "$CACHE/kernel" "$CACHE/busybox" "$CACHE/dropbear" "$CACHE/debs"
-    mkdir -p "$CACHE/debs" "$CACHE/dropbear"
+    note "fetching $kernel_package, busybox-static, dropbear-bin, iw, hostapd and adjtimex for arm64 (about 80 MB)"
+    rm -rf "$CACHE/ready" "$CACHE/kernel" "$CACHE/busybox" "$CACHE/dropbear" "$CACHE/tools" "$CACHE/debs"
+    mkdir -p "$CACHE/debs" "$CACHE/dropbear" "$CACHE/tools"
     (cd "$CACHE/debs" && cache_apt apt-get download "$kernel_package:arm64" busybox-static:arm64) >&2 || return 1
-    # An empty dpkg status makes apt fetch Dropbear with everything below it.
+    # An empty dpkg status makes apt fetch them with everything below them.
     cache_apt apt-get -y -o Dir::Cache::Archives="$CACHE/debs" -o Debug::NoLocking=1 \
-        --download-only install dropbear-bin:arm64 >&2 || return 1
+        --download-only install dropbear-bin:arm64 iw:arm64 hostapd:arm64 adjtimex:arm64 >&2 || return 1
     dpkg-deb -x "$CACHE"/debs/linux-image-*.deb "$CACHE/kernel" || return 1
     dpkg-deb -x "$CACHE"/debs/busybox-static*.deb "$CACHE/busybox" || return 1
     for package in dropbear-bin libc6 libcrypt1 libgmp10 libtomcrypt1 libtommath1 zlib1g; do
         dpkg-deb -x "$CACHE/debs/$package"_*.deb "$CACHE/dropbear" || return 1
+    done
+    for package in iw hostapd adjtimex libc6 libnl-3-200 libnl-genl-3-200 libnl-route-3-200 libssl3; do
+        dpkg-deb -x "$CACHE/debs/$package"_*.deb "$CACHE/tools" || return 1
     done
     depmod -b "$CACHE/kernel" "${kernel_package#linux-image-}" || return 1
     rm -rf "$CACHE/debs"
     echo "${kernel_package#linux-image-}" >"$CACHE/ready"
 }
 
+# A cache of an older version of this file has no tools.
+cache_complete() { [ -f "$CACHE/ready" ] && [ -x "$CACHE/tools/sbin/adjtimex" ]; }
+
 cache_fill() {
     local f
     mkdir -p "$CACHE"
-    if [ ! -f "$CACHE/ready" ] || [ "${REFRESH:-0}" = 1 ]; then
+    if ! cache_complete || [ "${REFRESH:-0}" = 1 ]; then
         exec 8>"$CACHE/lock" # several runs may share one cache
         flock 8
-        if [ ! -f "$CACHE/ready" ] || [ "${REFRESH:-0}" = 1 ]; then
+        if ! cache_complete || [ "${REFRESH:-0}" = 1 ]; then
             cache_download || {
                 note "could not fetch what the emulated Pi needs into $CACHE"
                 return 1
@@ -102,8 +109,9 @@ cache_fill() {
         DTB=$CACHE/kernel/usr/lib/linux-image-$KVER/broadcom/bcm2837-rpi-3-a-plus.dtb
         BUSYBOX=$CACHE/busybox/bin/busybox
         DROPBEAR_ROOT=$CACHE/dropbear
+        TOOLS_ROOT=$CACHE/tools
     }
-    for f in "$KERNEL" "$DTB" "$BUSYBOX" "$DROPBEAR_ROOT/usr/sbin/dropbear"; do
+    for f in "$KERNEL" "$DTB" "$BUSYBOX" "$DROPBEAR_ROOT/usr/sbin/dropbear" "$TOOLS_ROOT/sbin/adjtimex"; do
         if [ ! -f "$f" ]; then
             note "the cache lacks $f; remove $CACHE and run again"
             return 1

@@ -2,7 +2,8 @@
 # image.sh - makes what the emulated Pi boots from. Sourced, after cache.sh.
 #
 #   make_initramfs FILE [BINARY]   BusyBox, modules, guest/init; BINARY as /opt/pi-monitor
-#   make_card FILE [ROOT]          SD card: p1 empty, p2 ext4 holding ROOT
+#   make_card FILE [ROOT]          SD card: p1 ext4, empty; p2 ext4 holding ROOT
+#   make_tools ROOT                what the checks need on the card of the agent's guest
 #   make_device_tree FILE          the Pi 3A+ as its boot loader hands it over
 
 # phy-generic              the USB controller's probe waits for it
@@ -11,25 +12,46 @@
 # bcm2835                  SD host "sdhost", where QEMU's card is: mmcblk0
 # bcm2835_thermal          the SoC's temperature
 # cpufreq-dt               a CPU frequency (see make_device_tree)
-#        under-voltage, asked from the VideoCore's firmware
 # bcm2835_wdt              watchdog; also what makes reboot and poweroff work
 GUEST_MODULES="phy-generic dwc2 cdc_ether bcm2835 bcm2835_thermal cpufreq-dt bcm2835_wdt ext4"
 
-make_initramfs() { # FILE [BINARY]
-    local root module f
-    root=$(mktemp -d "$RUN/initramfs.XXXXXX")
-    mkdir -p "$root"/{bin,card,data,dev,etc,lib/modules,opt,proc,root,run,sys,tmp}
-    install -m 755 "$BUSYBOX" "$root/bin/busybox"
-    install -m 755 "$HERE/guest/init" "$root/init"
-    cp "$HERE/guest/agent.sh" "$HERE/guest/console.sh" "$root/"
-    [ $# -lt 2 ] || install -m 755 "$2" "$root/opt/pi-monitor"
-    for module in $GUEST_MODULES; do
+# Copies modules with what they depend on to a directory, and names the files in loading order.
+copy_modules() { # DIRECTORY MODULE...
+    local directory=$1 module f
+    shift
+    for module in "$@"; do
         # Lines are "insmod PATH" in loading order, or "builtin NAME".
         modprobe -d "$MODULE_ROOT" -S "$KVER" --show-depends "$module"
     done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' | while read -r f; do
-        cp "$f" "$root/lib/modules/"
+        cp "$f" "$directory/"
         basename "$f"
-    done >"$root/lib/modules/order"
+    done
+}
+
+# What the agent's guest has on its card, since a large initramfs takes long to unpack: iw, hostapd and adjtimex with the libraries
+# that they load, and the modules of Wi-Fi.
+make_tools() { # ROOT
+    local name f
+    mkdir -p "$1/tools/bin" "$1/tools/lib" "$1/tools/modules"
+    cp "$TOOLS_ROOT"/usr/sbin/hostapd* "$TOOLS_ROOT/sbin/iw" "$TOOLS_ROOT/sbin/adjtimex" "$1/tools/bin/"
+    for name in ld-linux-aarch64 libc libm libnl-3 libnl-genl-3 libnl-route-3 libssl libcrypto; do
+        for f in "$TOOLS_ROOT/lib/aarch64-linux-gnu/$name".so.* "$TOOLS_ROOT/usr/lib/aarch64-linux-gnu/$name".so.*; do
+            [ ! -e "$f" ] || cp -L "$f" "$1/tools/lib/"
+        done
+    done
+    copy_modules "$1/tools/modules" mac80211_hwsim >"$1/tools/modules/order"
+}
+
+make_initramfs() { # FILE [BINARY]
+    local root
+    root=$(mktemp -d "$RUN/initramfs.XXXXXX")
+    mkdir -p "$root"/{bin,boot,card,data,dev,etc,lib/modules,opt,proc,root,run,sys,tmp}
+    install -m 755 "$BUSYBOX" "$root/bin/busybox"
+    install -m 755 "$HERE/guest/init" "$root/init"
+    cp "$HERE"/guest/{agent,answers,console}.sh "$root/"
+    # shellcheck disable=SC2086  # one word per module
+    copy_modules "$root/lib/modules" $GUEST_MODULES >"$root/lib/modules/order"
+    [ $# -lt 2 ] || install -m 755 "$2" "$root/opt/pi-monitor"
     printf 'root:x:0:0:root:/root:/bin/sh\n' >"$root/etc/passwd"
     printf 'root:x:0:\n' >"$root/etc/group"
     (cd "$root" && find . | sort | cpio --quiet -o -H newc -R 0:0) | gzip -1 >"$1"
@@ -39,6 +61,8 @@ make_initramfs() { # FILE [BINARY]
 make_card() { # FILE [ROOT]
     truncate -s 64M "$1" # QEMU wants a power of two
     printf 'label: dos\nstart=2048, size=32768, type=c\nstart=34816, type=83\n' | sfdisk -q "$1" >&2
+    # Blocks of 4 KiB, as real cards have: a small filesystem gets less by default.
+    mke2fs -q -F -t ext4 -b 4096 -E offset=$((2048 * 512)) "$1" 16m >&2
     # 47 MB is what is left of the 64 behind p1; ^metadata_csum_seed etc. are no
     # concern: the guest's kernel is as new as this host's mke2fs or newer.
     mke2fs -q -F -t ext4 ${2:+-d "$2"} -E offset=$((34816 * 512)),root_owner=0:0 "$1" 47m >&2
