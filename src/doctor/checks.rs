@@ -5,9 +5,10 @@ use crate::collect::disk::FILESYSTEMS;
 use crate::collect::power::{REASON_NAMES, THROTTLING};
 use crate::judge::words::{Ahead, Size};
 use crate::kernel::nl80211::{COUNTRY, POWER_SAVE};
-use crate::kernel::text::{find, uint, unescape_octal, words};
+use crate::kernel::text::{find, hex, uint, unescape_octal, words};
 use crate::kernel::{inode, is_file, leads_to, try_open, used};
 use crate::model::{Input, Row, Severity};
+use std::fmt::Write as _;
 
 static SINCE_BOOT: Input = THROTTLING.input("pi_throttled_since_boot");
 static READ_ONLY: Input = FILESYSTEMS.input("pi_disk_read_only");
@@ -18,6 +19,7 @@ pub static ALL: &[Check] = &[
     check(Severity::Warning, false, usb_power),
     check(Severity::Warning, false, usb_over_current),
     check(Severity::Warning, false, filesystem_errors),
+    check(Severity::Warning, false, emmc_wear),
     check(Severity::Warning, false, swap_on_card),
     check(Severity::Info, true, logs),
     check(Severity::Warning, false, clock),
@@ -108,6 +110,45 @@ fn filesystem_errors(look: &mut Look<'_>) -> Seen {
         }
         Ok(())
     })
+}
+
+/// An eMMC's used life (`0x02 0x01`, in tenths, 11 beyond it) and the state of its spare blocks (1 normal, 2 80% used, 3 90% used). 0 is
+/// not known. Cheap ones say nonsense in one of the two, so both have to be bad where both are known, unless one is at its end.
+/// <https://docs.kernel.org/driver-api/mmc/mmc-dev-attrs.html>
+fn emmc_wear(look: &mut Look<'_>) -> Seen {
+    look.each("sys/class/block", |look, path, device| {
+        // `mmcblk0` has both, `mmcblk0boot0` the same once more.
+        if device.strip_prefix("mmcblk").and_then(|number| uint(number.as_bytes())).is_none() {
+            return Ok(());
+        }
+        let (life, spares) = (steps(look, path, "/device/life_time", 11), steps(look, path, "/device/pre_eol_info", 3));
+        let is_worn = life > 10 || spares > 2 || (life == 10 && spares != 1) || (spares == 2 && life == 0);
+        if is_worn {
+            look.say(device, format_args!("{device}: "));
+            if life > 10 {
+                look.detail.push_str("beyond its life");
+            } else if life > 0 {
+                let _ = write!(look.detail, "{}% of its life used", life * 10);
+            }
+            if spares > 1 {
+                let comma = if life > 0 { ", " } else { "" };
+                let _ = write!(look.detail, "{comma}{}0% of the spare blocks used", spares + 6);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Returns the highest of the numbers in a file, of those up to `highest`: the standard (JESD84) knows no others. 0 if there is none.
+fn steps(look: &mut Look<'_>, path: &str, file: &str, highest: u64) -> u64 {
+    let mut most = 0;
+    if look.read(path, file).is_ok() {
+        for word in words(&look.text) {
+            let number = word.strip_prefix(b"0x").and_then(hex).unwrap_or(0);
+            most = if number > highest { most } else { number.max(most) };
+        }
+    }
+    most
 }
 
 /// `/var/swap file 102396 40960 -2`: the file's or the device's name, its kind, its size and what is used of it in KiB, its priority.

@@ -43,6 +43,12 @@ const HEALTHY: &[(&str, &[u8])] = &[
     ("sys/fs/ext4/features/casefold", b"supported\n"),
     ("sys/fs/cgroup/cgroup.controllers", b"cpuset cpu io memory pids\n"),
     ("sys/block/mmcblk0/device/type", b"SD\n"),
+    // An eMMC whose life is said to be over while all its spare blocks are there, one that wears, and its boot area.
+    ("sys/class/block/mmcblk1/device/life_time", b"0x0a 0x01\n"),
+    ("sys/class/block/mmcblk1/device/pre_eol_info", b"0x01\n"),
+    ("sys/class/block/mmcblk2/device/life_time", b"0x09 0x01\n"),
+    ("sys/class/block/mmcblk2/device/pre_eol_info", b"0x02\n"),
+    ("sys/class/block/mmcblk1boot0/device/life_time", b"0x0b 0x0b\n"),
     ("sys/bus/usb/devices/1-0:1.0/usb1-port1/over_current_count", b"0\n"),
     ("sys/class/net/eth0/ifindex", b"2\n"),
     ("sys/class/net/wlan0/ifindex", b"3\n"),
@@ -184,6 +190,24 @@ const FAULTS: &[Fault] = &[
         "filesystem_errors",
         "12 on mmcblk0p2; the first 10 days ago; the last 3 hours ago",
     ),
+    (
+        &[("sys/class/block/mmcblk2/device/life_time", b"0x03 0x0a\n")],
+        &[],
+        "emmc_wear",
+        "mmcblk2: 100% of its life used, 80% of the spare blocks used",
+    ),
+    (&[("sys/class/block/mmcblk1/device/life_time", b"0x0b 0x00\n")], &[], "emmc_wear", "mmcblk1: beyond its life"),
+    (
+        &[
+            ("sys/class/block/mmcblk1/device/pre_eol_info", b"0x03\n"),
+            ("sys/class/block/mmcblk1/device/life_time", b"0x4a\n"),
+        ],
+        &[],
+        "emmc_wear",
+        "mmcblk1: 90% of the spare blocks used",
+    ),
+    (&[], &["sys/class/block/mmcblk1/device/pre_eol_info"], "emmc_wear", "mmcblk1: 100% of its life used"),
+    (&[], &["sys/class/block/mmcblk2/device/life_time"], "emmc_wear", "mmcblk2: 80% of the spare blocks used"),
     (
         &[("proc/swaps", b"Filename Type Size Used Priority\n/var/swap file 102396 40960 -2\n")],
         &[],

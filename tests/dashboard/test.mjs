@@ -1243,12 +1243,15 @@ test('wear, ext4 errors and a broken array are said in the card about disks, the
   equal((await facts(page)).slice(0, 5), ['eMMC: BJTD4R · 3.1 years · 90% worn · few spare blocks', 'NVMe: Example NVMe', 'md0: 2 of 2 disks · check 34%', 'written: 186 GiB', 'errors: 3 on mmcblk0p2, 2026-09-21 to 2026-09-27'], 'the lines');
   equal([await text(page, '#card-filesystems .big'), await page.getAttribute('#card-filesystems .big', 'class')], ['eMMC', 'big warning'], 'the worst');
   await axe(page, 'warnings');
+  mdraid.arrays.push({ ...array, array: 'md1', disks: { active: 4, missing: 8, spare: 0, failed: 0 } });
   Object.assign(array.disks, { active: 1, missing: 1 });
   storage.cards[0].life_used_ratio.a = 0.2;
   const other = await open(mock.url);
   await until(async () => (await text(other, '#card-filesystems .big')) === 'md0', 'the array');
   equal(await other.getAttribute('#card-filesystems .big', 'class'), 'big critical', 'how bad');
   check((await facts(other)).includes('md0: 1 of 2 disks · check 34%'), 'its disks');
+  // An array with more places than it ever had disks is whole.
+  equal(await other.evaluate(() => [...document.querySelectorAll('#card-filesystems .facts .critical')].map((one) => one.textContent)), ['md0'], 'what is broken');
 }));
 
 test('Wi-Fi says how good it is in words, and how often it was lost', () => mocked({ trouble: false }, async (mock) => {
