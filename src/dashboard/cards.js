@@ -379,6 +379,14 @@ export const CARDS = [
     },
     extra: () => [live(processTable(5))],
   },
+  {
+    id: 'services', title: 'Services & containers', seldom: ['services'], spare: true, nowhere: 'What services used then is not kept.',
+    absent: () => !link.json.services?.services?.length && 'The kernel lists no services or containers.',
+    value: () => ['', ''],
+    sub: () => '',
+    // services.js fills it.
+    extra: () => [Object.assign(el('div', 'services'), { fill() {} })],
+  },
 ];
 
 export function interfaces() {

@@ -6,6 +6,7 @@ import { report } from './health.js';
 import { GAP, History } from './history.js';
 import { changed, fetchText, link } from './link.js';
 import { frozenTable } from './past.js';
+import { serviceTable } from './services.js';
 import { format, known, natural, show } from './text.js';
 
 const SPECTRUM = [AQUA, BLUE, WAIT, VIOLET, '#7bd88f', '#ff9e64', '#e6e66a', '#f08cc8'];
@@ -106,6 +107,7 @@ export const DETAILS = {
     things: ['Interfaces', [['Interface', 'w'], ['In', 'n'], ['Out', 'n'], ['Drops', 'n'], ['Errors', 'n']], () => interfaces().map((one) => [
       one.name, show('rate', one.received), show('rate', one.sent), String(one.drops), String(one.errors)])],
   },
+  services: { large: () => [serviceTable(Infinity)] },
   processes: { large: () => [link.moment ? frozenTable() : processTable(30)] },
   doctor: { large: () => [report()] },
   filesystems: { large: () => [mountList(Infinity)], charts: [{ name: 'In use, last 16 days', kind: 'bytes', data: () => levels, series: remembered }] },

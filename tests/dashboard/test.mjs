@@ -13,7 +13,7 @@ import { Incident } from './incident.mjs';
 import { Mock, RULE_NAMES } from './mock.mjs';
 import { assemble } from './page.mjs';
 
-const CARDS = ['cpu', 'memory', 'thermal', 'network', 'pressure', 'diskio', 'filesystems', 'doctor', 'processes'];
+const CARDS = ['cpu', 'memory', 'thermal', 'network', 'pressure', 'diskio', 'filesystems', 'doctor', 'processes', 'services'];
 const SIZES = [[1440, 900], [1024, 768], [800, 480], [390, 844]];
 const AT_ONCE = 3;
 const LIMIT = 300000;
@@ -673,10 +673,10 @@ for (const size of SIZES) {
   }));
 }
 
-test('a section that is missing or empty says so, and the others go on', () => mocked({ without: ['pressure', 'diskio', 'thermal', 'power', 'cpufreq', 'network', 'disk', 'storage', 'processes', 'board'] }, async (mock) => {
+test('a section that is missing or empty says so, and the others go on', () => mocked({ without: ['pressure', 'diskio', 'thermal', 'power', 'cpufreq', 'network', 'disk', 'storage', 'processes', 'board', 'services'] }, async (mock) => {
   const page = await open(mock.url);
-  await until(async () => (await text(page, '#lacks')) === 'Not on this machine: Power & heat, Network, Disk I/O, Storage health', 'the foot row');
-  for (const id of ['thermal', 'diskio', 'network', 'filesystems']) equal(await page.locator(`#card-${id}`).isVisible(), false, id);
+  await until(async () => (await text(page, '#lacks')) === 'Not on this machine: Power & heat, Network, Disk I/O, Storage health, Services & containers', 'the foot row');
+  for (const id of ['thermal', 'diskio', 'network', 'filesystems', 'services']) equal(await page.locator(`#card-${id}`).isVisible(), false, id);
   for (const [id, words] of [['pressure', 'No pressure figures'], ['processes', 'Switched off']]) {
     await until(async () => (await text(page, `#card-${id}`)).includes(words), `${id} says “${words}”`);
     await show(page, id);
@@ -691,10 +691,36 @@ test('a section that is missing or empty says so, and the others go on', () => m
 
 test('empty sections say what they are', () => mocked({}, async (mock) => {
   mock.state.without.add('storage');
-  for (const name of ['network', 'disk', 'diskio', 'processes', 'cpu']) mock.state.empty.add(name);
+  for (const name of ['network', 'disk', 'diskio', 'processes', 'cpu', 'services']) mock.state.empty.add(name);
   const page = await open(mock.url);
   await until(async () => (await text(page, '#lacks')).includes('Storage health'), 'no filesystem');
   await until(async () => (await text(page, '#card-processes')).includes('sees no process'), 'no process');
+  await clean(page, mock.url);
+}));
+
+test('services in trouble come first, and the dialog has all of them', () => mocked({}, async (mock) => {
+  const page = await open(mock.url);
+  const cells = (place) => page.locator(`${place} tbody tr`).evaluateAll((rows) => rows.map((row) => [...row.cells].slice(0, 2).map((cell) => cell.textContent).join(' ')));
+  await until(async () => (await cells('#card-services'))[0] === 'homeassistant ▲ killed 1×', 'the one that was killed');
+  equal((await cells('#card-services')).slice(1, 3), ['pihole-FTL restarted 3×', '1000/syncthing running'], 'the others');
+  check((await text(page, '#card-services')).includes('+2 more'), 'how many more there are');
+  equal(await text(page, '#card-services .sub'), '7 running', 'how many there are');
+  await show(page, 'services');
+  // The CPU that each uses takes two answers.
+  await until(async () => /ssh\s*running\s*0\.1%/.test(await text(page, '#dialog-body table')), 'all of them, with their CPU');
+  await page.click('#close');
+  await until(async () => (await opened(page)) === '', 'closed');
+  const json = mock.json.bind(mock);
+  mock.json = (only) => {
+    const answer = json(only);
+    if (answer.services) {
+      answer.services.memory_accounting = 0;
+      for (const one of answer.services.services) delete one.memory_bytes;
+    }
+    return answer;
+  };
+  await page.reload();
+  await until(async () => (await text(page, '#card-services')).includes('this kernel does not count their memory'), 'a kernel that does not count');
   await clean(page, mock.url);
 }));
 
