@@ -5,7 +5,7 @@
 #   tests/pi3a/run.sh [options] [BINARY]
 #
 #   BINARY            static aarch64 pi-monitor, default dist/pi-monitor-aarch64
-#   -p, --part PART   agent or deploy; may be repeated; default: both
+#   -p, --part PART   agent or deploy; default: both, at the same time
 #                       agent    the binary in a RAM system; checks/LIST
 #                       deploy   scripts/deploy.sh over SSH; deploy/LIST
 #   -k, --keep DIR    keep the serial logs and /metrics in DIR
@@ -43,7 +43,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage; exit 0 ;;
         -p | --part)
-            case ${2:-} in agent | deploy) PARTS="$PARTS $2" ;; *) die 2 "no such part: '${2:-}' (agent, deploy)" ;; esac
+            case ${2:-} in agent | deploy) PARTS="${PARTS/ $2/} $2" ;; *) die 2 "no such part: '${2:-}' (agent, deploy)" ;; esac
             shift ;;
         -k | --keep) [ -n "${2:-}" ] || die 2 "$1 needs a directory"; KEEP=$2; shift ;;
         -r | --refresh) export REFRESH=1 ;;
@@ -89,8 +89,10 @@ RUN=$(mktemp -d "${TMPDIR:-/tmp}/pi3a.XXXXXX")
 cleanup() {
     local status=$?
     trap - EXIT
-    if machine_alive; then kill "$QEMU_PID" 2>/dev/null || true; wait "$QEMU_PID" 2>/dev/null || true; fi
-    if [ -n "$KEEP" ] && mkdir -p "$KEEP"; then cp "$RUN"/*.log "$RUN"/*.txt "$KEEP/" 2>/dev/null || true; fi
+    # shellcheck disable=SC2046  # one word per process
+    kill $(jobs -p) 2>/dev/null || true
+    wait || true
+    if [ -n "$KEEP" ] && mkdir -p "$KEEP"; then cp "$RUN"/*/*.log "$RUN"/*/*.txt "$KEEP/" 2>/dev/null || true; fi
     rm -rf "$RUN"
     exit $status
 }
@@ -151,7 +153,28 @@ part_deploy() {
     deploy_part
 }
 
+# Both parts wait more than they compute: they run at the same time, each with a folder, a machine and counters of its own.
+run_part() { # PART
+    trap part_end EXIT
+    trap 'exit 143' TERM
+    RUN=$RUN/$1
+    mkdir "$RUN"
+    "part_$1"
+    echo "$PASSED $FAILED $SKIPPED" >"$RUN/counts"
+}
+# shellcheck disable=SC2317  # called by trap
+part_end() {
+    if machine_alive; then kill "$QEMU_PID" 2>/dev/null || true; wait "$QEMU_PID" 2>/dev/null || true; fi
+}
 for part in $PARTS; do
-    "part_$part"
+    run_part "$part" &
+done
+wait
+for part in $PARTS; do
+    if ! read -r passed failed skipped <"$RUN/$part/counts"; then
+        fail "$part" "ended before its last check"
+        continue
+    fi
+    PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
 done
 report_end
