@@ -457,6 +457,24 @@ def kernel():
     )
 
 
+def services():
+    return row(
+        "Services and containers",
+        chart("CPU by service", "What the ten busiest services and containers use, in percent of one core.",
+              [query("topk(10, 100 * %s)" % rate("pi_service_cpu_seconds_total"), "{{instance}} {{service}}")], "percent", width=8),
+        chart("Memory by service", "What the ten largest services and containers have in memory, with the files that the kernel caches for them.",
+              [query("topk(10, pi_service_memory_bytes{%s})" % PIS, "{{instance}} {{service}}")], "bytes", width=8),
+        chart("Share of memory limit", "For services and containers that have a limit of their own. Near it, the kernel first takes back what it caches of their files.",
+              [query("100 * pi_service_memory_bytes{%s} / pi_service_memory_limit_bytes{%s}" % (PIS, PIS), "{{instance}} {{service}}")], "percent", width=8, color=AMBER),
+        chart("Disk I/O by service", "What the ten services and containers with the most transfer read and wrote, where the kernel counts it.",
+              [query("topk(10, %s + %s)" % (rate("pi_service_read_bytes_total"), rate("pi_service_written_bytes_total")), "{{instance}} {{service}}")], "Bps", width=8, color=BLUE),
+        chart("Restarts", "Restarts of services and containers per hour, as far as the agent noticed them.",
+              [query("3600 * %s > 0" % rate("pi_service_restarts_total"), "{{instance}} {{service}}")], "short", width=8, color=CRITICAL),
+        chart("At their memory limit", "Times that services and containers found no memory below their limit, and processes that they lost.",
+              [query('rate(pi_service_memory_events_total{%s,event=~"oom|oom_kill"}[$__rate_interval]) > 0' % PIS, "{{instance}} {{service}} {{event}}")], "short", width=8, color=CRITICAL),
+    )
+
+
 def power():
     return row(
         "Temperature, clock and power",
@@ -537,7 +555,7 @@ def one_pi():
          variable("root", "Main filesystem", "label_values(pi_disk_total_bytes{%s}, mountpoint)" % PIS,
                   "The filesystem in the overview.", multi=False, everything=False,
                   current={"selected": True, "text": "/", "value": "/"})],
-        [overview(), cpu(), memory_row(), pressure(), diskio(), filesystems(), network(), kernel(), power(), machine()],
+        [overview(), cpu(), memory_row(), pressure(), diskio(), filesystems(), network(), kernel(), services(), power(), machine()],
         ANNOTATIONS)
 
 
