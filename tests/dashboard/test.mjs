@@ -810,7 +810,7 @@ test('severity is never color alone', () => mocked({ mounts: 4 }, async (mock) =
   equal(bare, [], 'without a sign');
 }));
 
-for (const [name, size] of [['320 pixels', [320, 640]], ['200% zoom', [720, 450]]]) {
+for (const [name, size] of [['320 pixels', [320, 640]], ['200% zoom', [720, 450]], ['1440 pixels', [1440, 900]]]) {
   test(`names and numbers do not overlap at ${name}, and no number is cut`, () => mocked({ mounts: 6 }, async (mock) => {
     const json = mock.json.bind(mock);
     mock.json = (only) => {
