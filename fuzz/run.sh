@@ -72,6 +72,8 @@ for target in "${TARGETS[@]}"; do
     PI_FUZZ_SEEDS=$CACHE/corpus/$target PI_FUZZ_TARGET=$target "$PROGRAM" >/dev/null 2>&1 || die 1 "no first inputs for $target"
 done
 mkdir -p "$CACHE"/corpus/{pattern,flags,config,routes}
+printf '# HELP a_total All \\\\ of it.\n# TYPE a_total counter\na_total{x="1",y="\\"\\n"} 1.5e3\n a_total { y="" , } +Inf\n' >"$CACHE/corpus/textfile/first"
+printf '# TYPE a histogram\na_bucket{le="0.5"} 1\na_bucket{le="+Inf"} 2\na_sum 1\na_count 2\n# TYPE b summary\nb{quantile="0.5"} NaN\nb_sum -.5\nb_count 007\n' >"$CACHE/corpus/textfile/second"
 printf '%s\n' '^(dev|proc|run/user)($|/)' /dev/pts /proc 'run/user/1000' >"$CACHE/corpus/pattern/first"
 printf '%s\n' print --format=json --path.procfs /proc --sample.interval=2s --no-collector.cpu --web.listen-address=:9100 >"$CACHE/corpus/flags/first"
 printf '%s\n' --collector.disable-defaults --collector.disk '--collector.disk.fs-types-exclude=^tmpfs$' --log.level debug >"$CACHE/corpus/flags/second"

@@ -148,7 +148,18 @@ fn allocations_of_services() -> u64 {
 fn nothing_is_allocated_after_warm_up() {
     // On a board's tree, `statvfs` asks this machine; what it answers makes no difference here.
     let tree = board::Tree::new("pi-3a-plus");
-    let counted = allocations(&tree.flags());
+    let files = std::env::temp_dir().join(format!("pi-monitor-allocations-files-{}", std::process::id()));
+    std::fs::create_dir_all(&files).unwrap();
+    for (name, text) in
+        [("a.prom", "# TYPE a counter\na{b=\"c\"} 1\na 2\n"), ("b.prom", "malformed\n"), ("c.prom", "a 1\n")]
+    {
+        std::fs::write(files.join(name), text).unwrap();
+    }
+    // A file that was written just now is read again.
+    std::thread::sleep(Duration::from_millis(100));
+    let directory = format!("--collector.textfile.directory={}", files.display());
+    let counted = allocations(&tree.flags().into_iter().chain([directory]).collect::<Vec<_>>());
+    std::fs::remove_dir_all(&files).unwrap();
     println!("board: {counted} allocations in {ROUNDS} rounds");
     assert_eq!(counted, 0, "on the board");
 

@@ -76,6 +76,7 @@ collectors! {
     clock
     services
     board
+    textfile
     agent
 }
 
@@ -234,6 +235,11 @@ impl<'a> Setup<'a> {
         let shared = Shared::new(path);
         self.shared.push(shared.clone());
         shared
+    }
+
+    /// Returns all values given for a repeatable flag of the collector.
+    pub fn values(&self, flag: &'static Flag) -> impl Iterator<Item = &str> {
+        self.options.values(flag)
     }
 
     /// Returns the expression given for `flag`, which the command line has checked with [`crate::cli::pattern::check_pattern`].

@@ -12,12 +12,14 @@ use crate::agent::{Agent, flags::INTERVAL, keeper::DIRECTORY};
 use crate::cli::{Command, Entry, Options, help};
 use crate::collect::processes::{COMMAND_LINES, PROCESSES};
 use crate::judge::rules;
-use crate::kernel::Machine;
+use crate::kernel::mounts::Mounts;
 use crate::kernel::roots::{self, Roots};
+use crate::kernel::{Machine, read_all};
 use crate::runtime::log;
 use crate::runtime::sandbox::{self, Needs, REQUIRE_SANDBOX};
 use crate::{agent, collect, server};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -67,7 +69,18 @@ pub fn confine(options: &Options, more: &[Needs]) -> Result<(), String> {
     let mut needs = agent::needs(options);
     needs.extend(more);
     let roots = Roots::new(options);
-    sandbox::enter(&needs, |path| roots.locate(path), options.has(&REQUIRE_SANDBOX))
+    let flags = needs.iter().flat_map(|needs| needs.named_by);
+    let values = flags.flat_map(|flag| options.values(flag)).filter(|path| !path.is_empty());
+    let mut named: Vec<_> = values.map(Path::new).collect();
+    if !named.is_empty() {
+        // Not even to be let into it, what may hang is touched.
+        let mut mounts = Mounts::default();
+        let table = read_all(&roots.proc.join("self/mountinfo")).unwrap_or_default();
+        let _ = mounts.parse(&table, b"");
+        mounts.find_hidden();
+        named.retain(|path| !mounts.hangs(path));
+    }
+    sandbox::enter(&needs, |path| roots.locate(path), &named, options.has(&REQUIRE_SANDBOX))
 }
 
 /// Builds a single-threaded runtime.

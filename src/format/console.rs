@@ -1,6 +1,6 @@
 //! A table for people: `pi-monitor print --format table`.
 
-use crate::model::{Finding, Input, Row, Section, Snapshot, Unit, Value};
+use crate::model::{Finding, ForeignFamily, Input, Row, Section, Snapshot, Unit, Value};
 
 /// The families that the summary is made of.
 #[derive(Debug)]
@@ -29,6 +29,11 @@ pub fn write(snapshot: &Snapshot, highlights: &Highlights, out: &mut Vec<u8>) {
             for row in section.rows() {
                 write_row(section, row, part.collector, out);
             }
+        }
+        for line in part.foreign.iter().flat_map(|foreign| &foreign.families).flat_map(ForeignFamily::lines) {
+            out.extend_from_slice(b"  ");
+            write_text(&String::from_utf8_lossy(line), out);
+            out.push(b'\n');
         }
     }
 }

@@ -1,7 +1,7 @@
 //! JSON: one key per collector, rows as objects, numbers in base units.
 
 use super::object::{List, Object, write_string};
-use crate::model::{Finding, Place, Report, Row, Section, Snapshot, Unit, Value};
+use crate::model::{Finding, ForeignFamily, Place, Report, Row, Section, Snapshot, Unit, Value, take_label};
 
 /// Appends the snapshot as one JSON object and a newline.
 pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
@@ -23,6 +23,9 @@ pub fn write(snapshot: &Snapshot, out: &mut Vec<u8>) {
         let mut collector = Object::open(object.key(part.collector));
         for section in part.sections.iter().filter(|section| !section.is_empty()) {
             write_section(section, part.collector, &mut collector);
+        }
+        if let Some(foreign) = &part.foreign {
+            write_foreign(&foreign.families, collector.key("metrics"));
         }
         collector.close();
     }
@@ -110,6 +113,57 @@ fn write_section(section: &Section, collector: &str, parent: &mut Object<'_>) {
     }
 }
 
+/// The families of other programs: a list of samples for each, with the name of a sample where it is not the family's.
+fn write_foreign(families: &[ForeignFamily], out: &mut Vec<u8>) {
+    let mut all = Object::open(out);
+    for family in families {
+        let mut list = List::open(all.key(&String::from_utf8_lossy(&family.name)));
+        for line in family.lines() {
+            let (part, mut labels, value) = family.split(line);
+            let mut sample = Object::open(list.item());
+            if !part.is_empty() {
+                let out = sample.key("name");
+                for piece in [b"\"", &family.name[..], part, b"\""] {
+                    out.extend_from_slice(piece);
+                }
+            }
+            if !labels.is_empty() {
+                let mut object = Object::open(sample.key("labels"));
+                while let Some((name, text)) = take_label(&mut labels) {
+                    write_escaped(text, object.key(std::str::from_utf8(name).unwrap_or_default()));
+                }
+                object.close();
+            }
+            // JSON has no words for what is no number.
+            let is_number = !value.ends_with(b"N") && !value.ends_with(b"f");
+            let mark: &[u8] = if is_number { b"" } else { b"\"" };
+            let out = sample.key("value");
+            for piece in [mark, value, mark] {
+                out.extend_from_slice(piece);
+            }
+            sample.close();
+        }
+        list.close();
+    }
+    all.close();
+}
+
+/// Appends a label's value, whose escapes are JSON's, too, as a string.
+fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for &byte in text {
+        if byte < b' ' {
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            out.extend_from_slice(b"\\u00");
+            out.push(DIGITS[usize::from(byte >> 4)]);
+            out.push(DIGITS[usize::from(byte & 15)]);
+        } else {
+            out.push(byte);
+        }
+    }
+    out.push(b'"');
+}
+
 /// Returns the labels' texts and the values, as keys of `object`. What is absent has no key; what is always 1 needs none.
 fn write_row(section: &Section, row: Row<'_>, collector: &str, object: &mut Object<'_>) {
     for (name, text) in section.head.labels.iter().zip(row.labels()) {
@@ -139,7 +193,7 @@ fn write_row(section: &Section, row: Row<'_>, collector: &str, object: &mut Obje
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, Family, Moment, Selection, Table};
+    use crate::model::{Dimension, Family, Foreign, Moment, Selection, Table};
     use std::time::Duration;
 
     static LIST: Table<1, 3> = Table::new(
@@ -154,6 +208,36 @@ mod tests {
     static INLINE: Table<0, 1> = Table::new(Place::Inline, &[], &[Family::gauge("pi_thing_count", "", Unit::Count)]);
     static OBJECT: Table<1, 1> =
         Table::new(Place::Object("kind"), &["version"], &[Family::gauge("pi_thing_info", "", Unit::Info)]);
+
+    #[test]
+    fn families_of_others_are_lists_of_samples() {
+        let family = |name: &str, samples: &str| ForeignFamily {
+            name: name.into(),
+            samples: samples.into(),
+            ..ForeignFamily::default()
+        };
+        let families = vec![
+            family("a", "a{x=\"\\\"\\n\t\u{7f}\",y=\"\"} -0.5e+3\na NaN\na{x=\"1\"} -Inf\n"),
+            family("b", "b_bucket{le=\"+Inf\"} 3\n"),
+        ];
+        let mut snapshot = Snapshot::new();
+        snapshot.register("thing", &[INLINE.head()]);
+        snapshot.clear(Moment::default());
+        snapshot.row(&INLINE, [], [7.into()]);
+        snapshot.pass(&std::rc::Rc::new(Foreign { families }));
+        let mut out = Vec::new();
+        write(&snapshot, &mut out);
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let expected = serde_json::json!({
+            "a": [
+                {"labels": {"x": "\"\n\t\u{7f}", "y": ""}, "value": -500.0},
+                {"value": "NaN"},
+                {"labels": {"x": "1"}, "value": "-Inf"},
+            ],
+            "b": [{"name": "b_bucket", "labels": {"le": "+Inf"}, "value": 3}],
+        });
+        assert_eq!(json["thing"]["metrics"], expected);
+    }
 
     #[test]
     fn one_key_per_collector_and_table() {

@@ -3,7 +3,7 @@
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
 use super::help;
-use crate::model::{Family, Kind, Section, Snapshot, Unit, Value, resize};
+use crate::model::{Family, ForeignFamily, Kind, PARTS, Section, Snapshot, Unit, Value, resize};
 
 /// The two grammars, which differ in the heads of families and in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,9 @@ impl Writer {
         }
         let left = rest.len();
         out.truncate(out.len() - left);
+        for family in snapshot.foreign() {
+            write_foreign(family, *syntax, out);
+        }
         if *syntax == Syntax::OpenMetrics {
             out.extend_from_slice(b"# EOF\n");
         }
@@ -184,6 +187,51 @@ fn write_head(family: &Family, syntax: Syntax, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a family of another program. Series have the same names in both grammars.
+///
+/// OpenMetrics has rules for the samples of a kind that the text format does not have, such as `_total` behind the name of a counter. What
+/// is not sure to keep them is of unknown kind there, and of a histogram or summary each part is a family then.
+fn write_foreign(family: &ForeignFamily, syntax: Syntax, out: &mut Vec<u8>) {
+    let ForeignFamily { name, kind, help, samples, is_exact } = family;
+    let (mut name, mut kind) = (&name[..], *kind);
+    let is_open = syntax == Syntax::OpenMetrics;
+    let parts = if is_open && !is_exact { &PARTS[..] } else { &PARTS[..1] };
+    if parts.len() > 1 {
+        kind = "unknown";
+    } else if is_open && kind == "counter" {
+        name = name.strip_suffix(b"_total").unwrap_or(name);
+    }
+    for part in parts {
+        let mut head_written = false;
+        let head = |out: &mut Vec<u8>| {
+            for (keyword, text) in [("# HELP ", &help[..]), ("\n# TYPE ", kind.as_bytes())] {
+                for piece in [keyword.as_bytes(), name, part.as_bytes(), b" "] {
+                    out.extend_from_slice(piece);
+                }
+                for &byte in text {
+                    if byte == b'"' && is_open {
+                        out.push(b'\\');
+                    }
+                    out.push(byte);
+                }
+            }
+            out.push(b'\n');
+        };
+        if parts.len() == 1 {
+            head(out);
+            out.extend_from_slice(samples);
+            continue;
+        }
+        for line in family.lines().filter(|line| family.split(line).0 == part.as_bytes()) {
+            if !std::mem::replace(&mut head_written, true) {
+                head(out);
+            }
+            out.extend_from_slice(line);
+            out.push(b'\n');
+        }
+    }
+}
+
 /// Appends `{name="text"` or `,name="text"`, with backslash, quote and newline escaped.
 fn write_label(name: &str, text: &str, mark: &mut u8, out: &mut Vec<u8>) {
     out.push(*mark);
@@ -204,7 +252,8 @@ fn write_label(name: &str, text: &str, mark: &mut u8, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, Moment, Place, Table};
+    use crate::model::{Dimension, Foreign, Moment, Place, Table};
+    use std::rc::Rc;
 
     static THINGS: Table<1, 4> = Table::new(
         Place::List("things"),
@@ -274,6 +323,73 @@ pi_thing_info{name="\"\\\n\\xff"} 1
             write(&snapshot, Syntax::OpenMetrics, &mut anew);
             assert_eq!(again, anew);
         }
+    }
+
+    #[test]
+    fn families_of_others_follow_in_either_grammar() {
+        let family = |name: &str, kind, samples: &str, is_exact| ForeignFamily {
+            name: name.into(),
+            kind,
+            help: "Of \"others\".".into(),
+            samples: samples.into(),
+            is_exact,
+        };
+        let families = vec![
+            family("a", "counter", "a{x=\"1\"} 1\na{x=\"2\"} 2\n", false),
+            family("b_total", "counter", "b_total 3\n", true),
+            family("c", "untyped", "c NaN\n", false),
+            family("d", "gauge", "d 1\n", true),
+            family("e", "summary", "e_sum 1\ne{quantile=\"7\"} 2\ne_sum{x=\"e_count\"} 3\n", false),
+        ];
+        let mut snapshot = Snapshot::new();
+        snapshot.register("thing", &[NOTHING.head()]);
+        snapshot.clear(Moment::default());
+        snapshot.row(&NOTHING, [], [1.into()]);
+        snapshot.pass(&Rc::new(Foreign { families }));
+        let text = |snapshot: &Snapshot, syntax| {
+            let mut out = Vec::new();
+            write(snapshot, syntax, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let expected = r#"# HELP pi_nothing Never there.
+# TYPE pi_nothing gauge
+pi_nothing 1
+# HELP a Of "others".
+# TYPE a counter
+a{x="1"} 1
+a{x="2"} 2
+# HELP b_total Of "others".
+# TYPE b_total counter
+b_total 3
+# HELP c Of "others".
+# TYPE c untyped
+c NaN
+# HELP d Of "others".
+# TYPE d gauge
+d 1
+"#;
+        let in_text = r#"# HELP e Of "others".
+# TYPE e summary
+e_sum 1
+e{quantile="7"} 2
+e_sum{x="e_count"} 3
+"#;
+        let in_open = r#"# HELP e Of \"others\".
+# TYPE e unknown
+e{quantile="7"} 2
+# HELP e_sum Of \"others\".
+# TYPE e_sum unknown
+e_sum 1
+e_sum{x="e_count"} 3
+# EOF
+"#;
+        assert_eq!(text(&snapshot, Syntax::Text), format!("{expected}{in_text}"));
+        let expected = expected.replace("a counter", "a unknown").replace("untyped", "unknown");
+        let expected = expected.replace("HELP b_total", "HELP b").replace("TYPE b_total", "TYPE b");
+        let expected = expected.replace(r#""others""#, r#"\"others\""#);
+        assert_eq!(text(&snapshot, Syntax::OpenMetrics), format!("{expected}{in_open}"));
+        snapshot.clear(Moment::default());
+        assert_eq!(text(&snapshot, Syntax::Text), "");
     }
 
     #[test]

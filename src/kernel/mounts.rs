@@ -11,6 +11,8 @@ use std::cmp::Ordering;
 use std::ffi::CStr;
 use std::io;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Filesystems that have no space of their own to run out of.
 const PSEUDO: &[&[u8]] = &[
@@ -145,6 +147,26 @@ impl Mounts {
     /// Returns the text of one of a mount's names.
     pub fn bytes(&self, range: &Range<usize>) -> &[u8] {
         &self.names[range.clone()]
+    }
+
+    /// Returns whether the file or directory at `path` is on a filesystem where reading may hang. Touches nothing, so links in the path
+    /// are not known. Call [`Mounts::find_hidden`] first.
+    pub fn hangs(&self, path: &Path) -> bool {
+        let Mounts { all, names, root, .. } = self;
+        let path = path.as_os_str().as_bytes();
+        let point = |mount: &Mount| mountpoint(names, *root, mount);
+        let mut holder: Option<&Mount> = None;
+        for mount in all {
+            let holds = !mount.hidden && (point(mount) == path || is_below(path, point(mount)));
+            if holds && holder.is_none_or(|holder| point(holder).len() <= point(mount).len()) {
+                holder = Some(mount);
+            }
+        }
+        holder.is_some_and(|holder| {
+            let fstype = &names[holder.fstype.clone()];
+            // What has no size to wait for may wait all the same when a file is opened.
+            !holder.local || fstype == b"autofs" || fstype.starts_with(b"fuse")
+        })
     }
 
     /// Returns where the agent finds the mount.

@@ -334,7 +334,7 @@ pub fn read_record(path: &Path, buffer: &mut Vec<u8>, is_record: bool) -> io::Re
 }
 
 /// Reads to the end. `read` is `read(2)`.
-fn read_parts(
+pub(super) fn read_parts(
     buffer: &mut Vec<u8>,
     is_record: bool,
     read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,

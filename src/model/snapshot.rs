@@ -3,7 +3,8 @@
 //! A snapshot is cleared and refilled for every collection and keeps its capacity, so that after warm-up a collection
 //! allocates nothing.
 
-use super::{Family, Head, Moment, Report, Selection, Table, Value, push_label};
+use super::{Family, Foreign, ForeignFamily, Head, Moment, Report, Selection, Table, Value, push_label};
+use std::rc::Rc;
 
 /// The rows of one table.
 ///
@@ -153,6 +154,8 @@ pub struct Part {
     /// Whether formats show it: not if the request named other collectors.
     pub shown: bool,
     pub sections: Vec<Section>,
+    /// Families of other programs, which follow those of all tables.
+    pub foreign: Option<Rc<Foreign>>,
 }
 
 /// The rows of all tables of all collectors at one moment.
@@ -177,14 +180,17 @@ impl Snapshot {
     /// Makes room for a collector's tables; called once for each collector, in the order of the outputs.
     pub fn register(&mut self, collector: &'static str, tables: &[&'static Head]) {
         let sections = tables.iter().map(|head| Section::new(head)).collect();
-        self.parts.push(Part { collector, shown: true, sections });
+        self.parts.push(Part { collector, shown: true, sections, foreign: None });
     }
 
     /// Forgets all rows and starts the collection of `moment`.
     pub fn clear(&mut self, moment: Moment) {
         self.moment = moment;
-        for section in self.parts.iter_mut().flat_map(|part| &mut part.sections) {
-            section.clear();
+        for part in &mut self.parts {
+            part.foreign = None;
+            for section in &mut part.sections {
+                section.clear();
+            }
         }
     }
 
@@ -242,6 +248,17 @@ impl Snapshot {
         values: [Value; VALUES],
     ) {
         self.push(table.head(), &labels, &values);
+    }
+
+    /// Passes on families of other programs for the current collector.
+    pub fn pass(&mut self, foreign: &Rc<Foreign>) {
+        self.parts[self.current].foreign = Some(foreign.clone());
+    }
+
+    /// Returns the families of other programs that formats show.
+    pub fn foreign(&self) -> impl Iterator<Item = &ForeignFamily> {
+        let shown = self.parts.iter().filter(|part| part.shown);
+        shown.filter_map(|part| part.foreign.as_deref()).flat_map(|foreign| &foreign.families)
     }
 
     /// Adds a row whose shape is not known when the agent is compiled. It needs a value for each of the table's columns.

@@ -13,10 +13,10 @@
 //! of the union. Rights are given up before there is a second thread, since the kernel keeps most of them for each thread.
 //! <https://docs.kernel.org/userspace-api/seccomp_filter.html>, <https://docs.kernel.org/userspace-api/landlock.html>
 
-use crate::cli::Bare;
+use crate::cli::{Bare, Flag};
 use crate::sys::{self, ARCHITECTURE};
 use libc::sock_filter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The layers' names, in the order in which they are entered. Landlock's calls are not in the filter's list.
@@ -38,6 +38,8 @@ pub struct Needs {
     /// trees that `--path.procfs` and the like name, and others as they are: `/dev/vcio`. A file that is replaced while the agent
     /// runs, as those in `etc` are, needs its directory.
     pub paths: &'static [&'static str],
+    /// The flags that name directories which it reads beside that.
+    pub named_by: &'static [&'static Flag],
     /// What it calls.
     pub calls: &'static [Call],
     /// The rights of root that it uses: bits such as [`CAP_NET_BIND_SERVICE`].
@@ -52,7 +54,7 @@ pub static REQUIRE_SANDBOX: Bare = Bare {
 };
 
 impl Needs {
-    pub const NONE: Needs = Needs { paths: &[], calls: &[], capabilities: 0, before: None };
+    pub const NONE: Needs = Needs { paths: &[], named_by: &[], calls: &[], capabilities: 0, before: None };
 
     /// Needs nothing but to read these.
     pub const fn reading(paths: &'static [&'static str]) -> Needs {
@@ -76,12 +78,12 @@ pub const CAP_NET_BIND_SERVICE: u64 = 1 << 10;
 /// To read what other users' processes read and write; and to see all processes, where `/proc` is mounted with `hidepid`.
 pub const CAP_SYS_PTRACE: u64 = 1 << 19;
 
-/// Gives up everything but `needs`; `locate` turns one of their paths into the place to open for reading. Call it while there is
-/// one thread.
+/// Gives up everything but `needs`; `locate` turns one of their paths into the place to open for reading, and `named` are the places
+/// that [`Needs::named_by`] names. Call it while there is one thread.
 ///
 /// # Errors
 /// If a layer is `required`, the one that is missing. Landlock is not required where the kernel has none.
-pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, required: bool) -> Result<(), String> {
+pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, named: &[&Path], required: bool) -> Result<(), String> {
     for before in needs.iter().filter_map(|needs| needs.before) {
         before();
     }
@@ -92,7 +94,7 @@ pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, required: bool) 
     let results = [
         sys::no_new_privs(),
         capabilities.map(drop),
-        if looks { Ok(()) } else { sys::read_only_below(&readable(needs, locate)) },
+        if looks { Ok(()) } else { sys::read_only_below(&readable(needs, locate, named)) },
         sys::filter_system_calls(&filter(needs)),
     ];
     let mut entered = 0;
@@ -124,8 +126,8 @@ pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, required: bool) 
 }
 
 /// Returns every place that is read, once.
-fn readable(needs: &[Needs], locate: impl Fn(&str) -> PathBuf) -> Vec<PathBuf> {
-    let mut places = Vec::new();
+fn readable(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, named: &[&Path]) -> Vec<PathBuf> {
+    let mut places: Vec<PathBuf> = named.iter().map(|path| path.to_path_buf()).collect();
     for path in needs.iter().flat_map(|needs| needs.paths) {
         // The kernel makes a class when its first driver comes, perhaps later. What a class holds are links to devices.
         let place = locate(if path.starts_with("sys/class/") { "sys/class" } else { path });
@@ -389,15 +391,15 @@ mod tests {
         let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
         assert_eq!(run(&without, ARCHITECTURE, ADJTIMEX as u32, [0; 3]), absent);
         assert_eq!(run(&without, ARCHITECTURE, libc::SYS_ioctl as u32, [0, 0x5412, 0]), refused);
-        let places = readable(&SOME, |path| PathBuf::from("/tree").join(path));
-        assert_eq!(places, [PathBuf::from("/tree/proc/stat"), PathBuf::from("/dev/x")]);
+        let places = readable(&SOME, |path| PathBuf::from("/tree").join(path), &[Path::new("/named")]);
+        assert_eq!(places, ["/named", "/tree/proc/stat", "/dev/x"].map(PathBuf::from));
     }
 
     /// Landlock cannot allow what is not there yet, such as the class of a radio whose driver is loaded later.
     #[test]
     fn classes_of_devices_may_come_later() {
         let needs = Needs::reading(&["sys/class/ieee80211", "sys/class/net", "sys/fs/ext4"]);
-        let places = readable(&[needs], |path| PathBuf::from("/").join(path));
+        let places = readable(&[needs], |path| PathBuf::from("/").join(path), &[]);
         assert_eq!(places, [PathBuf::from("/sys/class"), PathBuf::from("/sys/fs/ext4")]);
     }
 

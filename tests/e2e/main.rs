@@ -25,6 +25,7 @@ mod needs;
 mod node_exporter;
 mod prometheus;
 mod services;
+mod textfile;
 mod verdicts;
 mod watch;
 

@@ -178,6 +178,29 @@ fn a_stuck_zfs_pool() {
     wait_until("an answer of the pool", || error(&scrape(&agent), Path::new("/tank")) == Some(false));
 }
 
+/// A directory of text files on a mount that hangs is not touched, neither by the sandbox nor by the collector; one beside it is read.
+#[test]
+fn text_files_on_a_stuck_mount() {
+    if !own_mounts() || !own_network() {
+        return;
+    }
+    let directory = Directory::new("textfile");
+    let stuck = directory.path("stuck");
+    let good = directory.path("good");
+    std::fs::write(good.join("a.prom"), "a 1\n").unwrap();
+    let Some(fuse) = Fuse::mount(&stuck, None) else { return };
+    fuse.answers(false);
+    let below = format!("--collector.textfile.directory={}/inner", stuck.display());
+    let flags = [&stuck, &good].map(|path| format!("--collector.textfile.directory={}", path.display()));
+    let agent = Agent::start(&["--no-collector.disk", &flags[0], &flags[1], &below]);
+    for _ in 0..3 {
+        let page = agent.metrics();
+        assert_eq!(value(&page, "a"), Some(1.0));
+        assert_eq!(value(&page, "pi_collector_up{collector=\"textfile\"}"), Some(0.0));
+    }
+    agent.log_line(&format!("{}: on a filesystem that may hang", stuck.display()));
+}
+
 #[test]
 fn many_stuck_mounts() {
     if !own_mounts() || !own_network() {

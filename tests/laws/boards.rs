@@ -161,6 +161,18 @@ pub fn played() -> &'static str {
     })
 }
 
+/// What an agent says that is to read a directory with a file.
+pub fn with_files() -> String {
+    let tree = Tree::new("vm");
+    let directory = std::env::temp_dir().join(format!("pi-monitor-files-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("backup.prom"), "backup_age_seconds 3\n").unwrap();
+    let flag = format!("--collector.textfile.directory={}", directory.display());
+    let text = run(async { page(&mut agent(&tree, &[&flag]), Format::Prometheus).await });
+    std::fs::remove_dir_all(&directory).unwrap();
+    text
+}
+
 /// The firmware of a Pi 5. Constructed: what it answers to `vcgencmd` is as people have published it, and the rest follows the
 /// mailbox's documentation.
 fn firmware(message: &mut [u32]) -> io::Result<()> {

@@ -33,7 +33,11 @@ fn a_collector_reads_only_what_it_declares() {
             }
         }
     }
-    for registration in collect::ALL.iter().filter(|registration| !registration.needs.paths.is_empty()) {
+    for registration in collect::ALL {
+        // What a flag names is on no board.
+        if registration.needs.paths.is_empty() || !registration.needs.named_by.is_empty() {
+            continue;
+        }
         assert!(seen.contains(registration.name), "no board shows what {} reads", registration.name);
     }
 }

@@ -244,3 +244,19 @@ fn bad_lines_are_named_and_the_others_stay() {
     }
     assert!(Mounts::default().parse(b"", b"").is_err());
 }
+
+#[test]
+fn what_may_hang_is_known_by_its_path() {
+    let text = b"1 1 8:1 / / rw - ext4 a rw\n2 1 0:5 / /run rw - tmpfs b rw\n3 1 0:6 / /nfs rw - nfs4 c rw\n\
+                 4 3 0:7 / /nfs/in rw - tmpfs d rw\n5 1 0:8 / /auto rw - autofs e rw\n6 1 0:9 / /gvfs rw - fuse.gvfsd-fuse f rw\n\
+                 7 1 0:10 / /over rw - nfs g rw\n8 7 0:11 / /over rw - tmpfs h rw\n";
+    let mut mounts = Mounts::default();
+    mounts.parse(text, b"").unwrap();
+    mounts.find_hidden();
+    for path in ["/nfs", "/nfs/a", "/nfs/in/a", "/auto/x", "/gvfs/x"] {
+        assert!(mounts.hangs(Path::new(path)), "{path}");
+    }
+    for path in ["/", "/var/lib", "/run/a", "/nfsx/a", "/automatic"] {
+        assert!(!mounts.hangs(Path::new(path)), "{path}");
+    }
+}
