@@ -17,9 +17,16 @@ cd "$(dirname "$0")/.."
 copy=$(mktemp -d)
 pid=
 trap 'kill $pid 2>/dev/null || true; rm -rf "$copy"' EXIT
-# Files as they are in the working tree; compiled dependencies are shared with it.
+# Files as they are in the working tree.
 git ls-files -z | xargs -0 cp -a --parents -t "$copy" 2>/dev/null || { echo "first-collector.sh: cannot copy the repository to $copy" >&2; exit 1; }
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/first-collector
+target=${CARGO_TARGET_DIR:-$PWD/target}
+export CARGO_TARGET_DIR=$target/first-collector
+# What was compiled of dependencies is compiled no second time.
+if [ -d "$target/debug/.fingerprint" ] && [ ! -d "$CARGO_TARGET_DIR" ]; then
+    mkdir -p "$CARGO_TARGET_DIR/debug/deps"
+    cp -a "$target/debug/.fingerprint" "$target/debug/build" "$CARGO_TARGET_DIR/debug/"
+    find "$target/debug/deps" -type f ! -name '*pi_monitor*' \( -name '*.r*' -o -name '*.so' -o -name '*.d' \) -exec cp -a -t "$CARGO_TARGET_DIR/debug/deps" {} +
+fi
 cd "$copy"
 git init -q . && git add -A .
 
