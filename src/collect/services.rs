@@ -40,7 +40,7 @@ static STATE: Table<0, 2> = Table::new(
     &[
         Family::gauge(
             "pi_services_memory_accounting",
-            "1 if the kernel counts the memory of services and containers, 0 if it was told not to.",
+            "1 if the kernel counts the memory of services and containers, 0 if it was started without that.",
             Unit::Count,
         ),
         Family::gauge(

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The clock, which no time service has set until now: the doctor says so, and finds nothing else on this machine.
-# Then the kernel is told what a time service would tell it.
+# Then the clock is set as a time service would set it.
 
 guest_clock() { guest '/data/tools/bin/adjtimex -p' | awk '$1 == "esterror:" { print $2 / 1000000; found = 1 } END { exit !found }'; }
 
