@@ -20,6 +20,7 @@ use std::{env, fs, io};
 const FOLDER: &str = "src/dashboard";
 const RUNBOOKS: &str = "docs/runbooks";
 const CHECKS: &str = "src/doctor/checks.txt";
+const NODE: &str = "src/dialect/node.txt";
 const ENTRY: &str = "main.js";
 const COLLECTORS: &str = "src/collect";
 
@@ -71,6 +72,10 @@ fn main() -> io::Result<()> {
     fs::write(Path::new(&out).join("help.deflate"), deflate(&help()?))?;
     let runbooks = runbooks()?;
     fs::write(Path::new(&out).join("runbooks.txt.gz"), gzip(runbooks.as_bytes()))?;
+    println!("cargo::rerun-if-changed={NODE}");
+    let node = fs::read_to_string(NODE)?;
+    let node: String = node.split_inclusive('\n').filter(|line| !line.starts_with("//")).collect();
+    fs::write(Path::new(&out).join("node.deflate"), deflate(node.as_bytes()))?;
     println!("cargo::rerun-if-changed={CHECKS}");
     let checks = fs::read_to_string(CHECKS)?;
     let checks: String = checks.split_inclusive('\n').filter(|line| !line.starts_with("// ")).collect();

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod collect;
 pub mod commands;
 pub mod dashboard;
+pub mod dialect;
 pub mod doctor;
 pub mod format;
 pub mod history;

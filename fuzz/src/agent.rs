@@ -3,9 +3,11 @@
 use crate::board;
 use crate::page::check_metrics;
 use pi_monitor::agent::Agent;
+use pi_monitor::agent::foreign::Choice;
 use pi_monitor::collect::processes;
 use pi_monitor::collect::{self, Registration};
 use pi_monitor::commands;
+use pi_monitor::dialect::flags::Tongue;
 use pi_monitor::format::Format;
 use pi_monitor::history::Request;
 use pi_monitor::kernel::Machine;
@@ -118,6 +120,8 @@ pub fn run(data: &[u8]) {
             for format in [Format::Prometheus, Format::OpenMetrics] {
                 check_metrics(&agent.page(format, false, Duration::ZERO).await);
             }
+            let page = agent.page_in(Tongue::Both, &Choice::default(), false, Duration::from_secs(9)).await;
+            check_metrics(&page.expect("a page in both dialects"));
             let page = agent.page(Format::Json, false, Duration::from_secs(9)).await;
             serde_json::from_slice::<serde_json::Value>(&page).expect("JSON");
             let page =

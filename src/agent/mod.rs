@@ -1,6 +1,7 @@
 //! The agent: owns the collectors, serves snapshots no older than asked for and their rendered pages, and ticks.
 
 pub mod flags;
+pub mod foreign;
 pub mod heartbeat;
 pub mod keeper;
 mod pages;
@@ -11,6 +12,7 @@ pub use pages::Page;
 use crate::cli::Options;
 use crate::collect::processes::{self, COMMAND_LINES, PROCESSES, Processes, Progress};
 use crate::collect::{self, Context, Outcome, Setup, Summary};
+use crate::dialect::{self, flags::Settings};
 use crate::doctor::Look;
 use crate::format::history::Times;
 use crate::format::{self, Format, Gzip, Renderer};
@@ -27,6 +29,7 @@ use crate::kernel::packages::Packages;
 use crate::kernel::{Machine, RemoteStat, Roots, read_once};
 use crate::model::{self, Looked, Moment, Note, Report, Selection, Severity, Snapshot, kinds};
 use crate::runtime::sandbox::Needs;
+use foreign::Foreign;
 use keeper::{Before, Keeper, Start};
 use pages::Rendered;
 use slot::Slot;
@@ -76,6 +79,7 @@ pub struct Agent {
     boot_id: String,
     roots: Roots,
     gzip: Gzip,
+    foreign: Foreign,
 }
 
 impl std::fmt::Debug for Agent {
@@ -90,6 +94,7 @@ pub fn needs(options: &Options) -> Vec<Needs> {
     let mut needs: Vec<_> = collectors.map(|registration| registration.needs).collect();
     needs.push(Needs::reading(&["proc/sys/kernel/random/boot_id", "proc/sys/kernel/osrelease"]));
     needs.extend(collect::is_enabled(options, &PROCESSES).then_some(processes::NEEDS));
+    needs.extend(dialect::needs(options));
     needs
 }
 
@@ -215,6 +220,7 @@ impl Agent {
             boot_id,
             roots,
             gzip: Gzip::new(),
+            foreign: Foreign::new(Settings::new(options)),
         };
         agent.tick();
         agent
@@ -392,20 +398,6 @@ impl Agent {
             format::processes::write(&scan, |show| processes.each(show), out);
         });
         Some(Ok(page))
-    }
-
-    /// Returns the collectors of these names; `None` if one does not run here.
-    pub fn select<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<Selection> {
-        let mut selection = Selection::NONE;
-        for name in names {
-            selection = selection.with(self.slots.iter().position(|slot| slot.registration.name == name)?);
-        }
-        Some(selection)
-    }
-
-    /// Returns the names of the collectors that run here.
-    pub fn collectors(&self) -> impl Iterator<Item = &'static str> {
-        self.slots.iter().map(|slot| slot.registration.name)
     }
 
     /// Returns the recent past of the charted series as JSON.

@@ -77,8 +77,13 @@ impl Plan {
                 Some(_) => Source::new(setup.roots.sys.join(path)),
                 None => setup.proc(path),
             };
-            // The lines of a CPU in schedstat may be longer than a small record.
-            files.push(if matches!(layout, Layout::Lines(_)) { source } else { source.in_small_records() });
+            files.push(match layout {
+                // The lines of a CPU in schedstat may be longer than a small record.
+                Layout::Lines(_) => source,
+                // `proc_create_net_single` in net/ipv4/proc.c and net/ipv6/proc.c.
+                Layout::Columns | Layout::Pairs => source.in_one_record(),
+                Layout::Plain(..) => source.in_small_records(),
+            });
         }
         let mut width = 0;
         for (head, _) in self.rows {
@@ -86,7 +91,8 @@ impl Plan {
         }
         let names = self.names();
         debug_assert!(names.list.is_empty() || names.list.len() == width, "a name for each value");
-        Box::new(Counters { plan: self, files, names, values: vec![Value::ABSENT; width] })
+        let learned = self.files.iter().map(|_| Vec::new()).collect();
+        Box::new(Counters { plan: self, files, names, learned, values: vec![Value::ABSENT; width] })
     }
 
     fn names(&self) -> Names {
@@ -99,7 +105,7 @@ impl Plan {
         for (_, layout) in self.files {
             match layout {
                 Layout::Lines(rows) => drop(each_row(text, rows, &mut |_, _| ())),
-                _ => drop(parse(text, *layout, &self.names(), &mut [Value::ABSENT; 64])),
+                _ => drop(parse(text, *layout, &self.names(), &mut Vec::new(), &mut [Value::ABSENT; 64])),
             }
         }
     }
@@ -158,27 +164,28 @@ struct Counters {
     plan: &'static Plan,
     files: Vec<Source>,
     names: Names,
+    /// For each file, what its lines of names said last time.
+    learned: Vec<Vec<Learned>>,
     values: Vec<Value>,
 }
 
 impl Collect for Counters {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let Counters { plan, files, names, values } = self;
+        let Counters { plan, files, names, learned, values } = self;
         let mut first = First::new();
         values.fill(Value::ABSENT);
-        for (source, (_, layout)) in files.iter_mut().zip(plan.files) {
-            let text = match source.read() {
-                Ok(text) => text,
-                Err(fault) => {
-                    if !fault.is_absent() {
-                        first.note(fault);
-                    }
-                    continue;
+        for ((source, learned), (_, layout)) in files.iter_mut().zip(learned).zip(plan.files) {
+            if let Err(error) = source.try_read() {
+                // Before there is a fault, which takes memory.
+                if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ENODEV | libc::ENXIO)) {
+                    first.note(Fault::read(source.path(), error));
                 }
-            };
+                continue;
+            }
+            let text = source.text();
             let result = match layout {
                 Layout::Lines(rows) => each_row(text, rows, &mut |label, values| out.push(rows.head, &[label], values)),
-                _ => parse(text, *layout, names, values),
+                _ => parse(text, *layout, names, learned, values),
             };
             if let Err(bad) = result {
                 first.note(Fault::parse(source.path(), bad));
@@ -264,7 +271,13 @@ fn each_row(text: &[u8], rows: &Lines, each: &mut dyn FnMut(&[u8], &[Value])) ->
 ///
 /// # Errors
 /// The first line that does not fit the layout. What the others say counts.
-fn parse(text: &[u8], layout: Layout, names: &Names, values: &mut [Value]) -> Result<(), Bad> {
+fn parse(
+    text: &[u8],
+    layout: Layout,
+    names: &Names,
+    learned: &mut Vec<Learned>,
+    values: &mut [Value],
+) -> Result<(), Bad> {
     if let Layout::Plain(place, step) = layout {
         let mut words = [&b""[..]; WORDS_MAX];
         let count = split(text, &mut words);
@@ -275,17 +288,94 @@ fn parse(text: &[u8], layout: Layout, names: &Names, values: &mut [Value]) -> Re
     }
     let is_columns = matches!(layout, Layout::Columns);
     let mut names_line = None;
+    let mut pairs = 0;
     let result = each_line(text, &mut |number, line| {
         let above = names_line.take();
         if is_columns && above.is_none() {
             names_line = Some(line);
             return Ok(());
         }
-        named(number, above.unwrap_or(line), line, is_columns, names, values)
+        let Some(above) = above else { return named(number, line, line, is_columns, names, values) };
+        pairs += 1;
+        if learned.len() < pairs {
+            learned.push(Learned::default());
+        }
+        let known = &mut learned[pairs - 1];
+        if known.take(above, line, values) {
+            return Ok(());
+        }
+        let result = named(number, above, line, is_columns, names, values);
+        if result.is_ok() && above.contains(&b':') {
+            known.learn(above, names);
+        }
+        result
     });
     match names_line {
         Some(line) => result.and(Err(Bad::new(1, "a line of numbers below one of names", line))),
         None => result,
+    }
+}
+
+/// A line of names as it was last time, as a rule for good, and which of the numbers below it are wanted.
+#[derive(Debug, Default)]
+struct Learned {
+    line: Vec<u8>,
+    /// For each name, the place of its value; [`Learned::UNWANTED`] for the others. What follows the last wanted one is left out.
+    places: Vec<u8>,
+    count: usize,
+}
+
+impl Learned {
+    const UNWANTED: u8 = u8::MAX;
+
+    /// Remembers a line of names.
+    fn learn(&mut self, line: &[u8], names: &Names) {
+        let Learned { line: known, places, count } = self;
+        known.clear();
+        known.extend_from_slice(line);
+        places.clear();
+        let mut rest = line;
+        let heading = take_word(&mut rest).unwrap_or_default();
+        let heading = heading.strip_suffix(b":").unwrap_or(heading);
+        *count = 0;
+        while let Some(name) = take_word(&mut rest) {
+            let place = names.find(heading, name).and_then(|place| u8::try_from(place).ok());
+            places.push(place.unwrap_or(Learned::UNWANTED));
+            *count += 1;
+        }
+        while places.last() == Some(&Learned::UNWANTED) {
+            places.pop();
+        }
+    }
+
+    /// Takes the wanted numbers below the line of names, if that is the known one and nothing is odd; otherwise returns false, and
+    /// `values` may hold some of them.
+    #[cfg_attr(small, optimize(speed))]
+    fn take(&self, names: &[u8], numbers: &[u8], values: &mut [Value]) -> bool {
+        let Learned { line, places, count } = self;
+        if line != names {
+            return false;
+        }
+        if places.is_empty() {
+            return true;
+        }
+        let (mut names, mut rest) = (names, numbers);
+        if take_word(&mut names) != take_word(&mut rest) {
+            return false;
+        }
+        for &place in places {
+            let Some(word) = take_word(&mut rest) else { return false };
+            if place != Learned::UNWANTED {
+                let Some(number) = uint(word) else { return false };
+                values[usize::from(place)] = number.into();
+            }
+        }
+        // As many numbers as names.
+        let mut blanks = 0;
+        for pair in rest.windows(2) {
+            blanks += usize::from(pair[0] == b' ' && pair[1] != b' ');
+        }
+        places.len() + blanks == *count
     }
 }
 
@@ -357,7 +447,12 @@ mod tests {
     fn read<const N: usize>(text: &str, layout: Layout, names: [&str; N]) -> ([Option<f64>; N], Option<usize>) {
         let mut values = [Value::ABSENT; N];
         let names = Names::new(names.join(" ").leak());
-        let bad = parse(text.as_bytes(), layout, &names, &mut values).err();
+        let mut learned = Vec::new();
+        let bad = parse(text.as_bytes(), layout, &names, &mut learned, &mut values).err();
+        // What was learned changes nothing.
+        let mut again = [Value::ABSENT; N];
+        let bad_again = parse(text.as_bytes(), layout, &names, &mut learned, &mut again).err();
+        assert_eq!((values, bad.as_ref().map(|bad| bad.line)), (again, bad_again.map(|bad| bad.line)));
         (values.map(Value::to_f64), bad.map(|bad| bad.line))
     }
 
@@ -386,6 +481,26 @@ mod tests {
                     IcmpMsg: InType3\nIcmpMsg: 104\n";
         let names = ["UdpNoPorts", "TcpActiveOpens", "UdpLiteNoPorts", "UdpSndbufErrors"];
         assert_eq!(read(text, Layout::Columns, names), ([Some(120.0), Some(3556.0), None, None], None));
+    }
+
+    #[test]
+    fn what_was_learned_holds_for_the_same_names_alone() {
+        let names = Names::new("TcpA TcpC UdpB");
+        let mut learned = Vec::new();
+        let mut read = |text: &str| {
+            let mut values = [Value::ABSENT; 3];
+            let bad = parse(text.as_bytes(), Layout::Columns, &names, &mut learned, &mut values).err();
+            (values.map(Value::to_f64), bad.map(|bad| bad.line))
+        };
+        assert_eq!(read("Tcp: A B C D\nTcp: 1 2 3 4\nUdp: B\nUdp: 5\n"), ([Some(1.0), Some(3.0), Some(5.0)], None));
+        assert_eq!(read("Tcp: A B C D\nTcp: 6 -1 7 8\nUdp: B\nUdp: 9\n"), ([Some(6.0), Some(7.0), Some(9.0)], None));
+        // Other names, names and numbers that are missing, more of them, and odd ones.
+        assert_eq!(read("Tcp: C B A D\nTcp: 1 2 3 4\n"), ([Some(3.0), Some(1.0), None], None));
+        assert_eq!(read("Tcp: C B A D\nTcp: 1 2 3\n"), ([None; 3], Some(2)));
+        assert_eq!(read("Tcp: C B A D\nTcp: 1 2 3 4 5\n"), ([None; 3], Some(2)));
+        assert_eq!(read("Tcp: C B A D\nTcp: x 2 3 4\n"), ([Some(3.0), None, None], Some(2)));
+        assert_eq!(read("Tcp: C B A D\nUdp: 1 2 3 4\n"), ([None; 3], Some(2)));
+        assert_eq!(read("Udp: B\nUdp: 5\nTcp: A\nTcp: 1\n"), ([Some(1.0), None, Some(5.0)], None));
     }
 
     #[test]

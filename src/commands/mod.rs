@@ -17,7 +17,7 @@ use crate::kernel::roots::{self, Roots};
 use crate::kernel::{Machine, read_all};
 use crate::runtime::log;
 use crate::runtime::sandbox::{self, Needs, REQUIRE_SANDBOX};
-use crate::{agent, collect, server};
+use crate::{agent, collect, dialect, server};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -39,11 +39,13 @@ pub fn entries() -> Vec<Entry> {
             all.push(*entry);
         }
     }
+    all.extend(dialect::flags::entries());
     all.extend(collect::ALL.iter().flat_map(|it| it.flags).copied().map(Entry::Value));
     let limits = rules::ALL.iter().flat_map(|rule| rule.limits.iter().flatten());
     all.extend(limits.map(|limit| Entry::Value(&limit.flag)));
     all.extend([&collect::DISABLE_DEFAULTS, &REQUIRE_SANDBOX].map(Entry::Bare));
     all.extend(collect::ALL.iter().map(|it| it.switch()).chain([PROCESSES, COMMAND_LINES]).map(Entry::Switch));
+    all.extend(dialect::flags::switches().map(Entry::Switch));
     all.extend(rules::ALL.iter().map(|rule| Entry::Switch(rule.switch())));
     all
 }
@@ -53,7 +55,15 @@ pub fn entries() -> Vec<Entry> {
 /// # Errors
 /// As [`Options::parse`].
 pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Options, String> {
-    Options::parse(words, ALL, &entries())
+    let entries = entries();
+    Options::parse(words, ALL, &entries).map_err(|wrong| {
+        // node_exporter's flags, in the command line of somebody who comes from there.
+        let name = wrong.strip_prefix("unknown flag --").map(|rest| rest.split(';').next().unwrap_or_default());
+        match name.and_then(dialect::flags::elsewhere) {
+            Some(instead) => format!("unknown flag --{}; {instead}", name.unwrap_or_default()),
+            None => wrong,
+        }
+    })
 }
 
 /// Returns what `--help` prints.
@@ -93,7 +103,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 ///
 /// # Errors
 /// There is no runtime, or standard output cannot be written.
-fn once(options: &Options, show: &mut dyn FnMut(&Agent, &mut Vec<u8>)) -> Result<ExitCode, String> {
+fn once(options: &Options, show: &mut dyn FnMut(&mut Agent, &mut Vec<u8>)) -> Result<ExitCode, String> {
     const PAUSE: Duration = Duration::from_millis(500);
     runtime()?.block_on(async {
         let mut agent = Agent::once(options, Machine::default());
@@ -103,7 +113,7 @@ fn once(options: &Options, show: &mut dyn FnMut(&Agent, &mut Vec<u8>)) -> Result
         agent.tick();
         agent.snapshot(Duration::ZERO).await;
         let mut out = Vec::new();
-        show(&agent, &mut out);
+        show(&mut agent, &mut out);
         write(&out)
     })
 }

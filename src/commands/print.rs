@@ -8,6 +8,7 @@ use crate::collect::{
     memory::{MEMORY, ZFS},
     thermal::PROCESSOR,
 };
+use crate::dialect::flags::Tongue;
 use crate::format::{self, Format, console::Highlights};
 use crate::model::Input;
 use crate::sys;
@@ -58,6 +59,7 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     sys::log_without_waiting();
     confine(options, &[])?;
     once(options, &mut |agent, out| match options.value(&FORMAT) {
+        "prometheus" if agent.tongue() != Tongue::Pi => agent.write_in(agent.tongue(), out),
         "prometheus" => format::render(Format::Prometheus, agent.last(), out),
         "json" => format::render(Format::Json, agent.last(), out),
         _ => format::console::write(agent.last(), &HIGHLIGHTS, out),

@@ -67,7 +67,7 @@ const NOW: u64 = 100_000;
 /// In seconds since 1970.
 const UNIX: u64 = 1_800_000_000;
 
-const CLOCK: ClockState = ClockState { synchronized: false, offset: 0, estimated_error: 0, error_max: 0 };
+const CLOCK: ClockState = ClockState { synchronized: false, offset: 0, estimated_error: 0, error_max: 0, raw: [0; 16] };
 
 const MACHINE: Machine = Machine {
     statfs: |_| {

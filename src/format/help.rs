@@ -25,5 +25,25 @@ pub fn help(family: &Family) -> &'static str {
         }
         rest = next;
     }
-    ""
+    foreign(family.name).unwrap_or_default()
+}
+
+/// The help of families that no collector declares: lines of a kind, a name, where it is read, and the help. Where it is read in `*`,
+/// names only begin with the name.
+static FOREIGN: OnceLock<&'static str> = OnceLock::new();
+
+/// Takes the help of another program's families.
+pub fn explain(table: &'static str) {
+    let _ = FOREIGN.set(table);
+}
+
+fn foreign(name: &str) -> Option<&'static str> {
+    for line in FOREIGN.get()?.lines() {
+        let mut words = line.splitn(4, ' ').skip(1);
+        let (Some(known), Some(source), Some(help)) = (words.next(), words.next(), words.next()) else { continue };
+        if known == name || source == "*" && name.starts_with(known) {
+            return Some(help);
+        }
+    }
+    None
 }

@@ -267,7 +267,8 @@ mod tests {
         let options = crate::commands::parse(["--rule.disk_full.above=77".to_owned()]).unwrap();
         let mut agent = crate::agent::Agent::once(&options, crate::kernel::Machine::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let some = agent.select(["cpu"].into_iter()).unwrap();
+        let choice = crate::agent::foreign::Choice { collect: vec!["cpu".into()], exclude: Vec::new() };
+        let some = agent.choose(&choice).unwrap();
         for (selection, expected) in [(Selection::ALL, true), (some, false)] {
             let page = agent.page_of(selection, Some(crate::format::Format::Json), false, std::time::Duration::ZERO);
             let text = String::from_utf8(runtime.block_on(page).to_vec()).unwrap();

@@ -12,7 +12,7 @@ pub mod processes;
 pub mod prometheus;
 
 pub use gzip::Gzip;
-pub use help::help;
+pub use help::{explain, help};
 
 use crate::model::Snapshot;
 

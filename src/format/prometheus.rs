@@ -19,6 +19,8 @@ pub enum Syntax {
 #[derive(Debug)]
 pub struct Writer {
     syntax: Syntax,
+    /// What the names of families begin with that are left out.
+    omitted: Vec<&'static str>,
     /// One for each section of the snapshot, in its order.
     frames: Vec<Frame>,
 }
@@ -38,13 +40,18 @@ struct Frame {
 impl Writer {
     /// Creates a writer for one grammar and one snapshot.
     pub const fn new(syntax: Syntax) -> Self {
-        Writer { syntax, frames: Vec::new() }
+        Writer { syntax, omitted: Vec::new(), frames: Vec::new() }
+    }
+
+    /// Creates a writer that leaves out families whose names begin with one of these.
+    pub const fn without(syntax: Syntax, omitted: Vec<&'static str>) -> Self {
+        Writer { syntax, omitted, frames: Vec::new() }
     }
 
     /// Puts all samples, family by family, in the place of what `out` held.
     #[cfg_attr(small, optimize(speed))]
     pub fn replace(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
-        let Writer { syntax, frames } = self;
+        let Writer { syntax, omitted, frames } = self;
         let sections =
             || snapshot.parts().iter().flat_map(|part| part.sections.iter().map(|section| (part.shown, section)));
         let mut room = 0;
@@ -53,7 +60,7 @@ impl Writer {
                 frames.push(Frame::default());
             }
             if shown {
-                room += frames[place].fit(section, *syntax);
+                room += frames[place].fit(section, *syntax, omitted);
             }
         }
         // Only what the last page did not reach is filled with zeros.
@@ -93,9 +100,9 @@ fn copy<'a>(text: &[u8], out: &'a mut [u8]) -> &'a mut [u8] {
 impl Frame {
     /// Rebuilds the text if necessary. Returns how much room it may take with its values.
     #[cfg_attr(small, optimize(speed))]
-    fn fit(&mut self, section: &Section, syntax: Syntax) -> usize {
+    fn fit(&mut self, section: &Section, syntax: Syntax, omitted: &[&str]) -> usize {
         if !self.fits(section) {
-            self.make(section, syntax);
+            self.make(section, syntax, omitted);
         }
         self.text.len() + self.samples.len() * Value::LONGEST
     }
@@ -123,7 +130,7 @@ impl Frame {
             && section.values().iter().zip(&self.present).all(|(value, present)| value.is_present() == *present)
     }
 
-    fn make(&mut self, section: &Section, syntax: Syntax) {
+    fn make(&mut self, section: &Section, syntax: Syntax, omitted: &[&str]) {
         let Frame { text, samples, present, made_for } = self;
         text.clear();
         samples.clear();
@@ -133,6 +140,10 @@ impl Frame {
         let mut column = 0;
         for family in section.head.families {
             let mut head_written = false;
+            if omitted.iter().any(|start| family.name.starts_with(start)) {
+                column += family.width();
+                continue;
+            }
             for (number, row) in section.rows().enumerate() {
                 for (place, value) in row.values()[column..column + family.width()].iter().enumerate() {
                     if !value.is_present() {
@@ -148,7 +159,9 @@ impl Frame {
                     text.extend_from_slice(family.name.as_bytes());
                     let mut mark = b'{';
                     for (name, label) in section.head.labels.iter().zip(row.labels()) {
-                        write_label(name, label, &mut mark, text);
+                        if !(section.head.sparse && label.is_empty()) {
+                            write_label(name, label, &mut mark, text);
+                        }
                     }
                     if let Some(by) = &family.by {
                         write_label(by.label, by.values[place], &mut mark, text);
@@ -174,6 +187,7 @@ fn write_head(family: &Family, syntax: Syntax, out: &mut Vec<u8>) {
             (family.name.strip_suffix("_total").unwrap_or(family.name), "counter")
         }
         (Syntax::OpenMetrics, Kind::Gauge, _) => (family.name, "gauge"),
+        (Syntax::OpenMetrics, Kind::Untyped, _) => (family.name, "unknown"),
     };
     let mut line = |keyword: &str, text: &str| {
         for part in ["# ", keyword, " ", name, " ", text, "\n"] {

@@ -205,7 +205,7 @@ impl History {
                     }
                     let Some(value) = value.to_f64() else { continue };
                     let value = match feed.kind {
-                        Kind::Gauge => Some(value),
+                        Kind::Gauge | Kind::Untyped => Some(value),
                         Kind::Counter => rates.per_second(key(label, number << 5 | bit), value),
                     };
                     let Some(value) = value.map(|value| (value * scale + offset).max(0.0)) else { continue };

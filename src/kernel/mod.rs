@@ -20,7 +20,7 @@ pub mod roots;
 mod source;
 pub mod text;
 pub mod watch;
-mod zone;
+pub mod zone;
 
 pub use asker::{Answer, Asker};
 pub use cgroups::Cgroups;
@@ -34,7 +34,7 @@ pub use roots::Roots;
 #[cfg(test)]
 pub(crate) use source::let_absence_end;
 pub use source::{
-    Shared, Source, each_name, inode, is_file, leads_to, read_all, read_into, read_once, read_record, size, try_open,
-    used,
+    Shared, Source, each_name, inode, is_file, leads_to, read_all, read_into, read_once, read_record, real_path, size,
+    try_open, used,
 };
 pub use zone::{Zone, zone_name};

@@ -17,6 +17,9 @@ use std::time::Duration;
 
 /// Larger than any kernel file that a collector reads; a file that goes on forever must not fill the memory.
 const LARGEST: usize = 4 << 20;
+const PAGE: usize = 4096;
+/// The most that a record of a file of small records takes.
+const SMALL_RECORD: usize = 2048;
 /// A file stays open only if its descriptor is below the limit of open files divided by this.
 const KEPT_SHARE: usize = 2;
 /// How long a file or a directory that was absent is not asked for again: an `open` that fails costs more than most reads. So long
@@ -33,7 +36,8 @@ pub struct Source {
     file: Option<File>,
     /// Whether the kernel makes the file's text, as opposed to a copy of such a file, or one that a program makes.
     original: bool,
-    small_records: bool,
+    /// A read that returns less than this, and less than was asked for, has reached the end.
+    short: usize,
     /// It stays open if its descriptor is lower.
     open_below: i32,
     /// Whether its last answer was odd, which is logged once.
@@ -50,7 +54,7 @@ impl Source {
             path: path.into(),
             file: None,
             original: false,
-            small_records: false,
+            short: 0,
             open_below: i32::MAX,
             odd: false,
             absence: Absence::default(),
@@ -63,7 +67,13 @@ impl Source {
     /// `/proc/net/dev`, the whole of `/proc/stat`, an attribute of sysfs. Its end is then known one read earlier. In
     /// `/proc/diskstats` a record is a disk with all its partitions, which may take several pages.
     pub fn in_small_records(self) -> Self {
-        Source { small_records: true, ..self }
+        Source { short: PAGE - SMALL_RECORD, ..self }
+    }
+
+    /// The same for a file that the kernel prints as one record of any length (`single_open` in `fs/seq_file.c`), such as
+    /// `/proc/net/netstat`.
+    pub fn in_one_record(self) -> Self {
+        Source { short: usize::MAX, ..self }
     }
 
     /// Returns the file's path.
@@ -186,27 +196,25 @@ impl Source {
                 file
             }
         };
-        let one_read = self.original && self.small_records;
+        let short = if self.original { self.short } else { 0 };
         self.length = 0;
-        read_to_end(&mut self.buffer, &mut self.length, one_read, &|into, at| file.read_at(into, at))
+        read_to_end(&mut self.buffer, &mut self.length, short, &|into, at| file.read_at(into, at))
     }
 }
 
 /// Reads all of a file into `buffer`, and how much that is into `length`. `read` is `pread(2)`.
 ///
 /// `seq_read` in `fs/seq_file.c` returns whole records: as many as fit into its own buffer of a page, or one that is larger.
-/// So a short read is not the end, unless no record would have been too large for what the last read left of a page:
-/// `small_records`.
+/// So a short read is not the end, unless no record would have been too large for what the last read left of a page, or there
+/// is one record alone: a read of less than `short`.
 pub(super) fn read_to_end(
     buffer: &mut Vec<u8>,
     length: &mut usize,
-    small_records: bool,
+    short: usize,
     read: &dyn Fn(&mut [u8], u64) -> io::Result<usize>,
 ) -> io::Result<()> {
     /// Most files are a line or a few, and each keeps its buffer.
     const SMALLEST: usize = 512;
-    const PAGE: usize = 4096;
-    const SMALL_RECORD: usize = 2048;
     loop {
         if buffer.len() - *length < SMALLEST / 2 {
             let larger = (buffer.len() * 2).max(SMALLEST);
@@ -220,7 +228,7 @@ pub(super) fn read_to_end(
             Ok(0) => return Ok(()),
             Ok(count) => {
                 *length += count;
-                if small_records && count < asked && count < PAGE - SMALL_RECORD {
+                if count < asked.min(short) {
                     return Ok(());
                 }
             }
@@ -385,6 +393,11 @@ pub fn read_once(path: &Path) -> Option<Vec<u8>> {
     let text = text.split(|&byte| byte == 0).next().unwrap_or_default().trim_ascii();
     (!text.is_empty()).then(|| text.to_vec())
 }
+/// Returns the path of what `path` leads to, without links; `None` for nothing, and for a path that is not UTF-8.
+pub fn real_path(path: &Path) -> Option<String> {
+    std::fs::canonicalize(path).ok()?.into_os_string().into_string().ok()
+}
+
 /// Returns the size that a file says it has.
 ///
 /// # Errors
@@ -481,21 +494,24 @@ mod tests {
     #[test]
     fn a_file_is_read_to_its_end_wherever_the_kernel_cuts_it() {
         let text: Vec<u8> = (0..9000_u32).map(|place| (place % 251) as u8).collect();
-        let all = |ends: &[usize], small_records| {
+        let all = |ends: &[usize], short| {
             let (mut buffer, mut length) = (Vec::new(), 0);
             let read = |into: &mut [u8], at: u64| Ok(seq_read(&text, ends, into, at));
-            read_to_end(&mut buffer, &mut length, small_records, &read).unwrap();
+            read_to_end(&mut buffer, &mut length, short, &read).unwrap();
             buffer[..length] == text
         };
         for cut in 1..text.len() {
-            assert!(all(&[cut, text.len()], false), "cut at {cut}");
+            assert!(all(&[cut, text.len()], 0), "cut at {cut}");
         }
         for size in 1..=2048 {
             let ends: Vec<_> = (1..=text.len() / size).map(|number| number * size).chain([text.len()]).collect();
-            assert!(all(&ends, true), "records of {size} bytes");
+            assert!(all(&ends, PAGE - SMALL_RECORD), "records of {size} bytes");
         }
-        assert!(all(&[text.len()], true), "one record");
-        assert!(!all(&[440, text.len()], true), "a small record, then a large one: what the flag must not be set for");
+        assert!(all(&[text.len()], PAGE - SMALL_RECORD), "one record");
+        assert!(
+            !all(&[440, text.len()], PAGE - SMALL_RECORD),
+            "a small record, then a large one: what the flag must not be set for"
+        );
     }
 
     #[test]

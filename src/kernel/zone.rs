@@ -30,10 +30,25 @@ impl Zone {
         Zone(data)
     }
 
-    /// Returns what is added to UTC at this Unix time, in seconds. `None` if the file does not say: beyond its last change, some
-    /// files only have a rule for the years to come.
+    /// Reads the zone of the machine with this root directory.
+    pub fn at(root: &Path) -> Self {
+        let mut data = Vec::new();
+        let _ = read_into(&root.join("etc/localtime"), &mut data);
+        Zone(data)
+    }
+
+    /// Returns what is added to UTC at this Unix time, in seconds; see [`Zone::offset_and_name`].
     pub fn offset(&self, unix: i64) -> Option<i64> {
+        self.offset_and_name(unix).map(|(offset, _)| offset)
+    }
+
+    /// Returns what is added to UTC at this Unix time, in seconds, and the short name of that. Without a file, that is UTC. `None` if the file does not say: beyond its last change, some
+    /// files only have a rule for the years to come.
+    pub fn offset_and_name(&self, unix: i64) -> Option<(i64, &[u8])> {
         let Zone(data) = self;
+        if data.is_empty() {
+            return Some((0, b"UTC"));
+        }
         let number = |at: usize, width: usize| {
             let bytes = data.get(at..at.checked_add(width)?)?;
             let number = bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
@@ -61,7 +76,9 @@ impl Zone {
             return None;
         }
         let kind = if passed == 0 { 0 } else { *data.get(kinds + passed - 1)? };
-        number(kinds + times + usize::from(kind) * 6, 4)
+        let kind = kinds + times + usize::from(kind) * 6;
+        let name = data.get(kinds + times + types * 6 + usize::from(*data.get(kind + 5)?)..)?;
+        Some((number(kind, 4)?, name.split(|&byte| byte == 0).next()?))
     }
 }
 

@@ -7,6 +7,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Nobody says.
+    Untyped,
 }
 
 impl Kind {
@@ -15,6 +17,7 @@ impl Kind {
         match self {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Untyped => "untyped",
         }
     }
 }
@@ -162,6 +165,11 @@ impl Family {
     /// Returns a value that only grows; the name ends in `_total`.
     pub const fn counter(name: &'static str, help: &'static str, unit: Unit) -> Self {
         Family::new(name, help, unit, Kind::Counter)
+    }
+
+    /// Returns a family of another program, which says no unit.
+    pub const fn foreign(name: &'static str, kind: Kind) -> Self {
+        Family::new(name, "", Unit::Count, kind)
     }
 
     const fn new(name: &'static str, help: &'static str, unit: Unit, kind: Kind) -> Self {

@@ -20,6 +20,11 @@ impl Selection {
         self.0 >> place & 1 == 1
     }
 
+    /// Returns the set without what is in `other`.
+    pub const fn without(self, other: Selection) -> Self {
+        Selection(self.0 & !other.0)
+    }
+
     /// Returns the set without places from `count` on.
     pub const fn first(self, count: usize) -> Self {
         match u64::MAX.checked_shr(u64::BITS - count as u32) {

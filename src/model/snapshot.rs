@@ -183,6 +183,19 @@ impl Snapshot {
         self.parts.push(Part { collector, shown: true, sections, foreign: None });
     }
 
+    /// Makes room for one more table of the current collector.
+    pub fn add(&mut self, head: &'static Head) {
+        self.parts[self.current].sections.push(Section::new(head));
+    }
+
+    /// Puts another table without rows in the place of one of the current collector.
+    pub fn replace(&mut self, old: &'static Head, new: &'static Head) {
+        let sections = &mut self.parts[self.current].sections;
+        if let Some(section) = sections.iter_mut().find(|section| std::ptr::eq(section.head, old)) {
+            *section = Section::new(new);
+        }
+    }
+
     /// Forgets all rows and starts the collection of `moment`.
     pub fn clear(&mut self, moment: Moment) {
         self.moment = moment;

@@ -29,6 +29,8 @@ pub struct Head {
     pub width: usize,
     /// Whether its labels are text already, not names of the kernel.
     pub is_text: bool,
+    /// Whether a label without text is left out, as another program does.
+    pub sparse: bool,
 }
 
 /// A [`Head`] that knows its shape as a type, so that a row with too few or too many labels or values does not compile.
@@ -46,7 +48,7 @@ impl<const LABELS: usize, const VALUES: usize> Table<LABELS, VALUES> {
             i += 1;
         }
         assert!(width == VALUES, "the families' widths do not add up to VALUES");
-        Table(Head { place, labels, families, width, is_text: false })
+        Table(Head { place, labels, families, width, is_text: false, sparse: false })
     }
 
     /// Its labels are text already, in which names of the kernel have been escaped.

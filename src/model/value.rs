@@ -61,6 +61,21 @@ impl Value {
         Value { digits: self.digits.saturating_mul(factor), ..self }
     }
 
+    /// Returns the number divided by 10 to the power of `places`, as far as there is room for them.
+    pub const fn shifted(self, places: u8) -> Self {
+        Value { places: self.places + places, ..self }
+    }
+
+    /// Returns the number with the other sign.
+    pub const fn negated(self) -> Self {
+        Value { negative: !self.negative, ..self }
+    }
+
+    /// Returns whether the number is below zero.
+    pub const fn is_negative(self) -> bool {
+        self.negative && self.digits > 0
+    }
+
     /// Returns whether there is a number.
     pub const fn is_present(self) -> bool {
         self.present

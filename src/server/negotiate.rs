@@ -1,5 +1,7 @@
 //! What a request asks for in its headers and its query: the form, the encoding, the collectors, the part of the past.
 
+use crate::agent::foreign::Choice;
+use crate::dialect::flags::Tongue;
 use crate::history::{RANGES, Request as Past, events::Wanted};
 use crate::model::Value;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -31,9 +33,27 @@ fn decode(text: &str) -> Cow<'_, str> {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
-/// The collectors that `collect[]=cpu&collect[]=memory` names, as node_exporter has it.
-pub fn collectors(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    parameters(query).filter(|(name, _)| name == "collect[]").map(|(_, value)| value)
+/// What `collect[]=cpu&collect[]=memory` or `exclude[]=netdev` choose, as node_exporter has it.
+pub fn parse_choice(query: &str) -> Choice<'_> {
+    let mut choice = Choice::default();
+    for (name, value) in parameters(query) {
+        match &*name {
+            "collect[]" => choice.collect.push(value),
+            "exclude[]" => choice.exclude.push(value),
+            _ => {}
+        }
+    }
+    choice
+}
+
+/// The names that `dialect=node` asks for; `None` if it is not there.
+///
+/// # Errors
+/// Which ones there are.
+pub fn parse_dialect(query: &str) -> Result<Option<Tongue>, &'static str> {
+    let asked = parameters(query).find(|(name, _)| name == "dialect");
+    let parsed = asked.map(|(_, name)| Tongue::parse(&name)).transpose();
+    parsed.map_err(|_| "dialect: expected one of pi, node, both\n")
 }
 
 /// `range=10m` (the default), and `since=4711.5`, seconds since boot; or `from` and `to`, Unix seconds; or `of=filesystems`.
@@ -234,7 +254,7 @@ mod tests {
 
     #[test]
     fn queries_for_some_collectors() {
-        let names = |query| collectors(query).collect::<Vec<_>>();
+        let names = |query| parse_choice(query).collect;
         assert_eq!(names("collect[]=cpu&x=y&collect%5B%5D=memory&collect%5b]=%63pu"), ["cpu", "memory", "cpu"]);
         assert_eq!(names("collect[]=&collect[]=%zz%4&collect[]=a+b%ff"), ["", "%zz%4", "a b\u{fffd}"]);
         assert!(names("").is_empty() && names("collect=cpu&collect").is_empty());

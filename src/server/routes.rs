@@ -4,11 +4,13 @@ use super::answer::{GUARDS, data, empty, plain, set};
 use super::body::Bytes;
 use super::host;
 use super::link::Link;
-use super::negotiate::{accepts_gzip, collectors, lists, parse_events, parse_history, prefers_openmetrics};
+use super::negotiate::{
+    accepts_gzip, lists, parse_choice, parse_dialect, parse_events, parse_history, prefers_openmetrics,
+};
 use super::state::State;
 use crate::dashboard::{self, Asset};
+use crate::dialect::flags::Tongue;
 use crate::format::Format;
-use crate::model::Selection;
 use crate::runtime::traffic::{self, Reason};
 use hyper::body::{Buf, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -129,10 +131,7 @@ async fn get(route: Route, request: &Request<Incoming>, state: &Rc<State>) -> Re
         Route::Script => file(headers, &dashboard::more(), &state.policies.other),
         Route::Runbooks => file(headers, &dashboard::runbooks(), &state.policies.other),
         Route::Health => plain(StatusCode::OK, "ok\n"),
-        Route::Metrics => {
-            let format = if prefers_openmetrics(headers) { Format::OpenMetrics } else { Format::Prometheus };
-            page(Some(format), headers, query, state).await
-        }
+        Route::Metrics => metrics(headers, query, state).await,
         Route::Json => page(Some(Format::Json), headers, query, state).await,
         // It looks at everything.
         Route::Doctor => page(None, headers, "", state).await,
@@ -178,21 +177,44 @@ async fn get(route: Route, request: &Request<Incoming>, state: &Rc<State>) -> Re
 /// Answers with a collection in a format, or without one with what the doctor says of it.
 async fn page(format: Option<Format>, headers: &HeaderMap, query: &str, state: &Rc<State>) -> Response<Bytes> {
     let gzip = accepts_gzip(headers);
-    let names: Vec<_> = collectors(query).collect();
+    let choice = parse_choice(query);
     let mut agent = state.agent.lock().await;
-    let selection = match agent.select(names.iter().map(|name| &**name)) {
-        Some(Selection::NONE) => Selection::ALL,
-        Some(selection) => selection,
-        None => {
-            let known = agent.collectors().collect::<Vec<_>>().join(", ");
-            let mut response = plain(StatusCode::BAD_REQUEST, "");
-            *response.body_mut() = Bytes::shared(Arc::new(format!("collect[]: expected one of {known}\n").into()));
-            return response;
-        }
+    let selection = match agent.choose(&choice) {
+        Ok(selection) => selection,
+        Err(wrong) => return unknown(wrong),
     };
     let page = agent.page_of(selection, format, gzip, SHARED_FOR).await;
     drop(agent);
     data(page, format.unwrap_or(Format::Json).content_type(), gzip)
+}
+
+/// Answers with metrics in the dialect that is asked for.
+async fn metrics(headers: &HeaderMap, query: &str, state: &Rc<State>) -> Response<Bytes> {
+    let tongue = match parse_dialect(query) {
+        Ok(tongue) => tongue,
+        Err(wrong) => return plain(StatusCode::BAD_REQUEST, wrong),
+    };
+    let mut agent = state.agent.lock().await;
+    let tongue = tongue.unwrap_or_else(|| agent.tongue());
+    if tongue == Tongue::Pi {
+        drop(agent);
+        let format = if prefers_openmetrics(headers) { Format::OpenMetrics } else { Format::Prometheus };
+        return page(Some(format), headers, query, state).await;
+    }
+    let gzip = accepts_gzip(headers);
+    let page = agent.page_in(tongue, &parse_choice(query), gzip, SHARED_FOR).await;
+    drop(agent);
+    match page {
+        Ok(page) => data(page, Format::Prometheus.content_type(), gzip),
+        Err(wrong) => unknown(wrong),
+    }
+}
+
+/// Answers that a request names something that is not there.
+fn unknown(wrong: String) -> Response<Bytes> {
+    let mut response = plain(StatusCode::BAD_REQUEST, "");
+    *response.body_mut() = Bytes::shared(Arc::new(wrong.into()));
+    response
 }
 
 /// Answers with a file of the dashboard, which changes only with the program.

@@ -109,6 +109,9 @@ pub struct ClockState {
     /// How wrong the clock may be, in microseconds: as the program that synchronizes it estimates, and at most.
     pub estimated_error: u64,
     pub error_max: u64,
+    /// What the kernel says, in its own units: `offset`, `freq`, `maxerror`, `esterror`, `status`, `constant`, `tick`, `ppsfreq`,
+    /// `jitter`, `shift`, `stabil`, `jitcnt`, `calcnt`, `errcnt`, `stbcnt` and `tai` of `struct timex`.
+    pub raw: [i64; 16],
 }
 
 /// Returns what the kernel knows of how right its clock is; `None` if it does not say.
@@ -127,6 +130,11 @@ pub fn clock_state() -> Option<ClockState> {
     if result == -1 {
         return None;
     }
+    let mut raw = [0; 16];
+    for (value, place) in raw.iter_mut().zip((1..=6).chain(11..=20)) {
+        // Two of them are shorter than a register, and what fills it up is nobody's.
+        *value = if matches!(place, 14 | 20) { i64::from(state[place] as i32) } else { i64::from(state[place]) };
+    }
     let [_modes, offset, _frequency, error_max, estimated_error, status, ..] = state;
     let unit = if status & NANOSECONDS == 0 { 1000 } else { 1 };
     Some(ClockState {
@@ -134,6 +142,7 @@ pub fn clock_state() -> Option<ClockState> {
         offset: i64::from(offset).saturating_mul(unit),
         estimated_error: u64::try_from(estimated_error).unwrap_or(0),
         error_max: u64::try_from(error_max).unwrap_or(0),
+        raw,
     })
 }
 

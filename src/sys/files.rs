@@ -115,7 +115,11 @@ pub fn has_news(mounts: &File) -> bool {
 
 /// A directory that is kept open and listed again and again without allocations.
 #[derive(Debug)]
-pub struct Directory(File);
+pub struct Directory {
+    file: File,
+    /// Whether it is the kernel's own: its entries then fill a buffer as far as there are any.
+    original: bool,
+}
 
 impl Directory {
     /// Opens the directory at `path`.
@@ -123,7 +127,9 @@ impl Directory {
     /// # Errors
     /// What `open(2)` says, or `NotADirectory` from the first listing.
     pub fn open(path: &Path) -> io::Result<Self> {
-        File::open(path).map(Directory)
+        let file = File::open(path)?;
+        let original = is_made_by_kernel(&file);
+        Ok(Directory { file, original })
     }
 
     /// Returns the directory's number of links: 2, and one for each directory in it.
@@ -131,7 +137,7 @@ impl Directory {
     /// # Errors
     /// What `fstat(2)` says.
     pub fn links(&self) -> io::Result<u64> {
-        self.0.metadata().map(|metadata| metadata.nlink())
+        self.file.metadata().map(|metadata| metadata.nlink())
     }
 
     /// Hands each entry's name, and whether the directory itself says that it is a directory, to `each`; leaves out `.` and `..`.
@@ -147,12 +153,15 @@ impl Directory {
     fn list_to(&mut self, each: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
         /// What stands before the name in `struct linux_dirent64`: inode, offset, length of the record, kind.
         const HEAD: usize = 8 + 8 + 2 + 1;
-        self.0.seek(SeekFrom::Start(0))?;
+        /// More than the longest record takes.
+        const LONGEST: usize = HEAD + 256 + 8;
+        self.file.seek(SeekFrom::Start(0))?;
         let mut records = [0_u8; 4096];
         loop {
             // SAFETY: the kernel writes at most `records.len()` bytes into `records`.
-            let filled =
-                unsafe { libc::syscall(libc::SYS_getdents64, self.0.as_raw_fd(), records.as_mut_ptr(), records.len()) };
+            let filled = unsafe {
+                libc::syscall(libc::SYS_getdents64, self.file.as_raw_fd(), records.as_mut_ptr(), records.len())
+            };
             let filled = usize::try_from(filled).map_err(|_| io::Error::last_os_error())?;
             if filled == 0 {
                 return Ok(());
@@ -166,6 +175,10 @@ impl Directory {
                     each(name, record[18] == libc::DT_DIR);
                 }
                 rest = behind;
+            }
+            // `kernfs_fop_readdir` and `proc_readdir` go on until a record does not fit.
+            if self.original && filled < records.len() - LONGEST {
+                return Ok(());
             }
         }
     }

@@ -13,6 +13,7 @@ mod book;
 mod card;
 mod command_line;
 mod crash;
+mod dialect;
 mod doctor;
 mod events;
 mod first_answer;

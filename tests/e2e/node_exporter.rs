@@ -86,6 +86,16 @@ const PAIRS: &[Pair] = &[
     ("pi_uname_info", "node_uname_info", &[], Slack::None),
 ];
 
+/// A program that ends with the test.
+pub struct Killed(pub std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 type Samples = BTreeMap<String, f64>;
 
 /// A family's samples by their labels, sorted and renamed.
@@ -144,13 +154,6 @@ fn both_see_the_same_machine() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    struct Killed(std::process::Child);
-    impl Drop for Killed {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
     let _peer = Killed(peer);
     wait_until("a listening node_exporter", || std::net::TcpStream::connect(&address).is_ok());
     let agent = Agent::start(&["--collector.disk.mount-points-exclude=^/(dev|proc|sys|run/user)($|/)"]);

@@ -48,8 +48,15 @@ fn start_on(new: fn(&Options, Machine) -> Agent, devices: Machine, tree: &Tree, 
     // Filesystems that may hang are asked in a helper.
     let answer = |path: &CStr| kernel::encode(statfs(path));
     let unix_time = || Duration::from_secs(1_799_999_000 + CLOCK.get());
-    let clock_state =
-        || Some(ClockState { synchronized: true, offset: -12_345, estimated_error: 1_500, error_max: 20_500 });
+    let clock_state = || {
+        Some(ClockState {
+            synchronized: true,
+            offset: -12_345,
+            estimated_error: 1_500,
+            error_max: 20_500,
+            raw: [0; 16],
+        })
+    };
     new(&options, Machine { statfs, answer, since_boot, unix_time, clock_state, ..devices })
 }
 

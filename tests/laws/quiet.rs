@@ -2,6 +2,7 @@
 
 use crate::boards::{self, CLOCK, Tree};
 use pi_monitor::agent::Agent;
+use pi_monitor::agent::foreign::Choice;
 use pi_monitor::format::Format;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -147,7 +148,8 @@ impl Quiet {
         match (tick / 150, tick % 8) {
             (0, 0) => drop(self.agent.snapshot(Duration::ZERO).await),
             (1, 0) => {
-                let one = self.agent.select(["cpu"].into_iter()).unwrap();
+                let choice = Choice { collect: vec!["cpu".into()], exclude: Vec::new() };
+                let one = self.agent.choose(&choice).unwrap();
                 drop(self.agent.page_of(one, Some(Format::Prometheus), false, Duration::ZERO).await);
             }
             _ => {}

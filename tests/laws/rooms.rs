@@ -15,9 +15,13 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("collect", &["model", "kernel", "runtime", "sys", "cli"]),
     ("judge", &["model", "cli", "collect"]),
     ("doctor", &["model", "kernel", "collect", "judge"]),
+    ("dialect", &["model", "sys", "cli", "runtime", "kernel", "collect"]),
     ("format", &["model", "history"]),
-    ("agent", &["model", "sys", "cli", "runtime", "kernel", "history", "collect", "judge", "doctor", "format"]),
-    ("server", &["model", "sys", "cli", "runtime", "history", "format", "agent", "dashboard"]),
+    (
+        "agent",
+        &["model", "sys", "cli", "runtime", "kernel", "history", "collect", "judge", "doctor", "dialect", "format"],
+    ),
+    ("server", &["model", "sys", "cli", "runtime", "history", "dialect", "format", "agent", "dashboard"]),
     (
         "commands",
         &[
@@ -30,6 +34,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
             "collect",
             "judge",
             "doctor",
+            "dialect",
             "format",
             "agent",
             "server",

@@ -445,6 +445,32 @@ def queries(path):
     pathlib.Path(path).write_text(json.dumps({"groups": [{"name": "docs", "rules": rules}]}), encoding="utf-8")
 
 
+def node(base, count):
+    """Every family that the dashboard "Node Exporter Full" asks for is answered, or listed with the reason."""
+    folder = pathlib.Path("tests/node")
+    asked = (folder / "grafana1860-metrics.txt").read_text(encoding="utf-8").split()
+    lines = (folder / "without-data.tsv").read_text(encoding="utf-8").splitlines()
+    reasons = dict(line.split("\t") for line in lines if not line.startswith("#"))
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        up, _ = ask(base, "count_over_time(up[5m]) > 2 and up == 1", False)
+        if len(up) == count:
+            break
+        time.sleep(1)
+    found, error = api(base, "label/__name__/values")
+    faults = [error] if error else ["%s: no data, and no reason in without-data.tsv" % name for name in asked
+                                    if name not in found and name not in reasons]
+    faults += ["%s: has a reason, and data" % name for name in reasons if name in found]
+    faults += ["%s: has a reason, but the dashboard does not ask for it" % name for name in reasons if name not in asked]
+    verdict("%d of %d families of Node Exporter Full have data, the others a reason" % (len(asked) - len(reasons), len(asked)), faults)
+    data, error = api(base, "rules")
+    rules = [rule for group in (data or {}).get("groups", []) for rule in group["rules"]]
+    faults = ["%s: %s %s" % (rule["name"], rule["health"], rule.get("lastError", "")) for rule in rules if rule["health"] != "ok"]
+    if error or not rules:
+        faults.append(error or "no rules")
+    verdict("%d alerts with node_exporter's names evaluate" % len(rules), faults)
+
+
 def instances(base, wanted):
     end = time.monotonic() + 300
     while True:
@@ -472,6 +498,8 @@ def main():
         annotations(arguments[1])
     elif len(arguments) == 2 and arguments[0] == "queries":
         queries(arguments[1])
+    elif len(arguments) == 3 and arguments[0] == "node":
+        node(arguments[1].rstrip("/"), int(arguments[2]))
     elif len(arguments) > 2 and arguments[0] == "instances":
         instances(arguments[1].rstrip("/"), arguments[2:])
     else:

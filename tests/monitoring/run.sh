@@ -174,6 +174,21 @@ if [ $PROMETHEUS = yes ]; then
     fi
 fi
 
+# The same agents in node_exporter's names, for a Prometheus of its own.
+NODE_URL=http://127.0.0.1:${PORTS[11]}
+if [ $PROMETHEUS = yes ]; then
+    cp tests/node/alerts.yml "$TMP/node-alerts.yml"
+    cat >"$TMP/node.yml" <<END
+global: {scrape_interval: 1s, evaluation_interval: 2s}
+rule_files: [$TMP/node-alerts.yml]
+scrape_configs:
+  - job_name: node
+    params: {dialect: [node], 'collect[]': [$(sed -n 's/^| on | \(.*\) |$/\1/p' docs/do/node-exporter.md), interrupts, processes, tcpstat, agent]}
+    static_configs: [{targets: ['${INSTANCES[0]}', '${INSTANCES[2]}']}]
+END
+    run prometheus-node prometheus "--config.file=$TMP/node.yml" "--storage.tsdb.path=$TMP/node-tsdb" "--web.listen-address=127.0.0.1:${PORTS[11]}" --log.level=warn
+fi
+
 # --- files -------------------------------------------------------------------
 
 check "the dashboards are what generate.py writes" python3 monitoring/grafana/generate.py --check
@@ -190,6 +205,9 @@ if [ $PROMETHEUS = yes ]; then
     sed -i 's/pi_temperature_critical_celsius >= 40) >= 80/pi_temperature_critical_celsius >= 40) >= 90/' "$TMP/rules/alerts.yml"
     if promtool test rules "$TMP/rules/tests/alerts.yml" >/dev/null 2>&1; then fail "promtool test rules does not notice a changed limit"
     else pass "promtool test rules notices a changed limit"; fi
+    # shellcheck disable=SC2016  # it is the inner shell that expands
+    check "promtool check metrics: node_exporter's names, but for those that promtool finds wrong there, too" sh -c 'curl -fsS "$1" | promtool check metrics 2>&1 | grep -v "^node_" | { ! grep .; }' sh "http://${INSTANCES[0]}/metrics?dialect=node"
+    tell python3 $HERE/check.py node "$NODE_URL" 2
     tell python3 $HERE/check.py annotations "$TMP/annotations.yml"
     check "promtool test rules: the annotations show what they are named after, and nothing else" promtool test rules "$TMP/annotations.yml"
     tell python3 $HERE/check.py queries "$TMP/queries.yml"

@@ -104,7 +104,7 @@ impl Watched {
     fn refresh(&mut self) -> io::Result<()> {
         let Watched { file, text, .. } = self;
         let mut length = 0;
-        read_to_end(text, &mut length, false, &|into, at| file.read_at(into, at))?;
+        read_to_end(text, &mut length, 0, &|into, at| file.read_at(into, at))?;
         self.parse(length);
         Ok(())
     }

@@ -1,0 +1,182 @@
+//! Pages in the names of another program, made when a request asks for them.
+
+use super::pages::{Page, Rendered};
+use super::{Agent, Selection};
+use crate::dialect::flags::{Settings, Tongue};
+use crate::dialect::{self, Dialect};
+use crate::format::prometheus::{Syntax, Writer};
+use crate::format::{Format, Gzip, Renderer, explain};
+use crate::model::Snapshot;
+use std::time::Duration;
+
+/// What a request names: the collectors to ask, or those to leave out. An empty list names none.
+#[derive(Debug, Default)]
+pub struct Choice<'a> {
+    pub collect: Vec<std::borrow::Cow<'a, str>>,
+    pub exclude: Vec<std::borrow::Cow<'a, str>>,
+}
+
+/// The other program's side of the agent. It costs nothing until somebody asks.
+#[derive(Debug)]
+pub struct Foreign {
+    pub settings: Settings,
+    at_work: Option<Box<AtWork>>,
+}
+
+#[derive(Debug)]
+struct AtWork {
+    dialect: Dialect,
+    writer: Writer,
+    /// Writes what the other program does not know.
+    rest: Writer,
+    text: Vec<u8>,
+    page: Rendered,
+    /// What the page was made of: a collection, both selections, and the dialect.
+    made_of: Option<(u64, Selection, Selection, Tongue)>,
+    /// Counts the pages that were made.
+    made: u64,
+}
+
+impl Foreign {
+    pub const fn new(settings: Settings) -> Self {
+        Foreign { settings, at_work: None }
+    }
+}
+
+impl Agent {
+    /// Returns the dialect of requests that do not say which.
+    pub fn tongue(&self) -> Tongue {
+        self.foreign.settings.tongue
+    }
+
+    /// Returns the agent's own collectors that a request chooses; the names may be those of the other program, too.
+    ///
+    /// # Errors
+    /// Which names there are.
+    pub fn choose(&mut self, choice: &Choice<'_>) -> Result<Selection, String> {
+        let mut chosen = Selection::NONE;
+        for name in choice.collect.iter().chain(&choice.exclude) {
+            if let Some(place) = self.place(name) {
+                chosen = chosen.with(place);
+                continue;
+            }
+            let own: Vec<_> = self.at_work().dialect.own(name).ok_or_else(|| self.names(Tongue::Pi))?.collect();
+            for name in own {
+                chosen = self.place(name).map_or(chosen, |place| chosen.with(place));
+            }
+        }
+        match (choice.collect.is_empty(), choice.exclude.is_empty()) {
+            (true, true) => Ok(Selection::ALL),
+            (false, true) => Ok(chosen),
+            (true, false) => Ok(Selection::ALL.without(chosen)),
+            (false, false) => Err("expected either collect[] or exclude[], found both\n".to_owned()),
+        }
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.registration.name == name)
+    }
+
+    fn names(&mut self, tongue: Tongue) -> String {
+        let mut known: Vec<_> = self.slots.iter().map(|slot| slot.registration.name).collect();
+        if tongue != Tongue::Pi {
+            for name in self.at_work().dialect.names() {
+                if !known.contains(&name) {
+                    known.push(name);
+                }
+            }
+        }
+        format!("collect[]: expected one of {}\n", known.join(", "))
+    }
+
+    fn at_work(&mut self) -> &mut AtWork {
+        let Agent { foreign, roots, machine, .. } = self;
+        foreign.at_work.get_or_insert_with(|| {
+            explain(dialect::table());
+            let dialect = Dialect::new(&foreign.settings, roots, *machine);
+            let rest = Writer::without(Syntax::Text, dialect.known.clone());
+            let writer = Writer::new(Syntax::Text);
+            let (text, page) = (Vec::new(), Rendered::default());
+            Box::new(AtWork { dialect, writer, rest, text, page, made_of: None, made: 0 })
+        })
+    }
+
+    /// Appends what [`Agent::page_in`] would answer with, from the last collection.
+    pub fn write_in(&mut self, tongue: Tongue, out: &mut Vec<u8>) {
+        let other = self.at_work().dialect.defaults();
+        let Agent { snapshot, foreign, renderer, .. } = self;
+        if let Some(at_work) = &mut foreign.at_work {
+            at_work.dialect.collect(snapshot.moment, other, snapshot);
+            at_work.write(tongue, snapshot, renderer, out);
+        }
+    }
+
+    /// Returns a page in the names of the other program, and in the agent's own for what that does not know, or for all of it.
+    ///
+    /// # Errors
+    /// Which collectors there are.
+    pub async fn page_in(
+        &mut self,
+        tongue: Tongue,
+        choice: &Choice<'_>,
+        gzip: bool,
+        max_age: Duration,
+    ) -> Result<Page, String> {
+        let (mut own, mut other) = (Selection::NONE, Selection::NONE);
+        for name in choice.collect.iter().chain(&choice.exclude) {
+            let (mine, theirs) = (self.place(name), self.at_work().dialect.place(name));
+            if mine.or(theirs).is_none() {
+                return Err(self.names(tongue));
+            }
+            own = mine.map_or(own, |place| own.with(place));
+            other = theirs.map_or(other, |place| other.with(place));
+        }
+        let defaults = self.at_work().dialect.defaults();
+        (own, other) = match (choice.collect.is_empty(), choice.exclude.is_empty()) {
+            (true, true) => (Selection::ALL, defaults),
+            (false, true) => (own, other),
+            (true, false) => (Selection::ALL.without(own), defaults.without(other)),
+            (false, false) => return Err("expected either collect[] or exclude[], found both\n".to_owned()),
+        };
+        let count = self.slots.len();
+        own = own.first(count);
+        // What the other program's rows are taken from is collected, but not shown.
+        let mut needed = own;
+        let sources: Vec<_> = self.at_work().dialect.sources(other).collect();
+        for source in sources {
+            let has = |slot: &super::Slot| {
+                slot.registration.tables.iter().any(|head| head.families.iter().any(|family| family.name == source))
+            };
+            needed = self.slots.iter().position(has).map_or(needed, |place| needed.with(place));
+        }
+        let id = self.snapshot_of(needed, max_age).await.moment.id;
+        let Agent { snapshot, foreign, renderer, gzip: compressor, .. } = self;
+        let Some(at_work) = &mut foreign.at_work else { return Err(String::new()) };
+        let of = (id, own, other, tongue);
+        if at_work.made_of != Some(of) {
+            at_work.dialect.collect(snapshot.moment, other, snapshot);
+            at_work.made_of = Some(of);
+            at_work.made += 1;
+        }
+        snapshot.show(own);
+        let level = gzip.then(|| compressor.level(Gzip::FAST));
+        let mut page = std::mem::take(&mut at_work.page);
+        let made = page.get((at_work.made, 0), level, |out| at_work.write(tongue, snapshot, renderer, out));
+        at_work.page = page;
+        Ok(made)
+    }
+}
+
+impl AtWork {
+    /// Puts the page in the place of what `out` held.
+    fn write(&mut self, tongue: Tongue, snapshot: &Snapshot, renderer: &mut Renderer, out: &mut Vec<u8>) {
+        let AtWork { dialect, writer, rest, text, .. } = self;
+        if tongue == Tongue::Both {
+            renderer.replace(Format::Prometheus, snapshot, out);
+        } else {
+            rest.replace(snapshot, out);
+        }
+        writer.replace(&dialect.snapshot, text);
+        out.extend_from_slice(text);
+    }
+}

@@ -1,0 +1,588 @@
+//! What the shapes of `node.txt` cannot say: functions that read a file and add rows, by their names there.
+
+use super::devices;
+use super::read::{Reader, Rows, number};
+use crate::collect::disk::FILESYSTEMS;
+use crate::kernel::text::{hex, lines, take_word, uint, words};
+use crate::kernel::zone::Zone;
+use crate::model::Value;
+use crate::sys;
+
+/// Adds rows. Of `each` it gets the path of the entry, in parts, of which it fills in the last.
+pub type Code = fn(&mut Reader, &[&str], &mut Rows<'_>);
+
+static ALL: &[(&str, Code)] = &[
+    ("conntrack", conntrack),
+    ("cpu", cpu),
+    ("cpu_guest", cpu_guest),
+    ("cpu_isolated", cpu_isolated),
+    ("cpuinfo", cpuinfo),
+    ("governor", governor),
+    ("interface_up", interface_up),
+    ("interface_info", interface_info),
+    ("interrupts", interrupts),
+    ("clocksources", devices::clocksources),
+    ("hwmon", devices::hwmon),
+    ("hwmon_labels", devices::hwmon_labels),
+    ("hwmon_names", devices::hwmon_names),
+    ("md_disks", devices::md_disks),
+    ("md_sizes", devices::md_sizes),
+    ("md_states", devices::md_states),
+    ("meminfo", meminfo),
+    ("mount_info", mount_info),
+    ("netstat", netstat),
+    ("nvme", devices::nvme),
+    ("nvme_info", devices::nvme_info),
+    ("os", devices::os),
+    ("pressure", pressure),
+    ("processes", devices::processes),
+    ("schedstat", schedstat),
+    ("sockstat", sockstat),
+    ("softirqs", softirqs),
+    ("softnet", softnet),
+    ("stat", stat),
+    ("stat_softirqs", stat_softirqs),
+    ("tcpstat", tcpstat),
+    ("threads", devices::threads),
+    ("throttles", devices::throttles),
+    ("time", time),
+    ("time_zone", time_zone),
+    ("timex", timex),
+    ("udev", devices::udev),
+    ("udp_queues", udp_queues),
+    ("vmstat", vmstat),
+];
+
+/// Returns the function of this name.
+pub fn find(name: &str) -> Option<Code> {
+    ALL.iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
+}
+
+fn conntrack(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let Some(text) = reader.text(&["proc/net/stat/nf_conntrack"]) else { return };
+    let mut sums = [0_u64; 24];
+    for (_, line) in lines(text).skip(1) {
+        for (sum, word) in sums.iter_mut().zip(words(line)) {
+            *sum += hex(word).unwrap_or(0);
+        }
+    }
+    let columns = rows.columns;
+    let mut values = [Value::ABSENT; 24];
+    for (value, column) in values.iter_mut().zip(columns) {
+        *value = sums[column.source.parse().unwrap_or(0)].into();
+    }
+    rows.push(&[], &values);
+}
+
+const MODES: [&[u8]; 8] = [b"user", b"nice", b"system", b"idle", b"iowait", b"irq", b"softirq", b"steal"];
+
+/// Hands the number of each CPU and the numbers behind it to `each`.
+fn cpus(text: &[u8], each: &mut dyn FnMut(&[u8], &mut dyn Iterator<Item = &[u8]>)) {
+    for (_, line) in lines(text) {
+        let mut words = words(line);
+        if let Some([b'c', b'p', b'u', cpu @ ..]) = words.next() {
+            if !cpu.is_empty() {
+                each(cpu, &mut words);
+            }
+        }
+    }
+}
+
+fn cpu(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let Some(text) = reader.text(&["proc/stat"]) else { return };
+    cpus(text, &mut |cpu, words| {
+        for (mode, word) in MODES.iter().zip(words) {
+            rows.push(&[cpu, mode], &[number(word).unwrap_or_default()]);
+        }
+    });
+}
+
+fn cpu_guest(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let Some(text) = reader.text(&["proc/stat"]) else { return };
+    cpus(text, &mut |cpu, words| {
+        for (mode, word) in MODES.iter().zip(words.skip(MODES.len())) {
+            rows.push(&[cpu, mode], &[number(word).unwrap_or_default()]);
+        }
+    });
+}
+
+/// A list such as `1,3-5`.
+fn cpu_isolated(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let Some(text) = reader.text(&["sys/devices/system/cpu/isolated"]) else { return };
+    for part in text.trim_ascii().split(|&byte| byte == b',') {
+        let dash = part.iter().position(|&byte| byte == b'-');
+        let (Some(first), Some(last)) =
+            (uint(&part[..dash.unwrap_or(part.len())]), uint(&part[dash.map_or(0, |dash| dash + 1)..]))
+        else {
+            continue;
+        };
+        for cpu in first..=last.min(first + 4096) {
+            let mut text = [0; Value::LONGEST];
+            let length = Value::from(cpu).put(&mut text);
+            rows.push(&[&text[..length]], &[1.into()]);
+        }
+    }
+}
+
+/// The first block is about the CPUs, the second about their frequencies, the others about the first CPU's words.
+fn cpuinfo(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    const NAMES: [&[u8]; 10] = [
+        b"cache size",
+        b"core id",
+        b"processor",
+        b"cpu family",
+        b"microcode",
+        b"model",
+        b"model name",
+        b"physical id",
+        b"stepping",
+        b"vendor_id",
+    ];
+    let Some(text) = reader.text(&["proc/cpuinfo"]) else { return };
+    let list: &[u8] = match rows.head.labels {
+        ["flag"] => b"flags",
+        ["bug"] => b"bugs",
+        _ => b"",
+    };
+    for cpu in text.split_inclusive(|&byte| byte == 0) {
+        let mut labels = [&b""[..]; 10];
+        let mut megahertz = None;
+        for line in cpu.split(|&byte| byte == b'\n').chain([&b""[..]]) {
+            let Some(colon) = line.iter().position(|&byte| byte == b':') else {
+                if line.is_empty() && !labels[2].is_empty() {
+                    if rows.head.labels.len() == labels.len() {
+                        rows.push(&labels, &[1.into()]);
+                    } else if list.is_empty() {
+                        rows.push(&[labels[1], labels[2], labels[7]], &[megahertz.unwrap_or_default()]);
+                    }
+                    labels = [&b""[..]; 10];
+                }
+                continue;
+            };
+            let (name, text) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
+            if !list.is_empty() && name == list {
+                for word in words(text) {
+                    rows.push(&[word], &[1.into()]);
+                }
+            }
+            if let Some(place) = NAMES.iter().position(|known| *known == name) {
+                labels[place] = text;
+            }
+            if name == b"cpu MHz" {
+                megahertz = number(text);
+            }
+        }
+    }
+}
+
+fn governor(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
+    let [directory, _, name, ..] = entry else { return };
+    let mut governor = [0; 32];
+    let text = reader.text(&[directory, "/", name, "/cpufreq/scaling_governor"]).unwrap_or_default().trim_ascii();
+    let length = text.len().min(governor.len());
+    governor[..length].copy_from_slice(&text[..length]);
+    let Some(text) = reader.text(&[directory, "/", name, "/cpufreq/scaling_available_governors"]) else { return };
+    for one in words(text) {
+        rows.push(&[&name.as_bytes()[3..], one], &[(one == &governor[..length]).into()]);
+    }
+}
+
+fn interface_up(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
+    let [directory, _, name, ..] = entry else { return };
+    if let Some(text) = reader.text(&[directory, "/", name, "/operstate"]) {
+        let up = text.trim_ascii() == b"up";
+        rows.push(&[name.as_bytes()], &[up.into()]);
+    }
+}
+
+fn interface_info(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
+    const FILES: [&str; 7] = ["address", "flags", "broadcast", "", "duplex", "ifalias", "operstate"];
+    /// `IFF_UP` of `include/uapi/linux/if.h`.
+    const UP: u64 = 1;
+    let [directory, _, name, ..] = entry else { return };
+    let mut texts = [[0; 256]; FILES.len()];
+    let mut lengths = [0; FILES.len()];
+    let mut any = false;
+    for ((text, length), file) in texts.iter_mut().zip(&mut lengths).zip(FILES) {
+        let found = match file {
+            "" => name.as_bytes(),
+            file => match reader.text(&[directory, "/", name, "/", file]) {
+                Some(found) => {
+                    any = true;
+                    found.trim_ascii()
+                }
+                None => b"",
+            },
+        };
+        *length = found.len().min(text.len());
+        text[..*length].copy_from_slice(&found[..*length]);
+    }
+    let mut labels = [&b""[..]; FILES.len()];
+    for ((label, text), length) in labels.iter_mut().zip(&texts).zip(lengths) {
+        *label = &text[..length];
+    }
+    if let [b'0', b'x', flags @ ..] = labels[1] {
+        labels[1] = if hex(flags).unwrap_or(0) & UP != 0 { b"up" } else { b"down" };
+    }
+    if any {
+        rows.push(&labels, &[1.into()]);
+    }
+}
+
+fn interrupts(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let Some(text) = reader.text(&["proc/interrupts"]) else { return };
+    let mut count = 0;
+    for (number_of_line, line) in lines(text) {
+        if number_of_line == 1 {
+            count = words(line).count();
+            continue;
+        }
+        let mut rest = line;
+        let Some(name) = take_word(&mut rest).and_then(|name| name.strip_suffix(b":")) else { continue };
+        let values = rest;
+        for _ in 0..count {
+            take_word(&mut rest);
+        }
+        // `ERR` and `MIS` count for all CPUs.
+        let info = rest.trim_ascii();
+        if info.is_empty() {
+            continue;
+        }
+        let mut words_of = info;
+        let (info, devices) = match uint(name) {
+            Some(_) => (take_word(&mut words_of).unwrap_or_default(), words_of.trim_ascii()),
+            None => (info, &b""[..]),
+        };
+        for (cpu, word) in words(values).take(count).enumerate() {
+            let mut text = [0; Value::LONGEST];
+            let length = Value::from(cpu as u64).put(&mut text);
+            // node_exporter joins the words of what stands behind with one space.
+            let (mut one, mut other) = ([0; 128], [0; 128]);
+            let (info, devices) = (joined(info, &mut one), joined(devices, &mut other));
+            rows.push(&[&text[..length], devices, info, name], &[number(word).unwrap_or_default()]);
+        }
+    }
+}
+
+/// Joins the words of `text` with one space, as many as fit.
+fn joined<'a>(text: &[u8], into: &'a mut [u8]) -> &'a [u8] {
+    let mut length = 0;
+    for word in words(text) {
+        let start = length + usize::from(length > 0);
+        let Some(room) = into.get_mut(start..start + word.len()) else { break };
+        room.copy_from_slice(word);
+        if start > 0 {
+            into[start - 1] = b' ';
+        }
+        length = start + word.len();
+    }
+    &into[..length]
+}
+
+fn meminfo(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let Some(text) = reader.text(&["proc/meminfo"]) else { return };
+    for (_, line) in lines(text) {
+        let mut rest = line;
+        let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) else { continue };
+        let (factor, unit) = if take_word(&mut rest).is_some() { (1024, "_bytes") } else { (1, "") };
+        rows.name(&[name], unit, number(value).map(|value| value.times(factor)));
+    }
+}
+
+fn vmstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let Some(text) = reader.text(&["proc/vmstat"]) else { return };
+    for (_, line) in lines(text) {
+        let mut rest = line;
+        if let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) {
+            rows.name(&[name], "", number(value));
+        }
+    }
+}
+
+/// Two lines each: names and numbers. `snmp6` has a name and a number on each.
+fn netstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    for file in ["proc/net/netstat", "proc/net/snmp"] {
+        let Some(text) = reader.text(&[file]) else { continue };
+        let mut names = &b""[..];
+        for (number_of_line, line) in lines(text) {
+            if number_of_line % 2 == 1 {
+                names = line;
+                continue;
+            }
+            let (mut names, mut values) = (names, line);
+            let (Some(group), _) = (take_word(&mut names), take_word(&mut values)) else { continue };
+            while let (Some(name), Some(value)) = (take_word(&mut names), take_word(&mut values)) {
+                rows.name(&[group, name], "", number(value));
+            }
+        }
+    }
+    let Some(text) = reader.text(&["proc/net/snmp6"]) else { return };
+    for (_, line) in lines(text) {
+        let mut rest = line;
+        let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) else { continue };
+        // `Icmp6InMsgs` becomes `Icmp6_InMsgs`.
+        if let Some(six) = name.iter().position(|&byte| byte == b'6') {
+            rows.name(&[&name[..=six], &name[six + 1..]], "", number(value));
+        }
+    }
+}
+
+fn pressure(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    const FILES: [(&str, usize, usize); 4] = [
+        ("proc/pressure/cpu", 0, 6),
+        ("proc/pressure/io", 1, 2),
+        ("proc/pressure/memory", 3, 4),
+        ("proc/pressure/irq", 6, 5),
+    ];
+    let mut values = [Value::ABSENT; 7];
+    for (file, some, full) in FILES {
+        let Some(text) = reader.text(&[file]) else { continue };
+        for (_, line) in lines(text) {
+            let total = words(line).find_map(|word| number(word.strip_prefix(b"total=")?)).unwrap_or_default();
+            values[if line.starts_with(b"some") { some } else { full }] = total;
+        }
+    }
+    rows.push(&[], &values);
+}
+
+fn schedstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let Some(text) = reader.text(&["proc/schedstat"]) else { return };
+    cpus(text, &mut |cpu, words| {
+        let mut values = [Value::ABSENT; 3];
+        for (value, word) in values.iter_mut().zip(words.skip(6)) {
+            *value = number(word).unwrap_or_default();
+        }
+        rows.push(&[cpu], &values);
+    });
+}
+
+/// The device numbers of the filesystems that the agent reports, from lines such as `36 35 98:0 / /mnt rw - ext4 /dev/sda1 rw`.
+fn mount_info(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let own = rows.own;
+    let Some((part, section)) = own.locate(FILESYSTEMS.head()) else { return };
+    let Some(text) = reader.text(&["proc/self/mountinfo"]) else { return };
+    for row in own.parts()[part].sections[section].rows() {
+        let mut labels = row.labels();
+        let (Some(device), Some(mountpoint)) = (labels.next(), labels.next()) else { continue };
+        let found = lines(text).find_map(|(_, line)| {
+            let mut words = words(line).skip(2);
+            let (number, path) = (words.next()?, words.nth(1)?);
+            is_escaped(path, mountpoint.as_bytes()).then_some(number)
+        });
+        let Some((major, minor)) = found.and_then(|number| {
+            let colon = number.iter().position(|&byte| byte == b':')?;
+            Some((&number[..colon], &number[colon + 1..]))
+        }) else {
+            continue;
+        };
+        rows.push(&[device.as_bytes(), major, minor, mountpoint.as_bytes()], &[1.into()]);
+    }
+}
+
+/// Returns whether `escaped`, in which blanks are octal numbers such as `\040`, is `plain`.
+fn is_escaped(mut escaped: &[u8], plain: &[u8]) -> bool {
+    for &wanted in plain {
+        let byte = match escaped {
+            [b'\\', a, b, c, rest @ ..] => {
+                escaped = rest;
+                a.wrapping_sub(b'0') << 6 | b.wrapping_sub(b'0') << 3 | c.wrapping_sub(b'0')
+            }
+            [byte, rest @ ..] => {
+                escaped = rest;
+                *byte
+            }
+            [] => return false,
+        };
+        if byte != wanted {
+            return false;
+        }
+    }
+    escaped.is_empty()
+}
+
+/// Lines of pairs: `TCP: inuse 4 orphan 0`. `mem` is in pages.
+fn sockstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    for file in ["proc/net/sockstat", "proc/net/sockstat6"] {
+        let Some(text) = reader.text(&[file]) else { continue };
+        for (_, line) in lines(text) {
+            let mut rest = line;
+            let Some(group) = take_word(&mut rest) else { continue };
+            while let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) {
+                rows.name(&[group, name], "", number(value));
+                if name == b"mem" {
+                    rows.name(&[group, name], "_bytes", number(value).map(|it| it.times(sys::page_size())));
+                }
+            }
+        }
+    }
+}
+
+fn softirqs(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let Some(text) = reader.text(&["proc/softirqs"]) else { return };
+    for (_, line) in lines(text).skip(1) {
+        let mut words = words(line);
+        let Some(name) = words.next().and_then(|name| name.strip_suffix(b":")) else { continue };
+        for (cpu, word) in words.enumerate() {
+            let mut text = [0; Value::LONGEST];
+            let length = Value::from(cpu as u64).put(&mut text);
+            rows.push(&[&text[..length], name], &[number(word).unwrap_or_default()]);
+        }
+    }
+}
+
+/// Hexadecimal numbers, whose 13th is the CPU's in newer kernels.
+fn softnet(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let Some(text) = reader.text(&["proc/net/softnet_stat"]) else { return };
+    for (line_number, line) in lines(text) {
+        let mut numbers = [None; 13];
+        for (number, word) in numbers.iter_mut().zip(words(line)) {
+            *number = hex(word);
+        }
+        let cpu = numbers[12].unwrap_or(line_number as u64 - 1);
+        let mut text = [0; Value::LONGEST];
+        let length = Value::from(cpu).put(&mut text);
+        let columns = rows.columns;
+        let mut values = [Value::ABSENT; 8];
+        for (value, column) in values.iter_mut().zip(columns) {
+            *value = numbers.get(column.source.parse().unwrap_or(99)).copied().flatten().into();
+        }
+        rows.push(&[&text[..length]], &values);
+    }
+}
+
+fn stat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    const NAMES: [&[u8]; 6] = [b"intr", b"ctxt", b"btime", b"processes", b"procs_running", b"procs_blocked"];
+    let Some(text) = reader.text(&["proc/stat"]) else { return };
+    let mut values = [Value::ABSENT; NAMES.len()];
+    for (_, line) in lines(text) {
+        let mut rest = line;
+        let name = take_word(&mut rest);
+        if let Some(place) = NAMES.iter().position(|known| Some(*known) == name) {
+            values[place] = take_word(&mut rest).and_then(number).unwrap_or_default();
+        }
+    }
+    rows.push(&[], &values);
+}
+
+fn stat_softirqs(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    const VECTORS: [&[u8]; 10] =
+        [b"hi", b"timer", b"net_tx", b"net_rx", b"block", b"block_iopoll", b"tasklet", b"sched", b"hrtimer", b"rcu"];
+    let Some(text) = reader.text(&["proc/stat"]) else { return };
+    let Some((_, line)) = lines(text).find(|(_, line)| line.starts_with(b"softirq ")) else { return };
+    for (vector, word) in VECTORS.iter().zip(words(line).skip(2)) {
+        rows.push(&[vector], &[number(word).unwrap_or_default()]);
+    }
+}
+
+fn tcpstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    const STATES: [&[u8]; 13] = [
+        b"established",
+        b"syn_sent",
+        b"syn_recv",
+        b"fin_wait1",
+        b"fin_wait2",
+        b"time_wait",
+        b"close",
+        b"close_wait",
+        b"last_ack",
+        b"listen",
+        b"closing",
+        b"rx_queued_bytes",
+        b"tx_queued_bytes",
+    ];
+    let mut counts = [0_u64; STATES.len()];
+    let mut any = false;
+    for file in ["proc/net/tcp", "proc/net/tcp6"] {
+        let Some(text) = reader.text(&[file]) else { continue };
+        any = true;
+        for (_, line) in lines(text).skip(1) {
+            let mut words = words(line).skip(3);
+            let (state, queues) = (words.next().and_then(hex), words.next());
+            if let Some(count) = counts[..11].get_mut(state.unwrap_or(0).wrapping_sub(1) as usize) {
+                *count += 1;
+            }
+            let (sent, received) = queues.map(queued).unwrap_or_default();
+            counts[11] += received;
+            counts[12] += sent;
+        }
+    }
+    for (place, (state, count)) in STATES.iter().zip(counts).enumerate() {
+        if any && (count > 0 || place >= 11) {
+            rows.push(&[state], &[count.into()]);
+        }
+    }
+}
+
+/// `00000015:00000000` as bytes that wait to be sent, and to be read.
+fn queued(word: &[u8]) -> (u64, u64) {
+    let colon = word.iter().position(|&byte| byte == b':').unwrap_or(word.len());
+    let half = |text: Option<&[u8]>| text.and_then(hex).unwrap_or(0);
+    (half(word.get(..colon)), half(word.get(colon + 1..)))
+}
+
+fn udp_queues(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    for (file, version) in [("proc/net/udp", &b"v4"[..]), ("proc/net/udp6", b"v6")] {
+        let Some(text) = reader.text(&[file]) else { continue };
+        let (mut sent, mut received) = (0, 0);
+        for (_, line) in lines(text).skip(1) {
+            let (tx, rx) = words(line).nth(4).map(queued).unwrap_or_default();
+            sent += tx;
+            received += rx;
+        }
+        rows.push(&[version, b"tx"], &[sent.into()]);
+        rows.push(&[version, b"rx"], &[received.into()]);
+    }
+}
+
+fn time(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    rows.push(&[], &[Value::seconds((reader.machine.unix_time)())]);
+}
+
+/// How far the machine's time zone is from UTC now.
+fn time_zone(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let unix = (reader.machine.unix_time)().as_secs();
+    let zone = Zone::at(&reader.roots.root);
+    if let Some((offset, name)) = zone.offset_and_name(i64::try_from(unix).unwrap_or(0)) {
+        rows.push(&[name], &[Value::signed(offset, 0)]);
+    }
+}
+
+/// What `adjtimex` says, as `node.txt` lists it.
+/// <https://man7.org/linux/man-pages/man2/adjtimex.2.html>
+fn timex(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    /// `STA_NANO` of `include/uapi/linux/timex.h`.
+    const NANOSECONDS: i64 = 0x2000;
+    let Some(clock) = (reader.machine.clock_state)() else { return };
+    let [offset, frequency, error_max, error, status, constant, tick, pps, jitter, shift, stability, counts @ ..] =
+        clock.raw;
+    let [jitters, calibrations, errors, unstable, ahead] = counts;
+    let places = if status & NANOSECONDS == 0 { 6 } else { 9 };
+    // In units of 2^-16 of a millionth.
+    let ratio =
+        |number: i64, digits: i64| i64::try_from(i128::from(number) * i128::from(digits) / (65_536 * 1_000_000));
+    const DIGITS: u8 = 15;
+    let one = 10_i64.pow(DIGITS.into());
+    let hertz = |number| Value::signed(ratio(number, one).unwrap_or(0), DIGITS);
+    rows.push(
+        &[],
+        &[
+            clock.synchronized.into(),
+            Value::signed(offset, places),
+            Value::signed(one + ratio(frequency, one).unwrap_or(0), DIGITS),
+            Value::signed(error_max, 6),
+            Value::signed(error, 6),
+            Value::signed(status, 0),
+            Value::signed(constant, 0),
+            Value::signed(tick, 6),
+            hertz(pps),
+            Value::signed(jitter, places),
+            Value::signed(shift, 0),
+            hertz(stability),
+            Value::signed(jitters, 0),
+            Value::signed(calibrations, 0),
+            Value::signed(errors, 0),
+            Value::signed(unstable, 0),
+            Value::signed(ahead, 0),
+        ],
+    );
+}

@@ -1,0 +1,215 @@
+use super::read::number;
+use super::*;
+use crate::collect;
+use crate::format::prometheus::{Syntax, write};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Returns a dialect that reads a tree of these files, and where that is.
+fn tree(name: &str, files: &[(&str, &[u8])]) -> (Dialect, std::path::PathBuf) {
+    let root = std::env::temp_dir().join(format!("pi-monitor-dialect-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&root);
+    for (path, text) in files {
+        put(&root, path, text);
+    }
+    let roots = Roots { proc: root.join("proc"), sys: root.join("sys"), root: root.clone() };
+    let settings = Settings::new(&crate::commands::parse([]).unwrap());
+    (Dialect::new(&settings, &roots, Machine::default()), root)
+}
+
+fn put(root: &Path, path: &str, text: &[u8]) {
+    let path = root.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+fn page(dialect: &mut Dialect, collector: &str) -> String {
+    let wanted = Selection::NONE.with(dialect.place(collector).unwrap());
+    dialect.collect(Moment::default(), wanted, &Snapshot::new());
+    let mut out = Vec::new();
+    write(&dialect.snapshot, Syntax::Text, &mut out);
+    let text = String::from_utf8(out).unwrap();
+    text.lines()
+        .filter(|line| !line.starts_with('#') && !line.starts_with("node_exporter"))
+        .map(|it| format!("{it}\n"))
+        .collect()
+}
+
+#[test]
+fn the_table_has_no_mistake() {
+    let (collectors, known) = spec::parse(table());
+    let own: BTreeSet<_> = collect::ALL.iter().map(|it| it.name).collect();
+    let families: BTreeSet<_> =
+        collect::ALL.iter().flat_map(|it| it.tables).flat_map(|head| head.families).map(|family| family.name).collect();
+    let mut names = BTreeSet::new();
+    for collector in &collectors[..collectors.len() - 1] {
+        let switch = if collector.name == "processes" { "processes.states" } else { collector.name };
+        let switched = flags::COLLECTORS.iter().find(|(name, _)| *name == switch);
+        assert_eq!(
+            switched.map(|(_, on)| *on).or(own.contains(switch).then_some(true)),
+            Some(collector.on),
+            "{switch}"
+        );
+        assert!(collector.own.split(' ').all(|name| own.contains(name)), "{}: {}", collector.name, collector.own);
+        for block in &collector.blocks {
+            let is_known = match block.shape {
+                "words" | "rows" | "files" | "dirs" => true,
+                "from" => families.contains(block.source),
+                "code" => code::find(block.source).is_some(),
+                "each" => code::find(block.second).is_some(),
+                _ => false,
+            };
+            assert!(is_known, "{}: {} {}", collector.name, block.shape, block.source);
+            assert!(block.filters.iter().all(|(name, label)| {
+                flags::FILTERS.iter().any(|(filter, ..)| filter == name) && *label <= block.labels.len()
+            }));
+            let flag = block.only_with.trim_start_matches('-');
+            assert!(flag.is_empty() || BARE.iter().any(|(name, _)| *name == flag));
+            assert!(
+                block.head.labels.is_sorted(),
+                "{:?}: in the order of the letters, as everybody writes them",
+                block.head.labels
+            );
+            assert!(!block.columns.is_empty());
+            for (family, column) in block.head.families.iter().zip(&block.columns) {
+                // Two blocks of which one flag chooses are one.
+                assert!(
+                    names.insert((family.name, block.only_with.starts_with('-'))),
+                    "{} is in two blocks",
+                    family.name
+                );
+                assert!(block.shape != "from" || families.contains(column.source), "{}", column.source);
+                crate::format::explain(table());
+                let help = crate::format::help(family);
+                assert!(help.ends_with('.') && help.len() > 10, "{}: {help}", family.name);
+            }
+        }
+    }
+    for start in known {
+        assert!(families.iter().any(|family| family.starts_with(start)), "{start} begins no family");
+    }
+    assert_eq!(
+        flags::COLLECTORS.len(),
+        collectors.iter().filter(|it| !own.contains(it.name) && !it.name.is_empty()).count()
+    );
+}
+
+#[test]
+fn numbers_of_all_kinds() {
+    let text = |text: &str| {
+        let mut out = Vec::new();
+        number(text.as_bytes()).unwrap_or_default().write(&mut out);
+        String::from_utf8(out).unwrap()
+    };
+    for (given, expected) in [
+        ("42\n", "42"),
+        ("-1\n", "-1"),
+        ("0x1003", "4099"),
+        ("0.25", "0.25"),
+        ("-0.5", "-0.5"),
+        ("", ""),
+        ("up", ""),
+        ("0x", ""),
+    ] {
+        assert_eq!(text(given), expected, "{given:?}");
+    }
+}
+
+#[test]
+fn names_that_the_kernel_says_may_change() {
+    let (mut dialect, root) =
+        tree("names", &[("proc/meminfo", b"MemTotal: 10 kB\nActive(anon): 1 kB\nHugePages_Total: 0\n")]);
+    let first = page(&mut dialect, "meminfo");
+    assert!(first.starts_with(
+        "node_memory_MemTotal_bytes 10240\nnode_memory_Active_anon_bytes 1024\nnode_memory_HugePages_Total 0\n"
+    ));
+    assert_eq!(
+        first.lines().filter(|line| line.contains("memory")).count(),
+        page(&mut dialect, "meminfo").lines().filter(|line| line.contains("memory")).count()
+    );
+    put(&root, "proc/meminfo", b"MemTotal: 10 kB\nNew\xff: 3 kB\n");
+    let second = page(&mut dialect, "meminfo");
+    assert!(second.starts_with("node_memory_MemTotal_bytes 10240\nnode_memory_New__bytes 3072\n"), "{second}");
+    std::fs::remove_file(root.join("proc/meminfo")).unwrap();
+    let third = page(&mut dialect, "meminfo");
+    assert!(third.contains("success{collector=\"meminfo\"} 0") && !third.contains("node_memory"), "{third}");
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn only_so_many_sets_of_names_are_kept() {
+    let (mut dialect, root) = tree("sets", &[]);
+    let mut last = String::new();
+    for number in 0..40 {
+        put(&root, "proc/meminfo", format!("Line{number}: 1 kB\n").as_bytes());
+        last = page(&mut dialect, "meminfo");
+    }
+    assert!(last.contains("success{collector=\"meminfo\"} 0"), "{last}");
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn arrays_that_recover_and_wait() {
+    let text = b"Personalities : [raid1]\nmd0 : active raid1 sdb2[2](F) sdc[1](S) sda2[0]\n      195310144 blocks [2/1] [U_]\n      \
+        [=>...]  recovery =  8.5% (16775552/195310144) finish=17.0min speed=259783K/sec\n\nmd1 : active (auto-read-only) raid1 \
+        sdb2[0] sdc2[1]\n      4190208 blocks super 1.2 [2/2] [UU]\n      resync=PENDING\n\nunused devices: <none>\n";
+    let (mut dialect, root) = tree("arrays", &[("proc/mdstat", text)]);
+    let found = page(&mut dialect, "mdadm");
+    for line in [
+        "node_md_disks{device=\"md0\",state=\"active\"} 1",
+        "node_md_disks{device=\"md0\",state=\"failed\"} 1",
+        "node_md_disks{device=\"md0\",state=\"spare\"} 1",
+        "node_md_disks_required{device=\"md0\"} 2",
+        "node_md_blocks_synced{device=\"md0\"} 16775552",
+        "node_md_state{device=\"md0\",state=\"recovering\"} 1",
+        "node_md_state{device=\"md0\",state=\"active\"} 0",
+        "node_md_state{device=\"md1\",state=\"resync\"} 1",
+        "node_md_blocks_synced{device=\"md1\"} 0",
+    ] {
+        assert!(found.contains(&format!("{line}\n")), "{line}\n{found}");
+    }
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_tree_without_files_has_no_rows_and_no_success() {
+    let (mut dialect, root) = tree("empty", &[]);
+    for name in dialect.names().collect::<Vec<_>>() {
+        let found = page(&mut dialect, name);
+        // These are not read from files.
+        let asked = ["time", "timex"].contains(&name);
+        assert!(found.ends_with(&format!("success{{collector=\"{name}\"}} {}\n", u8::from(asked))), "{name}: {found}");
+    }
+    let _ = std::fs::remove_dir_all(root);
+}
+
+#[test]
+fn what_is_malformed_is_left_out() {
+    let (mut dialect, root) = tree(
+        "malformed",
+        &[
+            ("proc/loadavg", b"0.5 x"),
+            ("proc/diskstats", b"8 0 sda 1 2 3\n8\n\n8 1\n"),
+            ("proc/net/dev", b"one\ntwo\n  eth0: 1 2 x 4\neth1:5 6\n"),
+            ("proc/net/softnet_stat", b"zz\n00000001\n"),
+            ("proc/interrupts", b"CPU0 CPU1\n 1: 5 6 chip edge dev\nERR: 0\n 2: 7\n"),
+            ("proc/net/snmp", b"Tcp: InSegs InErrs\nTcp: 5\nUdp:\n"),
+            ("proc/mdstat", b"md0 : active\nmd1 :\n 5 blocks [x/y]\n"),
+        ],
+    );
+    let mut all = String::new();
+    for name in ["loadavg", "diskstats", "netdev", "softnet", "interrupts", "netstat", "mdadm"] {
+        all.push_str(&page(&mut dialect, name));
+    }
+    for line in [
+        "node_load1 0.5",
+        "node_disk_reads_completed_total{device=\"sda\"} 1",
+        "node_network_receive_bytes_total{device=\"eth0\"} 1",
+        "node_softnet_processed_total{cpu=\"1\"} 1",
+        "node_interrupts_total{cpu=\"1\",devices=\"edge dev\",info=\"chip\",type=\"1\"} 6",
+    ] {
+        assert!(all.contains(line), "{line}\n{all}");
+    }
+    assert!(!all.contains("node_load5") && !all.contains("type=\"2\""), "{all}");
+    std::fs::remove_dir_all(root).unwrap();
+}
