@@ -177,6 +177,7 @@ impl Agent {
     fn build(options: &Options, machine: Machine, adjust: fn(Judge) -> Judge) -> Self {
         let roots = Roots::new(options);
         let mut setup = Setup::new(&roots, machine, options);
+        setup.reserved = dialect::each_family;
         let (mut snapshot, mut sampled) = (Snapshot::new(), Snapshot::new());
         let mut slots = Vec::new();
         for registration in

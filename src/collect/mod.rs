@@ -6,7 +6,7 @@
 use crate::cli::pattern::Pattern;
 use crate::cli::{Bare, Flag, Group, Options, Switch};
 use crate::kernel::{Fault, Machine, RemoteStat, Roots, Shared, Source};
-use crate::model::{Head, Levels, Moment, Report, Snapshot, kinds};
+use crate::model::{Head, Kind, Levels, Moment, Report, Snapshot, kinds};
 use crate::runtime::sandbox::Needs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -213,12 +213,17 @@ pub struct Setup<'a> {
     pub machine: Machine,
     options: &'a Options,
     shared: Vec<Shared>,
+    /// What names other programs may not use in their own files.
+    pub reserved: Reserved,
 }
+
+/// Hands on the families that pages in another program's names have; of a name that ends in `_`, all that begin with it.
+pub type Reserved = fn(&mut dyn FnMut(&str, Kind));
 
 impl<'a> Setup<'a> {
     /// Creates the setup for collectors that read below `roots` and obey `options`.
     pub fn new(roots: &'a Roots, machine: Machine, options: &'a Options) -> Self {
-        Setup { roots, machine, options, shared: Vec::new() }
+        Setup { roots, machine, options, shared: Vec::new(), reserved: |_| {} }
     }
 
     /// Returns a file below `/proc`.

@@ -7,7 +7,7 @@
 mod merge;
 mod parse;
 
-use super::{Collect, Context, Registration, Setup};
+use super::{Collect, Context, Registration, Reserved, Setup};
 use crate::cli::Flag;
 use crate::kernel::mounts::Mounts;
 use crate::kernel::{Fault, First, Source, Stamp, read_foreign};
@@ -33,13 +33,13 @@ const SERIES_MAX: usize = 20_000;
 /// The kernel's clock for files stands still for as long as this, so a younger file may change again and look the same.
 const TOO_YOUNG: Duration = Duration::from_millis(20);
 
-static FILES: Table<1, 2> = Table::new(
+pub static FILES: Table<1, 2> = Table::new(
     Place::List("files"),
     &["file"],
     &[
         Family::gauge(
             "pi_textfile_errors",
-            "What was left out: the file, or families and series that exist already; the log says why.",
+            "What was left out: the file or directory, or families and series that exist already; the log says why.",
             Unit::Count,
         ),
         Family::gauge(
@@ -76,8 +76,10 @@ fn check_absolute(value: &str) -> Result<(), String> {
 struct TextFile {
     directories: Vec<PathBuf>,
     mountinfo: Source,
-    /// Whether each directory must not be looked at.
+    reserved: Reserved,
+    /// Whether each directory must not be looked at, and whether it could not be read as a whole.
     refused: Vec<bool>,
+    failed: Vec<bool>,
     mounts: Mounts,
     files: Vec<File>,
     /// The path of the file that is being looked for.
@@ -103,7 +105,9 @@ impl TextFile {
     fn new(setup: &Setup) -> Self {
         let directories: Vec<_> = setup.values(&DIRECTORY).filter(|path| !path.is_empty()).map(PathBuf::from).collect();
         TextFile {
+            reserved: setup.reserved,
             refused: vec![false; directories.len()],
+            failed: vec![false; directories.len()],
             directories,
             mountinfo: setup.proc("self/mountinfo"),
             mounts: Mounts::default(),
@@ -135,13 +139,13 @@ impl TextFile {
 
     /// Lists the directories. Returns whether files came, went or changed.
     fn list(&mut self, first: &mut First<Fault>) -> bool {
-        let TextFile { directories, refused, files, path, .. } = self;
+        let TextFile { directories, refused, failed, files, path, .. } = self;
         let mut changed = false;
         let mut has_room = true;
         for file in files.iter_mut() {
             file.listed = false;
         }
-        for (directory, refused) in directories.iter().zip(refused) {
+        for ((directory, refused), failed) in directories.iter().zip(refused).zip(failed) {
             let found = if *refused {
                 const WHY: &str =
                     "on a filesystem that may hang, and not read; use a directory on a local disk or in /run";
@@ -151,6 +155,7 @@ impl TextFile {
                     found.list(|name, _| changed |= is_new(directory, name, path, files, &mut has_room))
                 })
             };
+            *failed = found.is_err() || !has_room;
             if let Err(error) = found {
                 first.note(Fault::read(directory, error));
             }
@@ -172,8 +177,8 @@ impl TextFile {
 
     /// Reads all files.
     fn read(&mut self, now: Duration) {
-        let TextFile { files, buffer, foreign, .. } = self;
-        let mut merged = Merged::new();
+        let TextFile { files, buffer, foreign, reserved, .. } = self;
+        let mut merged = Merged::new(*reserved);
         for File { path, seen, modified, errors, fault, .. } in files.iter_mut() {
             let mut last = None;
             (*modified, *errors) = (None, 0);
@@ -252,6 +257,11 @@ impl Collect for TextFile {
         if self.list(&mut first) {
             self.read(context.moment.unix);
         }
+        for (path, failed) in self.directories.iter().zip(&self.failed) {
+            if *failed {
+                out.row(&FILES, [path.as_os_str().as_bytes()], [1.into(), Value::ABSENT]);
+            }
+        }
         for File { path, modified, errors, .. } in &self.files {
             out.row(&FILES, [path.as_os_str().as_bytes()], [(*errors).into(), modified.map(Value::seconds).into()]);
         }
@@ -264,7 +274,7 @@ impl Collect for TextFile {
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let Ok(found) = parse::parse(text) else { return };
-    let mut merged = Merged::new();
+    let mut merged = Merged::new(|_| {});
     merged.add(found, &mut |_| {});
     let mut again = Vec::new();
     for family in &merged.finish().families {
@@ -276,7 +286,7 @@ pub fn fuzz(text: &[u8]) {
             again.extend_from_slice(piece);
         }
     }
-    let (mut once, mut number) = (Merged::new(), 0);
+    let (mut once, mut number) = (Merged::new(|_| {}), 0);
     let mut add = |number: &mut usize| once.add(parse::parse(&again).expect("what was written"), &mut |_| *number += 1);
     add(&mut number);
     assert_eq!(number, 0);

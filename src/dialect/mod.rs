@@ -13,7 +13,7 @@ mod tests;
 
 use crate::cli::Options;
 use crate::kernel::{Machine, Roots};
-use crate::model::{Moment, Selection, Snapshot, Value};
+use crate::model::{Kind, Moment, Selection, Snapshot, Value};
 use crate::runtime::sandbox::{Call, Needs};
 use flags::{BARE, Filter, Settings};
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
@@ -29,6 +29,19 @@ pub fn table() -> &'static str {
     static PLAIN: OnceLock<Vec<u8>> = OnceLock::new();
     let plain = PLAIN.get_or_init(|| decompress_to_vec_with_limit(COMPRESSED, LENGTH_MAX).unwrap_or_default());
     std::str::from_utf8(plain).unwrap_or_default()
+}
+
+/// Hands on the name and kind of each family in the table. A name that ends in `_` is what the names of a group begin with.
+///
+/// The table is unpacked for it and not kept, since nobody may ever ask for a page of it.
+pub fn each_family(each: &mut dyn FnMut(&str, Kind)) {
+    let plain = decompress_to_vec_with_limit(COMPRESSED, LENGTH_MAX).unwrap_or_default();
+    for line in String::from_utf8_lossy(&plain).lines() {
+        let mut words = line.split(' ');
+        if let (Some(kind), Some(name)) = (words.next().and_then(spec::kind), words.next()) {
+            each(name, kind);
+        }
+    }
 }
 
 /// What reading for these names takes beyond what the agent's own collectors do.

@@ -43,6 +43,16 @@ pub struct Column {
     pub places: u8,
 }
 
+/// Returns the kind that a line of a family begins with.
+pub fn kind(word: &str) -> Option<Kind> {
+    match word {
+        "g" => Some(Kind::Gauge),
+        "c" => Some(Kind::Counter),
+        "u" => Some(Kind::Untyped),
+        _ => None,
+    }
+}
+
 /// Parses the table: the collectors, and what families of the agent's own begin with that are in it under another name. It is part of the program, so a mistake in it is left out; a law holds that there is none.
 ///
 /// The heads live as long as the process, as those of the agent's own tables do.
@@ -52,12 +62,7 @@ pub fn parse(text: &'static str) -> (Vec<Collector>, Vec<&'static str>) {
     let mut block: Option<(Block, Vec<&'static str>, Vec<Family>)> = None;
     for line in text.lines() {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let kind = match word {
-            "g" => Some(Kind::Gauge),
-            "c" => Some(Kind::Counter),
-            "u" => Some(Kind::Untyped),
-            _ => None,
-        };
+        let kind = kind(word);
         if let (Some(kind), Some((block, _, families))) = (kind, &mut block) {
             let mut words = rest.splitn(3, ' ');
             let (Some(name), Some(source)) = (words.next(), words.next()) else { continue };

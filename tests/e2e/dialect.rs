@@ -154,7 +154,7 @@ const FLUCTUATING: &[&str] = &[
 /// What node_exporter's collectors see of this machine that the agent does not report: collectors that it does not have, and mounts
 /// and disks that older versions count.
 fn is_theirs_alone(series: &str, own: &Page) -> bool {
-    let collectors = ["selinux", "textfile", "dmi", "xfs", "zfs", "nfs", "bcache", "bonding", "btrfs", "edac", "ipvs"];
+    let collectors = ["selinux", "dmi", "xfs", "zfs", "nfs", "bcache", "bonding", "btrfs", "edac", "ipvs"];
     collectors.iter().any(|it| series.starts_with(&format!("node_{it}_")))
         // Its list of disks once lacked compressed RAM, and once the letter z.
         || series.contains("device=zram")
@@ -175,7 +175,11 @@ fn the_same_machine_through_node_exporter() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
     let theirs = Command::new(PROGRAM)
-        .args([&format!("--web.listen-address={address}"), "--collector.netdev.device-exclude=^$"])
+        .args([
+            &format!("--web.listen-address={address}"),
+            "--collector.netdev.device-exclude=^$",
+            "--collector.textfile.directory=",
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

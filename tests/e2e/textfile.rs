@@ -150,6 +150,75 @@ fn a_bad_file_is_its_own_fault() {
 }
 
 #[test]
+fn files_in_every_dialect() {
+    let directory = Directory::new("dialects");
+    let good = "# HELP backup_size_bytes Size.\n# TYPE backup_size_bytes gauge\nbackup_size_bytes 7\n# HELP node_reboot_required 1 if a restart is due.\n\
+        # TYPE node_reboot_required gauge\nnode_reboot_required 1\n";
+    directory.write("good.prom", good);
+    let agent = directory.start();
+    let path = |name: &str| directory.0.join(name).display().to_string();
+    let failed = |page: &str| value(page, "node_textfile_scrape_error");
+    let page = agent.get("/metrics?dialect=node").text();
+    assert_eq!(failed(&page), Some(0.0));
+    // Names of the dialect's families and those that only the kernel knows, whether this machine has them or not.
+    let names = [
+        "node_load1",
+        "node_memory_Mine_bytes",
+        "node_hwmon_x",
+        "node_watchdog_access_cs0",
+        "node_textfile_scrape_error",
+        "node_scrape_collector_success",
+        "node_exporter_build_info",
+        "node_vmstat_x",
+    ];
+    let taken: String = names.iter().map(|name| format!("{name} 5\n")).collect();
+    directory.write("taken.prom", format!("{taken}# TYPE node_time histogram\nnode_time_seconds 1\nnode_reboot 3\n"));
+    let errors = names.len() as f64 + 1.0;
+    wait_until("the other file", || directory.errors(&agent.metrics(), "taken.prom") == Some(errors));
+    directory.write("bad.prom", "x\n");
+    wait_until("the bad file", || directory.errors(&agent.metrics(), "bad.prom") == Some(1.0));
+    for dialect in ["pi", "node", "both"] {
+        let page = agent.get(&format!("/metrics?dialect={dialect}")).text();
+        assert!(page.contains("\nbackup_size_bytes 7\n") && page.contains("\nnode_reboot 3\n"), "{dialect}: {page}");
+        assert!(page.contains("# TYPE node_reboot_required gauge\nnode_reboot_required 1\n"), "{dialect}");
+        let mut heads: Vec<_> = page.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+        let count = heads.len();
+        heads.sort_unstable();
+        heads.dedup_by_key(|line| line.split(' ').nth(2));
+        assert_eq!(heads.len(), count, "{dialect}");
+        assert_eq!(directory.errors(&page, "taken.prom"), Some(errors), "{dialect}");
+        assert_eq!(directory.mtime(&page, "good.prom").is_some(), dialect != "node");
+        let modified = |name: &str| value(&page, &format!("node_textfile_mtime_seconds{{file=\"{}\"}}", path(name)));
+        let has_file = modified("good.prom").is_some_and(|it| it > 1.7e9);
+        assert_eq!((failed(&page), has_file), if dialect == "pi" { (None, false) } else { (Some(1.0), true) });
+        assert_eq!(modified("bad.prom"), None);
+        if needs("promtool", has_program("promtool")) {
+            // It finds some of node_exporter's own names wrong, and what has no head has no help.
+            let found = lint(&page);
+            let found: Vec<_> =
+                found.lines().filter(|line| !line.starts_with("node_") && *line != "(failed)").collect();
+            assert_eq!(found, [""; 0], "{dialect}");
+        }
+    }
+    let ask = |query: &str| agent.get(&format!("/metrics?dialect=node&{query}")).text();
+    let chosen = ask("collect[]=textfile");
+    assert!(
+        chosen.contains("\nbackup_size_bytes 7\n") && failed(&chosen) == Some(1.0) && !chosen.contains("node_load1")
+    );
+    let rest = ask("exclude[]=textfile");
+    assert!(!rest.contains("backup_size") && failed(&rest).is_none() && rest.contains("\nnode_load1 "));
+    assert!(!ask("collect[]=loadavg").contains("backup_size"));
+    // A directory that goes is one that cannot be read.
+    std::fs::remove_dir_all(&directory.0).unwrap();
+    wait_until("the fault", || {
+        failed(&ask("collect[]=textfile")) == Some(1.0) && !agent.metrics().contains("backup_size")
+    });
+    assert!(ask("collect[]=textfile").contains("node_scrape_collector_success{collector=\"textfile\"} 1\n"));
+    let without = Agent::start(&[]);
+    assert_eq!(failed(&without.get("/metrics?dialect=node").text()), Some(0.0));
+}
+
+#[test]
 fn files_are_read_when_they_change() {
     let directory = Directory::new("change");
     directory.write("a.prom", "a 1\n");
@@ -191,7 +260,8 @@ fn directories_may_be_several_absent_or_crowded() {
         other.write(&format!("x{number:03}.prom"), format!("x{number} 1\n"));
     }
     let page = || agent.metrics();
-    wait_until("200 files", || page().matches("pi_textfile_errors{").count() == 200 && page().contains("\nx197 1\n"));
+    // One row for each, and one each for the directories: absent, and too full.
+    wait_until("200 files", || page().matches("pi_textfile_errors{").count() == 202 && page().contains("\nx197 1\n"));
     assert!(!page().contains("\nx198 1\n"));
     let output = Command::new(BINARY).arg("--collector.textfile.directory=here").output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();

@@ -2,7 +2,7 @@
 
 use super::parse::Found;
 use super::{BYTES_MAX, FAMILIES_MAX, SERIES_MAX};
-use crate::collect::ALL;
+use crate::collect::{ALL, Reserved};
 use crate::kernel::Bad;
 use crate::model::{Foreign, ForeignFamily, Kind, PARTS, Unit};
 
@@ -15,8 +15,8 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// Begins with the names of the agent's own families, whether their collectors are on or off.
-    pub fn new() -> Self {
+    /// Begins with the names of the agent's own families, whether their collectors are on or off, and those that are reserved.
+    pub fn new(reserved: Reserved) -> Self {
         let mut taken = Taken { slots: vec![0; SLOTS], used: 0 };
         for family in ALL.iter().flat_map(|collector| collector.tables).flat_map(|head| head.families) {
             let kind = match (family.kind, family.unit) {
@@ -26,6 +26,12 @@ impl Merged {
             };
             taken.names(family.name.as_bytes(), kind);
         }
+        reserved(&mut |name, kind| {
+            taken.names(name.as_bytes(), if kind == Kind::Counter { "counter" } else { "gauge" });
+            if name.ends_with('_') {
+                taken.take(hash(&[START, name.as_bytes()]));
+            }
+        });
         Merged { families: Vec::new(), taken, bytes: 0, series: 0 }
     }
 
@@ -87,6 +93,8 @@ struct Taken {
 }
 
 const SLOTS: usize = 1 << 16;
+/// What stands before the hashed beginning of names that are taken.
+const START: &[u8] = b"start ";
 
 impl Taken {
     /// Returns the slot of a hash, or the empty one for it.
@@ -119,7 +127,9 @@ impl Taken {
         };
         let stem = name.strip_suffix(own).unwrap_or(name);
         let hash = |end: &str| hash(&[stem, end.as_bytes()]);
-        if ends.iter().any(|end| self.slots[self.slot(hash(end))] != 0) {
+        let has = |hash| self.slots[self.slot(hash)] != 0;
+        let begins_taken = |end| name[end] == b'_' && has(self::hash(&[START, &name[..=end]]));
+        if ends.iter().any(|end| has(hash(end))) || (0..name.len()).any(begins_taken) {
             return false;
         }
         for end in ends {

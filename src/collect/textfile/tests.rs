@@ -8,7 +8,7 @@ const HELP: &str = "Read from a file of another program.";
 
 /// What becomes of files: the families, and the line of each thing that was left out, by file.
 fn merge(files: &[&str]) -> (Vec<ForeignFamily>, Vec<Vec<usize>>) {
-    let mut merged = Merged::new();
+    let mut merged = Merged::new(|_| {});
     let mut all = Vec::new();
     for text in files {
         let mut lines = Vec::new();
