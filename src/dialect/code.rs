@@ -78,8 +78,10 @@ fn conntrack(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 
 const MODES: [&[u8]; 8] = [b"user", b"nice", b"system", b"idle", b"iowait", b"irq", b"softirq", b"steal"];
 
+type Each<'a> = &'a mut dyn FnMut(&[u8], &mut dyn Iterator<Item = &[u8]>);
+
 /// Hands the number of each CPU and the numbers behind it to `each`.
-fn cpus(text: &[u8], each: &mut dyn FnMut(&[u8], &mut dyn Iterator<Item = &[u8]>)) {
+fn cpus(text: &[u8], each: Each<'_>) {
     for (_, line) in lines(text) {
         let mut words = words(line);
         if let Some([b'c', b'p', b'u', cpu @ ..]) = words.next() {

@@ -477,7 +477,7 @@ pub fn os(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
             // A version is a number with one point at most.
             let text = word(source);
             let end = text.match_indices('.').nth(1).map_or(text.len(), |(at, _)| at);
-            number(text[..end].as_bytes())
+            number(&text.as_bytes()[..end])
         }
     };
     if !text.is_empty() {
