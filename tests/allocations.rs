@@ -4,7 +4,9 @@
 #![allow(unsafe_code, reason = "counts what the allocator is asked for")]
 
 use pi_monitor::agent::Agent;
+use pi_monitor::agent::foreign::Choice;
 use pi_monitor::commands;
+use pi_monitor::dialect::flags::Tongue;
 use pi_monitor::format::Format;
 use pi_monitor::history::{RANGES, Request, events::Wanted, journal::Journal};
 use pi_monitor::kernel::Machine;
@@ -65,6 +67,13 @@ fn allocations(flags: &[String]) -> u64 {
             for format in [Format::Prometheus, Format::OpenMetrics, Format::Json] {
                 for gzip in [false, true] {
                     assert!(agent.page(format, gzip, Duration::ZERO).await.len() > 1000);
+                }
+            }
+            for tongue in [Tongue::Node, Tongue::Both] {
+                for gzip in [false, true] {
+                    assert!(
+                        agent.page_in(tongue, &Choice::default(), gzip, Duration::ZERO).await.unwrap().len() > 1000
+                    );
                 }
             }
             for range in 0..RANGES.len() {

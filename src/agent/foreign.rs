@@ -30,7 +30,8 @@ struct AtWork {
     /// Writes what the other program does not know.
     rest: Writer,
     text: Vec<u8>,
-    page: Rendered,
+    /// Absent while it is being made, since making it needs the rest.
+    page: Option<Rendered>,
     /// What the page was made of: a collection, both selections, and the dialect.
     made_of: Option<(u64, Selection, Selection, Tongue)>,
     /// Counts the pages that were made.
@@ -96,7 +97,7 @@ impl Agent {
             let dialect = Dialect::new(&foreign.settings, roots, *machine);
             let rest = Writer::without(Syntax::Text, dialect.known.clone());
             let writer = Writer::new(Syntax::Text);
-            let (text, page) = (Vec::new(), Rendered::default());
+            let (text, page) = (Vec::new(), Some(Rendered::default()));
             Box::new(AtWork { dialect, writer, rest, text, page, made_of: None, made: 0 })
         })
     }
@@ -140,14 +141,14 @@ impl Agent {
         };
         let count = self.slots.len();
         own = own.first(count);
+        let Some(at_work) = &self.foreign.at_work else { return Err(String::new()) };
         // What the other program's rows are taken from is collected, but not shown.
         let mut needed = own;
-        let sources: Vec<_> = self.at_work().dialect.sources(other).collect();
-        for source in sources {
-            let has = |slot: &super::Slot| {
-                slot.registration.tables.iter().any(|head| head.families.iter().any(|family| family.name == source))
-            };
-            needed = self.slots.iter().position(has).map_or(needed, |place| needed.with(place));
+        for (place, slot) in self.slots.iter().enumerate() {
+            let mut families = slot.registration.tables.iter().flat_map(|head| head.families);
+            if families.any(|family| at_work.dialect.sources(other).any(|source| source == family.name)) {
+                needed = needed.with(place);
+            }
         }
         let id = self.snapshot_of(needed, max_age).await.moment.id;
         let Agent { snapshot, foreign, renderer, gzip: compressor, .. } = self;
@@ -160,9 +161,9 @@ impl Agent {
         }
         snapshot.show(own);
         let level = gzip.then(|| compressor.level(Gzip::FAST));
-        let mut page = std::mem::take(&mut at_work.page);
+        let mut page = at_work.page.take().unwrap_or_default();
         let made = page.get((at_work.made, 0), level, |out| at_work.write(tongue, snapshot, renderer, out));
-        at_work.page = page;
+        at_work.page = Some(page);
         Ok(made)
     }
 }

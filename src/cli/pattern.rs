@@ -4,6 +4,7 @@
 //! proportional to the name and the expression, whatever they are: all ways are followed at once. The whole takes a sixth of the bytes
 //! that a library for regular expressions does, to which the tests compare it.
 
+use std::cell::RefCell;
 use std::fmt;
 
 /// A compiled expression; an empty one matches nothing, so that an empty flag excludes nothing.
@@ -12,6 +13,17 @@ pub struct Pattern {
     steps: Vec<Step>,
     /// First and last characters of classes.
     ranges: Vec<(char, char)>,
+    /// What matching needs, kept so that it allocates once.
+    room: RefCell<Room>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Room {
+    /// Whether each step is reached at this character, and at the next one.
+    now: Vec<bool>,
+    next: Vec<bool>,
+    /// Steps to follow, of which each is followed once and leads to two others at most.
+    ways: Vec<u16>,
 }
 
 /// One step. Distances are from the step itself, so that steps can be moved together.
@@ -80,21 +92,35 @@ impl Pattern {
         if self.steps.is_empty() {
             return false;
         }
-        let name = String::from_utf8_lossy(name);
-        let (mut now, mut next) = (vec![false; self.steps.len()], vec![false; self.steps.len()]);
-        let mut ways = Vec::new();
+        let mut room = self.room.borrow_mut();
+        let Room { now, next, ways } = &mut *room;
+        let count = self.steps.len();
+        for reached in [&mut *now, &mut *next] {
+            reached.clear();
+            reached.resize(count, false);
+        }
+        ways.clear();
+        ways.reserve(3 * count);
         let mut before = None;
-        let mut rest = name.chars();
+        let mut rest = name.utf8_chunks().flat_map(|chunk| {
+            let odd = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
+            chunk.valid().chars().chain(odd)
+        });
         loop {
-            let here = rest.clone().next();
+            let here = rest.next();
             ways.push(0);
             // What was reached by the last character, and the beginning, which may be anywhere.
-            ways.extend((1..now.len()).filter(|&step| std::mem::take(&mut now[step])));
+            for (step, reached) in now.iter_mut().enumerate() {
+                if std::mem::take(reached) {
+                    ways.push(step as u16);
+                }
+            }
             while let Some(place) = ways.pop() {
+                let place = usize::from(place);
                 if std::mem::replace(&mut now[place], true) {
                     continue;
                 }
-                let mut go = |distance: i16| ways.push(place.wrapping_add_signed(distance.into()));
+                let mut go = |distance: i16| ways.push(place.wrapping_add_signed(distance.into()) as u16);
                 match self.steps[place] {
                     Step::Match => return true,
                     Step::Split(one, other) => {
@@ -115,11 +141,11 @@ impl Pattern {
                     }
                 }
             }
-            before = rest.next();
+            before = here;
             if before.is_none() {
                 return false;
             }
-            std::mem::swap(&mut now, &mut next);
+            std::mem::swap(now, next);
             next.fill(false);
         }
     }

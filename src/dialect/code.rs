@@ -5,7 +5,7 @@ use super::read::{Reader, Rows, number};
 use crate::collect::disk::FILESYSTEMS;
 use crate::collect::textfile::FILES;
 use crate::kernel::text::{hex, lines, take_word, uint, words};
-use crate::kernel::zone::Zone;
+use crate::kernel::zone::offset_and_name;
 use crate::model::Value;
 use crate::sys;
 
@@ -553,8 +553,8 @@ fn time(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 /// How far the machine's time zone is from UTC now.
 fn time_zone(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let unix = (reader.machine.unix_time)().as_secs();
-    let zone = Zone::at(&reader.roots.root);
-    if let Some((offset, name)) = zone.offset_and_name(i64::try_from(unix).unwrap_or(0)) {
+    let data = reader.text(&["root/etc/localtime"]).unwrap_or_default();
+    if let Some((offset, name)) = offset_and_name(data, i64::try_from(unix).unwrap_or(0)) {
         rows.push(&[name], &[Value::signed(offset, 0)]);
     }
 }

@@ -37,49 +37,48 @@ impl Zone {
         Zone(data)
     }
 
-    /// Returns what is added to UTC at this Unix time, in seconds; see [`Zone::offset_and_name`].
+    /// Returns what is added to UTC at this Unix time, in seconds; see [`offset_and_name`].
     pub fn offset(&self, unix: i64) -> Option<i64> {
-        self.offset_and_name(unix).map(|(offset, _)| offset)
+        offset_and_name(&self.0, unix).map(|(offset, _)| offset)
     }
+}
 
-    /// Returns what is added to UTC at this Unix time, in seconds, and the short name of that. Without a file, that is UTC. `None` if the file does not say: beyond its last change, some
-    /// files only have a rule for the years to come.
-    pub fn offset_and_name(&self, unix: i64) -> Option<(i64, &[u8])> {
-        let Zone(data) = self;
-        if data.is_empty() {
-            return Some((0, b"UTC"));
-        }
-        let number = |at: usize, width: usize| {
-            let bytes = data.get(at..at.checked_add(width)?)?;
-            let number = bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-            Some(if width == 4 { i64::from(number as i32) } else { number as i64 })
-        };
-        let head = |at: usize| {
-            let mut counts = [0; 6];
-            for (place, count) in counts.iter_mut().enumerate() {
-                *count = u16::try_from(number(at + 20 + 4 * place, 4)?).ok()?.into();
-            }
-            (data.get(at..at + 4)? == b"TZif" && *data.get(at + 4)? >= b'2').then_some(counts)
-        };
-        // The first half has the same in 32 bits.
-        let [utc, standard, leaps, times, types, letters] = head(0)?;
-        let second = 44 + times * 5 + types * 6 + letters + leaps * 8 + standard + utc;
-        let [utc, standard, leaps, times, types, letters] = head(second)?;
-        let start = second + 44;
-        let mut passed = 0;
-        while passed < times && number(start + passed * 8, 8)? <= unix {
-            passed += 1;
-        }
-        let kinds = start + times * 8;
-        let rule = kinds + times + types * 6 + letters + leaps * 12 + standard + utc;
-        if passed == times && data.get(rule..)?.contains(&b',') {
-            return None;
-        }
-        let kind = if passed == 0 { 0 } else { *data.get(kinds + passed - 1)? };
-        let kind = kinds + times + usize::from(kind) * 6;
-        let name = data.get(kinds + times + types * 6 + usize::from(*data.get(kind + 5)?)..)?;
-        Some((number(kind, 4)?, name.split(|&byte| byte == 0).next()?))
+/// Returns what is added to UTC at this Unix time, in seconds, and the short name of that. `data` is what `/etc/localtime` holds; without it, that is UTC. `None` if the file does not say: beyond its last change, some
+/// files only have a rule for the years to come.
+pub fn offset_and_name(data: &[u8], unix: i64) -> Option<(i64, &[u8])> {
+    if data.is_empty() {
+        return Some((0, b"UTC"));
     }
+    let number = |at: usize, width: usize| {
+        let bytes = data.get(at..at.checked_add(width)?)?;
+        let number = bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        Some(if width == 4 { i64::from(number as i32) } else { number as i64 })
+    };
+    let head = |at: usize| {
+        let mut counts = [0; 6];
+        for (place, count) in counts.iter_mut().enumerate() {
+            *count = u16::try_from(number(at + 20 + 4 * place, 4)?).ok()?.into();
+        }
+        (data.get(at..at + 4)? == b"TZif" && *data.get(at + 4)? >= b'2').then_some(counts)
+    };
+    // The first half has the same in 32 bits.
+    let [utc, standard, leaps, times, types, letters] = head(0)?;
+    let second = 44 + times * 5 + types * 6 + letters + leaps * 8 + standard + utc;
+    let [utc, standard, leaps, times, types, letters] = head(second)?;
+    let start = second + 44;
+    let mut passed = 0;
+    while passed < times && number(start + passed * 8, 8)? <= unix {
+        passed += 1;
+    }
+    let kinds = start + times * 8;
+    let rule = kinds + times + types * 6 + letters + leaps * 12 + standard + utc;
+    if passed == times && data.get(rule..)?.contains(&b',') {
+        return None;
+    }
+    let kind = if passed == 0 { 0 } else { *data.get(kinds + passed - 1)? };
+    let kind = kinds + times + usize::from(kind) * 6;
+    let name = data.get(kinds + times + types * 6 + usize::from(*data.get(kind + 5)?)..)?;
+    Some((number(kind, 4)?, name.split(|&byte| byte == 0).next()?))
 }
 
 #[cfg(test)]
