@@ -554,7 +554,10 @@ fn time(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 fn time_zone(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let unix = (reader.machine.unix_time)().as_secs();
     let data = reader.text(&["root/etc/localtime"]).unwrap_or_default();
-    if let Some((offset, name)) = offset_and_name(data, i64::try_from(unix).unwrap_or(0)) {
+    // Without a file, the machine's time is UTC.
+    let utc = data.is_empty().then_some((0, &b"UTC"[..]));
+    let found = utc.or_else(|| offset_and_name(data, i64::try_from(unix).unwrap_or(0)));
+    if let Some((offset, name)) = found {
         rows.push(&[name], &[Value::signed(offset, 0)]);
     }
 }

@@ -43,12 +43,9 @@ impl Zone {
     }
 }
 
-/// Returns what is added to UTC at this Unix time, in seconds, and the short name of that. `data` is what `/etc/localtime` holds; without it, that is UTC. `None` if the file does not say: beyond its last change, some
-/// files only have a rule for the years to come.
+/// Returns what is added to UTC at this Unix time, in seconds, and the short name of that. `data` is what
+/// `/etc/localtime` holds. `None` if it does not say: beyond its last change, some files only have a rule for the years to come.
 pub fn offset_and_name(data: &[u8], unix: i64) -> Option<(i64, &[u8])> {
-    if data.is_empty() {
-        return Some((0, b"UTC"));
-    }
     let number = |at: usize, width: usize| {
         let bytes = data.get(at..at.checked_add(width)?)?;
         let number = bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));

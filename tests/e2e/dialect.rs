@@ -164,7 +164,7 @@ fn is_theirs_alone(series: &str, own: &Page) -> bool {
         // Its list of disks once lacked compressed RAM, and once the letter z.
         || series.contains("device=zram")
         // Mounts of the same filesystem, of which the agent reports one.
-        || series.starts_with("node_filesystem_") && own.of("node_filesystem_size_bytes").len() > 0
+        || series.starts_with("node_filesystem_") && !own.of("node_filesystem_size_bytes").is_empty()
 }
 
 #[test]
