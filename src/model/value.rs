@@ -1,17 +1,36 @@
 //! Numbers as the kernel prints them.
 
 use std::fmt;
+use std::num::NonZeroU8;
 
 /// A number as the kernel prints it: digits with a decimal point somewhere, or nothing at all.
 ///
 /// Kernel files hold integers and short decimals, never binary fractions. Keeping the digits makes output exact
 /// (`0.1` stays `0.1`) and needs no floating-point formatting, which is slow on small cores and large in the binary.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+///
+/// Two numbers, so that functions return it in two registers, as they do an `Option<Value>`.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Value {
     digits: u64,
-    places: u8,
-    negative: bool,
-    present: bool,
+    /// The places behind the point, and the bits below.
+    form: NonZeroU8,
+}
+
+const NEGATIVE: u8 = 1 << 5;
+const PRESENT: u8 = 1 << 6;
+
+/// Returns a form, which is never 0.
+const fn form(bits: u8) -> NonZeroU8 {
+    match NonZeroU8::new(bits | 1 << 7) {
+        Some(form) => form,
+        None => NonZeroU8::MIN,
+    }
+}
+
+impl Default for Value {
+    fn default() -> Self {
+        Value::ABSENT
+    }
 }
 
 impl Value {
@@ -21,18 +40,19 @@ impl Value {
     const MOST_PLACES: u8 = 20;
 
     /// No value: the sample is absent from every output.
-    pub const ABSENT: Value = Value { digits: 0, places: 0, negative: false, present: false };
+    pub const ABSENT: Value = Value { digits: 0, form: form(0) };
 
     /// Returns `digits` divided by 10 to the power of `places`, which are 20 at most.
     pub const fn decimal(digits: u64, places: u8) -> Self {
         debug_assert!(places <= Value::MOST_PLACES);
-        Value { digits, places, negative: false, present: true }
+        Value { digits, form: form(PRESENT | places) }
     }
 
     /// Returns the same as [`Value::decimal`] for numbers that may be negative.
     pub const fn signed(digits: i64, places: u8) -> Self {
         debug_assert!(places <= Value::MOST_PLACES);
-        Value { digits: digits.unsigned_abs(), places, negative: digits < 0, present: true }
+        let sign = if digits < 0 { NEGATIVE } else { 0 };
+        Value { digits: digits.unsigned_abs(), form: form(PRESENT | sign | places) }
     }
 
     /// Parses a number such as `0.52`, digit for digit: no sign, no exponent, at most 9 places.
@@ -63,35 +83,40 @@ impl Value {
 
     /// Returns the number divided by 10 to the power of `places`, as far as there is room for them.
     pub const fn shifted(self, places: u8) -> Self {
-        Value { places: self.places + places, ..self }
+        debug_assert!(self.places() + places <= Value::MOST_PLACES);
+        Value { form: form(self.form.get() + places), ..self }
     }
 
     /// Returns the number with the other sign.
     pub const fn negated(self) -> Self {
-        Value { negative: !self.negative, ..self }
+        Value { form: form(self.form.get() ^ NEGATIVE), ..self }
     }
 
     /// Returns whether the number is below zero.
     pub const fn is_negative(self) -> bool {
-        self.negative && self.digits > 0
+        self.form.get() & NEGATIVE != 0 && self.digits > 0
     }
 
     /// Returns whether there is a number.
     pub const fn is_present(self) -> bool {
-        self.present
+        self.form.get() & PRESENT != 0
+    }
+
+    const fn places(self) -> u8 {
+        self.form.get() & (NEGATIVE - 1)
     }
 
     /// Returns the nearest floating-point number, for charts; `None` if absent.
     pub fn to_f64(self) -> Option<f64> {
         const POWERS: [f64; 10] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
-        let power = POWERS.get(usize::from(self.places)).copied().unwrap_or(1e9);
+        let power = POWERS.get(usize::from(self.places())).copied().unwrap_or(1e9);
         let magnitude = self.digits as f64 / power;
-        self.present.then_some(if self.negative { -magnitude } else { magnitude })
+        self.is_present().then_some(if self.is_negative() { -magnitude } else { magnitude })
     }
 
     /// Appends the number as decimal text, without trailing zeros behind the point; nothing if absent.
     pub fn write(self, out: &mut Vec<u8>) {
-        if self.present {
+        if self.is_present() {
             let mut text = [0; Value::LONGEST];
             let length = self.put(&mut text);
             out.extend_from_slice(&text[..length]);
@@ -107,7 +132,7 @@ impl Value {
             out[0] = b'0';
             return 1;
         }
-        let (mut digits, mut places) = (self.digits, self.places);
+        let (mut digits, mut places) = (self.digits, self.places());
         while places > 0 && digits % 10 == 0 {
             digits /= 10;
             places -= 1;
@@ -136,7 +161,7 @@ impl Value {
             at -= 1;
             text[at] = b'0' + digits as u8;
         }
-        if self.negative {
+        if self.form.get() & NEGATIVE != 0 {
             at -= 1;
             text[at] = b'-';
         }
@@ -160,7 +185,7 @@ impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = Vec::new();
         self.write(&mut text);
-        f.write_str(if self.present { std::str::from_utf8(&text).unwrap_or("?") } else { "absent" })
+        f.write_str(if self.is_present() { std::str::from_utf8(&text).unwrap_or("?") } else { "absent" })
     }
 }
 
