@@ -130,6 +130,8 @@ impl Frame {
             && section.values().iter().zip(&self.present).all(|(value, present)| value.is_present() == *present)
     }
 
+    /// Rebuilds the text, which is rarely necessary.
+    #[inline(never)]
     fn make(&mut self, section: &Section, syntax: Syntax, omitted: &[&str]) {
         let Frame { text, samples, present, made_for } = self;
         text.clear();
@@ -205,6 +207,7 @@ fn write_head(family: &Family, syntax: Syntax, out: &mut Vec<u8>) {
 ///
 /// OpenMetrics has rules for the samples of a kind that the text format does not have, such as `_total` behind the name of a counter. What
 /// is not sure to keep them is of unknown kind there, and of a histogram or summary each part is a family then.
+#[inline(never)]
 fn write_foreign(family: &ForeignFamily, syntax: Syntax, out: &mut Vec<u8>) {
     let ForeignFamily { name, kind, help, samples, is_exact } = family;
     let (mut name, mut kind) = (&name[..], *kind);
