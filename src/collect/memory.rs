@@ -4,7 +4,7 @@
 //! `/proc/spl/kstat/zfs/arcstats`: the cache of ZFS, which the kernel counts as used.
 
 use super::{Collect, Context, Registration};
-use crate::kernel::text::{find, lines, take_uint, uint, words};
+use crate::kernel::text::{find, lines, place, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, Source};
 use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
@@ -74,6 +74,7 @@ pub static COLLECTOR: Registration = Registration {
         Box::new(Memory {
             meminfo: setup.proc("meminfo").in_small_records(),
             arc: setup.proc("spl/kstat/zfs/arcstats").in_small_records(),
+            known: Vec::new(),
             doubted: false,
         })
     },
@@ -83,16 +84,17 @@ struct Memory {
     meminfo: Source,
     /// The cache of ZFS, if that is loaded.
     arc: Source,
+    /// The lines of meminfo at the last reading.
+    known: Vec<Known>,
     /// Whether the last reading contradicted itself, which is logged once.
     doubted: bool,
 }
 
 impl Collect for Memory {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let Memory { meminfo, doubted, .. } = self;
-        let text = meminfo.read()?;
-        let (mut info, bad) = parse(text);
-        let result = bad.map_or(Ok(()), |bad| Err(Fault::parse(meminfo.path(), bad)));
+        let Memory { meminfo, known, doubted, .. } = self;
+        let (mut info, bad) = parse(meminfo.read()?, known);
+        let result = bad.map_or(Ok(()), |bad| Err(meminfo.refuse(bad)));
         let estimated = info.available.is_none().then(|| info.estimate()).flatten();
         let odd = info.drop_contradictions();
         if let (Some(name), false) = (odd, *doubted) {
@@ -172,7 +174,45 @@ struct Info {
     cma_free: Option<u64>,
 }
 
+/// What meminfo calls the fields of [`Info::fields`].
+const NAMES: &str = "MemFree MemAvailable Buffers Cached SwapCached Active Inactive AnonPages Mapped Shmem Slab SReclaimable \
+    KernelStack PageTables Dirty Writeback CmaTotal MemTotal SwapTotal SwapFree Committed_AS CommitLimit CmaFree";
+/// How many of them are parts of the total; they come first.
+const PARTS: usize = 17;
+/// The places of those that are parts of something else.
+const SLAB_RECLAIMABLE: usize = 11;
+const SWAP_FREE: usize = 19;
+const CMA_FREE: usize = 22;
+
 impl Info {
+    fn fields(&mut self) -> [&mut Option<u64>; 23] {
+        [
+            &mut self.free,
+            &mut self.available,
+            &mut self.buffers,
+            &mut self.cached,
+            &mut self.swap_cached,
+            &mut self.active,
+            &mut self.inactive,
+            &mut self.anonymous,
+            &mut self.mapped,
+            &mut self.shared,
+            &mut self.slab,
+            &mut self.slab_reclaimable,
+            &mut self.kernel_stack,
+            &mut self.page_tables,
+            &mut self.dirty,
+            &mut self.writeback,
+            &mut self.cma_total,
+            &mut self.total,
+            &mut self.swap_total,
+            &mut self.swap_free,
+            &mut self.committed,
+            &mut self.commit_limit,
+            &mut self.cma_free,
+        ]
+    }
+
     /// Memory that programs can have: what is free, and the caches without shared memory, which the kernel counts among them.
     fn estimate(&self) -> Option<u64> {
         let (total, free, cached) = (self.total?, self.free?, self.cached?);
@@ -190,31 +230,13 @@ impl Info {
                 (*part, odd) = (None, Some(name));
             }
         };
-        check(&mut self.slab_reclaimable, slab, "SReclaimable");
-        check(&mut self.swap_free, swap_total, "SwapFree");
-        check(&mut self.cma_free, cma_total, "CmaFree");
-        for (part, name) in [
-            (&mut self.free, "MemFree"),
-            (&mut self.available, "MemAvailable"),
-            (&mut self.buffers, "Buffers"),
-            (&mut self.cached, "Cached"),
-            (&mut self.swap_cached, "SwapCached"),
-            (&mut self.active, "Active"),
-            (&mut self.inactive, "Inactive"),
-            (&mut self.anonymous, "AnonPages"),
-            (&mut self.mapped, "Mapped"),
-            (&mut self.shared, "Shmem"),
-            (&mut self.slab, "Slab"),
-            (&mut self.slab_reclaimable, "SReclaimable"),
-            (&mut self.kernel_stack, "KernelStack"),
-            (&mut self.page_tables, "PageTables"),
-            (&mut self.dirty, "Dirty"),
-            (&mut self.writeback, "Writeback"),
-            (&mut self.cma_total, "CmaTotal"),
-        ] {
+        check(&mut self.slab_reclaimable, slab, SLAB_RECLAIMABLE);
+        check(&mut self.swap_free, swap_total, SWAP_FREE);
+        check(&mut self.cma_free, cma_total, CMA_FREE);
+        for (name, part) in self.fields().into_iter().take(PARTS).enumerate() {
             check(part, total, name);
         }
-        odd
+        odd.and_then(|name| NAMES.split(' ').nth(name))
     }
 }
 
@@ -223,75 +245,92 @@ fn parse_arc(text: &[u8]) -> Option<u64> {
     let (mut size, mut least) = (None, None);
     for (_, line) in lines(text) {
         let mut words = words(line);
-        let field = match words.next() {
-            Some(b"size") => &mut size,
-            Some(b"c_min") => &mut least,
-            _ => continue,
+        let field = match place(words.next().unwrap_or_default(), "size c_min") {
+            Some(0) => &mut size,
+            Some(_) => &mut least,
+            None => continue,
         };
         *field = words.nth(1).and_then(uint);
     }
     Some(size?.saturating_sub(least?))
 }
 
+/// A line of the last reading. The kernel prints the same lines every time, and a few bytes tell which one it is.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Its first bytes, which are more than the longest name that counts with its colon.
+    start: Start,
+    /// The length of its name with the colon.
+    name: u8,
+    /// Which of the fields it is for, if it is for one.
+    field: u8,
+}
+
+/// 16 bytes as a number, which is compared in two instructions.
+type Start = u128;
+
+fn start(line: &[u8]) -> Option<Start> {
+    line.first_chunk().map(|start| Start::from_le_bytes(*start))
+}
+
+/// The most lines that are remembered; the kernel prints about 50.
+const KNOWN_MAX: usize = 100;
+
 /// Lines such as `MemTotal:         437516 kB`; the unit is always KiB. Lines of other names are left alone.
 ///
 /// Returns what could be read, and the first bad line or the missing total.
 #[cfg_attr(small, optimize(speed))]
-fn parse(text: &[u8]) -> (Info, Option<Bad>) {
+fn parse(text: &[u8], known: &mut Vec<Known>) -> (Info, Option<Bad>) {
     let mut info = Info::default();
+    let mut fields = info.fields();
     let mut first = None;
     let (mut rest, mut number) = (text, 0);
     while !rest.is_empty() {
-        number += 1;
         let line = rest;
-        let Some(colon) = find(b':', line) else { break };
-        let (name, mut after) = line.split_at(colon + 1);
-        let field = match name {
-            b"MemTotal:" => &mut info.total,
-            b"MemFree:" => &mut info.free,
-            b"MemAvailable:" => &mut info.available,
-            b"Buffers:" => &mut info.buffers,
-            b"Cached:" => &mut info.cached,
-            b"SwapTotal:" => &mut info.swap_total,
-            b"SwapFree:" => &mut info.swap_free,
-            b"SwapCached:" => &mut info.swap_cached,
-            b"Active:" => &mut info.active,
-            b"Inactive:" => &mut info.inactive,
-            b"AnonPages:" => &mut info.anonymous,
-            b"Mapped:" => &mut info.mapped,
-            b"Shmem:" => &mut info.shared,
-            b"Slab:" => &mut info.slab,
-            b"SReclaimable:" => &mut info.slab_reclaimable,
-            b"KernelStack:" => &mut info.kernel_stack,
-            b"PageTables:" => &mut info.page_tables,
-            b"Dirty:" => &mut info.dirty,
-            b"Writeback:" => &mut info.writeback,
-            b"Committed_AS:" => &mut info.committed,
-            b"CommitLimit:" => &mut info.commit_limit,
-            b"CmaTotal:" => &mut info.cma_total,
-            b"CmaFree:" => &mut info.cma_free,
-            _ => {
-                rest = behind_line(line);
+        let (name, field) = match known.get(number) {
+            Some(known) if start(line) == Some(known.start) => (usize::from(known.name), usize::from(known.field)),
+            _ => match learn(line, number, known) {
+                Some(found) => found,
+                None => break,
+            },
+        };
+        number += 1;
+        if let Some(field) = fields.get_mut(field) {
+            let mut after = line.get(name..).unwrap_or_default();
+            let bytes = take_uint(&mut after).and_then(|kib| kib.checked_mul(1024));
+            // What a good line ends in is known, so its end need not be looked for.
+            if let (Some(bytes), Some((b" kB\n", behind))) = (bytes, after.split_first_chunk()) {
+                (**field, rest) = (Some(bytes), behind);
                 continue;
             }
-        };
-        let bytes = take_uint(&mut after).and_then(|kib| kib.checked_mul(1024));
-        // What a good line ends in is known, so its end need not be looked for.
-        if let (Some(bytes), Some((b" kB\n", behind))) = (bytes, after.split_first_chunk()) {
-            (*field, rest) = (Some(bytes), behind);
-            continue;
+            note(&mut first, number, line);
         }
         rest = behind_line(line);
-        first.get_or_insert(Bad::new(
-            number,
-            "a name, a number and kB",
-            line[..line.len() - rest.len()].trim_ascii_end(),
-        ));
     }
     if info.total.is_none() {
         first.get_or_insert(Bad::missing("MemTotal"));
     }
     (info, first)
+}
+
+/// Remembers a line, if it is long enough. Returns the length of its name with the colon, and which of the fields it is for; there is
+/// none for a large number.
+#[inline(never)]
+fn learn(line: &[u8], number: usize, known: &mut Vec<Known>) -> Option<(usize, usize)> {
+    let colon = find(b':', line)?;
+    let field = place(&line[..colon], NAMES).unwrap_or(usize::MAX);
+    known.truncate(number);
+    if let (Some(start), true) = (start(line), number < KNOWN_MAX) {
+        known.push(Known { start, name: colon as u8 + 1, field: field as u8 });
+    }
+    Some((colon + 1, field))
+}
+
+/// Notes that a line is bad, if it is the first one.
+#[inline(never)]
+fn note(first: &mut Option<Bad>, number: usize, line: &[u8]) {
+    let line = line[..line.len() - behind_line(line).len()].trim_ascii_end();
+    first.get_or_insert(Bad::new(number, "a name, a number and kB", line));
 }
 
 /// Returns what comes after the first line of `text`.
@@ -302,12 +341,45 @@ fn behind_line(text: &[u8]) -> &[u8] {
 /// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
-    let _ = (parse(text), parse_arc(text));
+    let mut known = Vec::new();
+    let once = parse(text, &mut known);
+    assert_eq!(once, parse(text, &mut known));
+    let _ = parse_arc(text);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Parses a text twice: what was learned changes nothing.
+    fn parse(text: &[u8]) -> (Info, Option<Bad>) {
+        let mut known = Vec::new();
+        let once = super::parse(text, &mut known);
+        assert_eq!(once, super::parse(text, &mut known));
+        once
+    }
+
+    #[test]
+    fn what_was_learned_holds_for_the_same_lines_alone() {
+        let mut known = Vec::new();
+        let mut free = |text: &str| {
+            let (info, bad) = super::parse(text.as_bytes(), &mut known);
+            (info.free, info.total, bad.map(|bad| bad.line))
+        };
+        assert_eq!(free("MemTotal:     2 kB\nMemFree:      1 kB\n"), (Some(1024), Some(2048), None));
+        assert_eq!(free("MemTotal:     3 kB\nMemFree:      2 kB\n"), (Some(2048), Some(3072), None));
+        // Other lines in these places, and a name whose beginning is the same.
+        assert_eq!(free("MemFree:      1 kB\nMemTotal:     2 kB\n"), (Some(1024), Some(2048), None));
+        assert_eq!(
+            free("MemFree:      1 kB\nInactive(anon):      7 kB\nMemTotal: 2 kB\n"),
+            (Some(1024), Some(2048), None)
+        );
+        assert_eq!(
+            free("MemFree:      1 kB\nInactive(file):      7 kB\nMemTotal: 2 kB\n"),
+            (Some(1024), Some(2048), None)
+        );
+        assert_eq!(free("MemFree:      x kB\nMemTotal:     2 kB\n"), (None, Some(2048), Some(1)));
+    }
 
     #[test]
     fn real_lines() {
@@ -359,6 +431,9 @@ mod tests {
         let mut info = Info { available: Some(9), swap_total: Some(2), swap_free: Some(3), ..whole };
         assert_eq!(info.drop_contradictions(), Some("MemAvailable"));
         assert_eq!((info.free, info.available, info.swap_free), (Some(8), None, None));
+        for (part, name) in [(SLAB_RECLAIMABLE, "SReclaimable"), (SWAP_FREE, "SwapFree"), (CMA_FREE, "CmaFree")] {
+            assert_eq!(place(name.as_bytes(), NAMES), Some(part));
+        }
         let mut info = Info { slab: Some(9), slab_reclaimable: Some(9), ..whole };
         assert!(info.drop_contradictions().is_some() && info.slab.is_none() && info.slab_reclaimable.is_none());
     }

@@ -151,25 +151,19 @@ struct Stat {
 ///
 /// Returns what could be read, and the first bad line or missing name.
 fn parse_stat(text: &[u8]) -> (Stat, Option<Bad>) {
+    const NAMES: [&str; 7] = ["intr", "ctxt", "btime", "processes", "procs_running", "procs_blocked", "softirq"];
     let mut stat = Stat::default();
+    let Stat { boot_time, running, blocked, forks, switches, interrupts, softirqs } = &mut stat;
+    let fields = [interrupts, switches, boot_time, forks, running, blocked, softirqs];
     let mut first = None;
     for (number, line) in lines(text) {
         // The first two letters distinguish these from the CPUs' lines, of which there may be many.
         let ([b'b' | b'p' | b'i' | b's', ..] | [b'c', b't', ..]) = line else { continue };
         let Some(blank) = find(b' ', line) else { continue };
         let (name, mut rest) = line.split_at(blank);
-        let field = match name {
-            b"btime" => &mut stat.boot_time,
-            b"procs_running" => &mut stat.running,
-            b"procs_blocked" => &mut stat.blocked,
-            b"processes" => &mut stat.forks,
-            b"ctxt" => &mut stat.switches,
-            b"intr" => &mut stat.interrupts,
-            b"softirq" => &mut stat.softirqs,
-            _ => continue,
-        };
-        *field = take_uint(&mut rest);
-        if field.is_none() {
+        let Some(place) = NAMES.iter().position(|known| known.as_bytes() == name) else { continue };
+        *fields[place] = take_uint(&mut rest);
+        if fields[place].is_none() {
             first.get_or_insert(Bad::new(number, "a name and a number", line));
         }
     }

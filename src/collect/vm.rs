@@ -2,7 +2,7 @@
 //! <https://docs.kernel.org/filesystems/proc.html#vmstat>
 
 use super::{Collect, Context, Registration};
-use crate::kernel::text::{lines, uint, words};
+use crate::kernel::text::{lines, place, take_word, uint};
 use crate::kernel::{Bad, Cgroups, Fault, First, Source, cgroups, read_into};
 use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
@@ -136,7 +136,7 @@ impl Collect for Vm {
         for Group { name, values } in &killed.groups {
             out.row(&GROUPS, [name], values.map(Value::from));
         }
-        result.map_err(|bad| Fault::parse(vmstat.path(), bad))
+        result.map_err(|bad| vmstat.refuse(bad))
     }
 }
 
@@ -159,32 +159,26 @@ struct Counters {
 /// Returns what could be read, and the first bad line.
 fn parse(text: &[u8]) -> (Counters, Result<(), Bad>) {
     let mut counters = Counters::default();
+    let Counters { oom_kills, faults, major_faults, swapped_in, swapped_out, reclaims } = &mut counters;
+    let fields = [oom_kills, faults, major_faults, swapped_in, swapped_out, reclaims];
+    const NAMES: &str = "oom_kill pgfault pgmajfault pswpin pswpout";
+    const RECLAIMS: usize = 5;
     let mut first = First::new();
     let mut any = false;
     for (number, line) in lines(text) {
+        let mut rest = line;
         // Most of the 100 to 200 lines already differ in their first letters.
         let field = match line {
-            [b'o', ..] | [b'p', b'g' | b's', ..] => {
-                let mut words = words(line);
-                let field = match words.next().unwrap_or_default() {
-                    b"oom_kill" => &mut counters.oom_kills,
-                    b"pgfault" => &mut counters.faults,
-                    b"pgmajfault" => &mut counters.major_faults,
-                    b"pswpin" => &mut counters.swapped_in,
-                    b"pswpout" => &mut counters.swapped_out,
-                    _ => continue,
-                };
-                *field = words.next().and_then(uint);
-                field
+            [b'o', ..] | [b'p', b'g', b'f' | b'm', ..] | [b'p', b's', b'w', ..] => {
+                match place(take_word(&mut rest).unwrap_or_default(), NAMES) {
+                    Some(field) => field,
+                    None => continue,
+                }
             }
             // One line for each zone, or a single one before Linux 4.10.
-            [b'a', b'l', b'l', b'o', b'c', b's', b't', b'a', b'l', b'l', ..] => {
-                any = true;
-                match words(line).nth(1).and_then(uint) {
-                    Some(count) => counters.reclaims = Some(counters.reclaims.unwrap_or(0).saturating_add(count)),
-                    None => first.note(Bad::new(number, "a name and a number", line)),
-                }
-                continue;
+            [b'a', b'l', ..] if line.starts_with(b"allocstall") => {
+                take_word(&mut rest);
+                RECLAIMS
             }
             [b'n', b'r', b'_', ..] => {
                 any = true;
@@ -193,8 +187,10 @@ fn parse(text: &[u8]) -> (Counters, Result<(), Bad>) {
             _ => continue,
         };
         any = true;
-        if field.is_none() {
-            first.note(Bad::new(number, "a name and a number", line));
+        match take_word(&mut rest).and_then(uint) {
+            Some(count) if field == RECLAIMS => *fields[field] = Some(fields[field].unwrap_or(0).saturating_add(count)),
+            Some(count) => *fields[field] = Some(count),
+            None => first.note(Bad::new(number, "a name and a number", line)),
         }
     }
     if !any {

@@ -24,6 +24,7 @@ pub struct Bad {
 
 impl Bad {
     /// Reports that `line` was `found` where the parser expected something else.
+    #[inline(never)]
     pub fn new(line: usize, expected: &'static str, found: &[u8]) -> Self {
         let mut start = [0; 40];
         let length = found.len().min(start.len());
@@ -63,11 +64,13 @@ pub enum Fault {
 
 impl Fault {
     /// Reports that `path` could not be read.
+    #[inline(never)]
     pub fn read(path: &Path, error: io::Error) -> Self {
         Fault::Read { path: path.into(), error }
     }
 
     /// Reports that `path` holds something unexpected.
+    #[inline(never)]
     pub fn parse(path: &Path, bad: Bad) -> Self {
         Fault::Parse { path: path.into(), bad }
     }

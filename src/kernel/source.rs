@@ -127,7 +127,13 @@ impl Source {
     /// # Errors
     /// As [`Source::read`], and [`Fault::Parse`] with the file's path if `parse` finds something unexpected.
     pub fn parse<T>(&mut self, parse: impl FnOnce(&[u8]) -> Result<T, Bad>) -> Result<T, Fault> {
-        parse(self.read()?).map_err(|bad| Fault::Parse { path: self.path.clone(), bad })
+        parse(self.read()?).map_err(|bad| self.refuse(bad))
+    }
+
+    /// Reports that the file holds something unexpected.
+    #[inline(never)]
+    pub fn refuse(&self, bad: Bad) -> Fault {
+        Fault::Parse { path: self.path.clone(), bad }
     }
 
     /// Hands the text of a device's file, which need not be there or have an answer at every moment, to `parse`. An answer that is odd
@@ -146,7 +152,7 @@ impl Source {
                     self.odd = false;
                     return Ok(Sensed::Spoke);
                 }
-                Err(bad) => Fault::Parse { path: self.path.clone(), bad },
+                Err(bad) => self.refuse(bad),
             },
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENODEV | libc::ENXIO) => return Ok(Sensed::Gone),

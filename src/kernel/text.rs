@@ -84,6 +84,16 @@ pub fn take_word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     if end > start { Some(&text[start..end]) } else { None }
 }
 
+/// Returns the place of `word` among the words of `list`.
+#[inline(never)]
+pub fn place(word: &[u8], list: &str) -> Option<usize> {
+    let (mut rest, mut place) = (list.as_bytes(), 0);
+    while take_word(&mut rest)? != word {
+        place += 1;
+    }
+    Some(place)
+}
+
 const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
@@ -196,6 +206,12 @@ mod tests {
         let text = b"cpu  1 2\n\n intr\t3";
         let all: Vec<_> = lines(text).map(|(n, line)| (n, words(line).collect::<Vec<_>>())).collect();
         assert_eq!(all, [(1, vec![&b"cpu"[..], b"1", b"2"]), (2, vec![]), (3, vec![&b"intr"[..], b"3"])]);
+    }
+
+    #[test]
+    fn a_word_has_a_place_in_a_list() {
+        let places = ["one", "two", "three", "", "on", "three "].map(|word| place(word.as_bytes(), "one two three"));
+        assert_eq!(places, [Some(0), Some(1), Some(2), None, None, None]);
     }
 
     #[test]
