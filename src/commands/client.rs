@@ -2,8 +2,9 @@
 
 use crate::cli::Options;
 use crate::server::{answer::EXPECTED_HTTPS, flags::LISTEN};
+use crate::sys;
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// How long asking may take.
@@ -93,12 +94,7 @@ fn ask(address: &str, path: &str, header: &str) -> io::Result<String> {
     let end = Instant::now() + TIME;
     let left = || Some(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
     let mut stream = Err(io::Error::from(io::ErrorKind::NotFound));
-    // A container may have no /etc/hosts.
-    let all: Vec<_> = match address.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok()) {
-        Some(port) => vec![([127, 0, 0, 1], port).into(), ([0_u16, 0, 0, 0, 0, 0, 0, 1], port).into()],
-        None => address.to_socket_addrs()?.collect(),
-    };
-    for address in all {
+    for address in sys::resolve(address, TIME)? {
         let next = TcpStream::connect_timeout(&address, left().unwrap_or(TIME));
         // Of several addresses, the first one's failure says most.
         if next.is_ok() || stream.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {

@@ -7,13 +7,13 @@ use super::connection;
 use super::flags::{LISTEN, WAIT_FOR_ADDRESS};
 use super::state::State;
 use crate::cli::Options;
+use crate::sys;
 use socket2::{Domain, Socket, Type};
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -71,8 +71,8 @@ impl Door {
         let addresses = match text.strip_prefix(':').and_then(|port| port.parse().ok()) {
             // IPv6 and IPv4, or IPv4 alone where the kernel has no IPv6.
             Some(port) => vec![SocketAddr::from(([0; 8], port)), SocketAddr::from(([0; 4], port))],
-            None => match text.to_socket_addrs() {
-                Ok(all) => all.collect(),
+            None => match sys::resolve(text, RETRY) {
+                Ok(all) => all,
                 Err(error) => return cannot(&error, ""),
             },
         };
@@ -122,7 +122,7 @@ impl Door {
 }
 
 /// Serves at `door`, as soon as its address is free.
-pub async fn serve(door: Door, state: Rc<State>) {
+pub async fn serve(door: Door, state: &'static State) {
     match door.listener().await.and_then(|listener| Ok((listener.local_addr()?, listener))) {
         Ok((address, listener)) => {
             let scheme = if state.tls.is_some() { "https" } else { "http" };
@@ -133,13 +133,13 @@ pub async fn serve(door: Door, state: Rc<State>) {
     }
 }
 
-async fn accept(listener: TcpListener, state: Rc<State>) {
+async fn accept(listener: TcpListener, state: &'static State) {
     while !state.ending.get() {
         match listener.accept().await {
             Ok((socket, peer)) => {
                 let descriptor = usize::try_from(socket.as_raw_fd()).unwrap_or(usize::MAX);
                 match state.gate.admit(peer.ip().into(), descriptor) {
-                    Some(link) => drop(tokio::task::spawn_local(connection::serve(socket, link, state.clone()))),
+                    Some(link) => drop(tokio::task::spawn_local(connection::serve(socket, link, state))),
                     None => connection::reset(&socket),
                 }
                 // Who was evicted gives back a descriptor before the next one is taken.

@@ -29,11 +29,10 @@ use crate::cli::Options;
 use crate::runtime::sandbox::{CAP_NET_BIND_SERVICE, Needs};
 use listen::Door;
 use state::State;
-use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// What serving needs: ports below 1024, and what the C library reads to find the address of a host's name.
+/// What serving needs: ports below 1024, and what the address of a host's name is found in.
 pub const NEEDS: Needs = Needs { capabilities: CAP_NET_BIND_SERVICE, ..Needs::reading(&["/etc"]) };
 
 /// How long requests in flight may take when the agent ends.
@@ -41,7 +40,7 @@ const GRACE: Duration = Duration::from_millis(2500);
 
 /// A server at work.
 #[derive(Debug)]
-pub struct Server(Rc<State>);
+pub struct Server(&'static State);
 
 /// Starts to serve `agent` at `doors`. Call it within a [`LocalSet`](tokio::task::LocalSet), which then runs the server.
 ///
@@ -49,16 +48,17 @@ pub struct Server(Rc<State>);
 /// One line that names the address that cannot be served on.
 pub fn start(
     options: &Options,
-    agent: Rc<Mutex<Agent>>,
+    agent: &'static Mutex<Agent>,
     protection: Protection,
     doors: Vec<Door>,
 ) -> Result<Server, String> {
     for door in &doors {
         door.listen()?;
     }
-    let state = Rc::new(State::new(options, agent, protection));
+    // It serves until the process ends.
+    let state: &'static State = Box::leak(Box::new(State::new(options, agent, protection)));
     for door in doors {
-        tokio::task::spawn_local(listen::serve(door, state.clone()));
+        tokio::task::spawn_local(listen::serve(door, state));
     }
     Ok(Server(state))
 }

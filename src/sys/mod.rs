@@ -1,4 +1,4 @@
-//! System calls that the standard library does not offer: the only room with `unsafe` code, each piece behind one safe
+//! What the standard library does not offer of the system, and the only room with `unsafe` code, each piece behind one safe
 //! function. It knows nothing of the agent.
 
 mod child;
@@ -7,6 +7,7 @@ mod confine;
 mod crash;
 mod files;
 mod firmware;
+mod names;
 mod netlink;
 mod stderr;
 mod terminal;
@@ -21,6 +22,7 @@ pub use files::{
     Directory, FsStat, file_limit, has_news, is_made_by_kernel, is_procfs, lock, machine, page_size, statvfs,
 };
 pub use firmware::{VIDEOCORE_REQUEST, videocore};
+pub use names::resolve;
 pub use netlink::{join, netlink, receive_from_kernel};
 pub use stderr::{log_without_waiting, write_log};
 pub use terminal::{random, without_echo};
