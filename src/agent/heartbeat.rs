@@ -8,7 +8,6 @@ use crate::kernel::{Machine, Roots};
 use crate::model::Note;
 use crate::sys;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Mutex;
@@ -39,13 +38,13 @@ pub struct Heartbeat {
 
 /// Looks at processes if somebody waits for that, and once more beside the ticks if it takes two looks. Call it within a
 /// [`tokio::task::LocalSet`].
-pub fn look(agent: &Rc<Mutex<Agent>>, busy: &mut Agent) {
+pub fn look(agent: &'static Mutex<Agent>, busy: &mut Agent) {
     if let Some(pause) = busy.look() {
-        tokio::task::spawn_local(second_look(agent.clone(), pause));
+        tokio::task::spawn_local(second_look(agent, pause));
     }
 }
 
-async fn second_look(agent: Rc<Mutex<Agent>>, pause: std::time::Duration) {
+async fn second_look(agent: &'static Mutex<Agent>, pause: std::time::Duration) {
     tokio::time::sleep(pause).await;
     agent.lock().await.look();
 }
@@ -75,7 +74,7 @@ impl Heartbeat {
     /// Ticks for as long as it is polled, within a [`tokio::task::LocalSet`].
     ///
     /// History counts time in ticks, so missed ones are skipped and the others stay where they are.
-    pub async fn run(mut self, agent: Rc<Mutex<Agent>>) {
+    pub async fn run(mut self, agent: &'static Mutex<Agent>) {
         while let Some(woken) = std::future::poll_fn(|context| self.next(context)).await {
             let mut busy = agent.lock().await;
             let now = sys::since_boot();
@@ -90,7 +89,7 @@ impl Heartbeat {
                 }
                 Woken::Timer => {}
             }
-            look(&agent, &mut busy);
+            look(agent, &mut busy);
         }
     }
 

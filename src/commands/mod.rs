@@ -93,10 +93,12 @@ pub fn confine(options: &Options, more: &[Needs]) -> Result<(), String> {
     sandbox::enter(&needs, |path| roots.locate(path), &named, options.has(&REQUIRE_SANDBOX))
 }
 
-/// Builds a single-threaded runtime.
-fn runtime() -> Result<tokio::runtime::Runtime, String> {
-    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    built.map_err(|error| format!("cannot start the runtime: {error}"))
+/// Builds a single-threaded runtime, which only ends with the process.
+fn runtime() -> Result<&'static tokio::runtime::Runtime, String> {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => Ok(Box::leak(Box::new(runtime))),
+        Err(error) => Err(format!("cannot start the runtime: {error}")),
+    }
 }
 
 /// Collects twice, with the pause between that rates need, and prints what `show` writes.

@@ -13,7 +13,6 @@ use crate::kernel::{Machine, Roots};
 use crate::server::{self, Protection, listen::Door};
 use crate::sys;
 use std::process::ExitCode;
-use std::rc::Rc;
 use tokio::sync::Mutex;
 use tokio::task::LocalSet;
 
@@ -71,11 +70,12 @@ pub async fn serve(
     for signal in [libc::SIGHUP, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2] {
         sys::ignore_signal(signal);
     }
-    let agent = Rc::new(Mutex::new(agent));
-    let tasks = LocalSet::new();
+    // The end of the process takes them away; code that does would be of no use otherwise.
+    let agent: &'static Mutex<Agent> = Box::leak(Box::new(Mutex::new(agent)));
+    let tasks: &'static LocalSet = Box::leak(Box::new(LocalSet::new()));
     let work = async {
-        let server = server::start(options, agent.clone(), protection, doors)?;
-        tasks.spawn_local(Heartbeat::new(options, watch)?.run(agent.clone()));
+        let server = server::start(options, agent, protection, doors)?;
+        tasks.spawn_local(Heartbeat::new(options, watch)?.run(agent));
         signals.readable().await.map(drop).map_err(|error| format!("signals: {error}"))?;
         server.stop().await;
         if let Ok(mut agent) = agent.try_lock() {

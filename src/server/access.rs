@@ -159,7 +159,7 @@ impl Access {
     ///
     /// # Errors
     /// Why not, as a line for the client.
-    pub async fn admits(self: &Rc<Self>, headers: &HeaderMap, peer: Peer) -> Result<(), &'static str> {
+    pub async fn admits(&'static self, headers: &HeaderMap, peer: Peer) -> Result<(), &'static str> {
         let good = match shown(headers) {
             // A browser asks like this before it asks its user.
             Shown::Nothing => return Err("credentials required: a user's name and password, or a token\n"),
@@ -177,7 +177,7 @@ impl Access {
     }
 
     /// Whether `NAME:PASSWORD` is right for a user with a hash. Unknown names take as long as known ones.
-    async fn is_user(self: &Rc<Self>, credential: &[u8], peer: Peer) -> bool {
+    async fn is_user(&'static self, credential: &[u8], peer: Peer) -> bool {
         let Some(colon) = credential.iter().position(|&byte| byte == b':') else { return false };
         let (name, password) = (&credential[..colon], &credential[colon + 1..]);
         let user = self.users.iter().find(|user| user.name == name);
@@ -196,7 +196,7 @@ impl Access {
     }
 
     /// Checks a password in a thread of its own, and ends the turn. The thread goes on when the client does not wait for it any more.
-    async fn verify(self: &Rc<Self>, password: Vec<u8>, hash: Rc<str>) -> bool {
+    async fn verify(&'static self, password: Vec<u8>, hash: Rc<str>) -> bool {
         let (sender, result) = oneshot::channel();
         let hash = hash.to_string();
         let work = move || {
@@ -207,10 +207,9 @@ impl Access {
             crate::debug!("no thread to check a password: {error}");
         }
         let (said, good) = oneshot::channel();
-        let access = self.clone();
         drop(tokio::task::spawn_local(async move {
             let _ = said.send(result.await.unwrap_or(false));
-            access.turns.end();
+            self.turns.end();
         }));
         good.await.unwrap_or(false)
     }

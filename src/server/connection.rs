@@ -30,14 +30,14 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 << 10;
 
 /// Serves one connection until the client leaves, its time is over, others need its slot or the agent ends.
-pub async fn serve(socket: TcpStream, link: Rc<Link>, state: Rc<State>) {
+pub async fn serve(socket: TcpStream, link: Rc<Link>, state: &'static State) {
     let _ = socket.set_nodelay(true);
     // What the kernel has taken over has to be read in time, too.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(link::READ_TIME));
     let mut opened = None;
     watch(&link, pin!(async { opened = Some(tls::open(socket, state.tls.as_ref()).await) })).await;
     let left = match opened {
-        Some(Ok(channel)) => converse(channel, &link, &state).await,
+        Some(Ok(channel)) => converse(channel, &link, state).await,
         Some(Err((channel, None))) => {
             link.refuse(400);
             Some(channel)
@@ -50,7 +50,7 @@ pub async fn serve(socket: TcpStream, link: Rc<Link>, state: Rc<State>) {
         None => None,
     };
     if let Some(channel) = left {
-        finish(channel, &link, &state).await;
+        finish(channel, &link, state).await;
     }
     state.gate.leave(&link);
     if state.gate.count() == 0 {
@@ -59,7 +59,7 @@ pub async fn serve(socket: TcpStream, link: Rc<Link>, state: Rc<State>) {
 }
 
 /// Answers all that is asked on one connection, and gives back what is to be ended in good order.
-async fn converse(mut channel: Channel, link: &Rc<Link>, state: &Rc<State>) -> Option<Channel> {
+async fn converse(mut channel: Channel, link: &Rc<Link>, state: &'static State) -> Option<Channel> {
     let mut end = pin!(state.end.notified());
     let mut ending = false;
     loop {
@@ -158,7 +158,7 @@ async fn watch(link: &Link, mut work: Pin<&mut dyn Future<Output = ()>>) -> bool
 /// Answers one request. A body is not read; its connection ends.
 async fn respond(
     request: Request<Incoming>,
-    state: &Rc<State>,
+    state: &'static State,
     link: &Link,
 ) -> Result<hyper::Response<Bytes>, Infallible> {
     let body = !request.body().is_end_stream();

@@ -15,7 +15,6 @@ use crate::runtime::traffic::{self, Reason};
 use hyper::body::{Buf, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +52,7 @@ const NOT_FOUND: &str =
     "not found; there are /, /metrics, /json, /history, /events, /processes, /doctor, /runbooks and /health\n";
 
 /// Answers one request.
-pub async fn respond(request: &Request<Incoming>, state: &Rc<State>, link: &Link) -> Response<Bytes> {
+pub async fn respond(request: &Request<Incoming>, state: &'static State, link: &Link) -> Response<Bytes> {
     let head = request.method() == Method::HEAD;
     let mut response = match refused(request, state, link).await {
         Some(response) => response,
@@ -73,7 +72,7 @@ pub async fn respond(request: &Request<Incoming>, state: &Rc<State>, link: &Link
 }
 
 /// Answers a request that may ask here.
-async fn answer(request: &Request<Incoming>, state: &Rc<State>, link: &Link) -> Response<Bytes> {
+async fn answer(request: &Request<Incoming>, state: &'static State, link: &Link) -> Response<Bytes> {
     let path = request.uri().path();
     let route = ROUTES.iter().find(|(known, _)| *known == path).map(|(_, route)| *route);
     let mut response = match (route, request.method()) {
@@ -97,7 +96,7 @@ async fn answer(request: &Request<Incoming>, state: &Rc<State>, link: &Link) -> 
 }
 
 /// What a request gets that may not ask here, or not so.
-async fn refused(request: &Request<Incoming>, state: &Rc<State>, link: &Link) -> Option<Response<Bytes>> {
+async fn refused(request: &Request<Incoming>, state: &'static State, link: &Link) -> Option<Response<Bytes>> {
     let host = match host::asked(request) {
         Ok(host) => host,
         Err(wrong) => {
@@ -123,7 +122,7 @@ async fn refused(request: &Request<Incoming>, state: &Rc<State>, link: &Link) ->
     Some(response)
 }
 
-async fn get(route: Route, request: &Request<Incoming>, state: &Rc<State>) -> Response<Bytes> {
+async fn get(route: Route, request: &Request<Incoming>, state: &'static State) -> Response<Bytes> {
     let headers = request.headers();
     let query = request.uri().query().unwrap_or_default();
     match route {
@@ -175,7 +174,7 @@ async fn get(route: Route, request: &Request<Incoming>, state: &Rc<State>) -> Re
 }
 
 /// Answers with a collection in a format, or without one with what the doctor says of it.
-async fn page(format: Option<Format>, headers: &HeaderMap, query: &str, state: &Rc<State>) -> Response<Bytes> {
+async fn page(format: Option<Format>, headers: &HeaderMap, query: &str, state: &'static State) -> Response<Bytes> {
     let gzip = accepts_gzip(headers);
     let choice = parse_choice(query);
     let mut agent = state.agent.lock().await;
@@ -189,7 +188,7 @@ async fn page(format: Option<Format>, headers: &HeaderMap, query: &str, state: &
 }
 
 /// Answers with metrics in the dialect that is asked for.
-async fn metrics(headers: &HeaderMap, query: &str, state: &Rc<State>) -> Response<Bytes> {
+async fn metrics(headers: &HeaderMap, query: &str, state: &'static State) -> Response<Bytes> {
     let tongue = match parse_dialect(query) {
         Ok(tongue) => tongue,
         Err(wrong) => return plain(StatusCode::BAD_REQUEST, wrong),

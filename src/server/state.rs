@@ -10,7 +10,6 @@ use crate::agent::Agent;
 use crate::cli::Options;
 use crate::dashboard;
 use std::cell::Cell;
-use std::rc::Rc;
 use tokio::sync::{Mutex, Notify};
 
 /// Access control and encryption, from the files that flags name.
@@ -37,9 +36,9 @@ impl Protection {
 /// What all connections share.
 #[derive(Debug)]
 pub struct State {
-    pub agent: Rc<Mutex<Agent>>,
+    pub agent: &'static Mutex<Agent>,
     /// `None` if every client may ask.
-    pub access: Option<Rc<Access>>,
+    pub access: Option<Access>,
     /// `None` if the server speaks plain HTTP.
     pub tls: Option<Tls>,
     /// The value of `--web.allowed-hosts`.
@@ -56,10 +55,10 @@ pub struct State {
 
 impl State {
     /// Returns the state of a server without connections.
-    pub fn new(options: &Options, agent: Rc<Mutex<Agent>>, protection: Protection) -> Self {
+    pub fn new(options: &Options, agent: &'static Mutex<Agent>, protection: Protection) -> Self {
         State {
             agent,
-            access: protection.access.map(Rc::new),
+            access: protection.access,
             tls: protection.tls,
             hosts: options.value(&flags::ALLOWED_HOSTS).to_owned(),
             policies: Policies::new(options.value(&flags::FRAME_ANCESTORS), dashboard::page().policy),

@@ -157,7 +157,7 @@ fn ask(server: SocketAddr, name: &str, local: bool, end: Instant) -> io::Result<
     }
     let end = end.min(Instant::now() + if local { PATIENCE_LOCAL } else { PATIENCE });
     let (mut found, mut message) = (Vec::new(), [0; MESSAGE_MAX]);
-    while !wanted.is_empty() && !(local && !found.is_empty()) {
+    while !wanted.is_empty() && (!local || found.is_empty()) {
         // None at all would be forever.
         let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         socket.set_read_timeout(Some(left))?;
