@@ -129,7 +129,7 @@ export PATH
 
 mapfile -t PORTS < <(python3 -c '
 import socket
-held = [socket.socket() for _ in range(12)]
+held = [socket.socket() for _ in range(14)]
 for s in held:
     s.bind(("127.0.0.1", 0))
 for s in held:
@@ -174,9 +174,17 @@ if [ $PROMETHEUS = yes ]; then
     fi
 fi
 
-# The same agents in node_exporter's names, for a Prometheus of its own.
+# The same agents in node_exporter's names, for a Prometheus of its own, with boards that have what those do not.
 NODE_URL=http://127.0.0.1:${PORTS[11]}
+NODE_INSTANCES=("${INSTANCES[0]}" "${INSTANCES[2]}")
 if [ $PROMETHEUS = yes ]; then
+    unpack_boards "$TMP/boards" nas pi-3a-plus || die 1 "cannot unpack the boards"
+    place=12
+    for board in nas pi-3a-plus; do
+        NODE_INSTANCES+=("127.0.0.1:${PORTS[place]}")
+        run "agent-$board" "$BINARY" "--web.listen-address=127.0.0.1:${PORTS[place]}" "--path.procfs=$TMP/boards/$board/proc" "--path.sysfs=$TMP/boards/$board/sys" "--path.rootfs=$TMP/boards/$board/root"
+        place=$((place + 1))
+    done
     cp tests/node/alerts.yml "$TMP/node-alerts.yml"
     cat >"$TMP/node.yml" <<END
 global: {scrape_interval: 1s, evaluation_interval: 2s}
@@ -184,7 +192,7 @@ rule_files: [$TMP/node-alerts.yml]
 scrape_configs:
   - job_name: node
     params: {dialect: [node], 'collect[]': [$(sed -n 's/^| on | \(.*\) |$/\1/p' docs/do/node-exporter.md), interrupts, processes, tcpstat, agent]}
-    static_configs: [{targets: ['${INSTANCES[0]}', '${INSTANCES[2]}']}]
+    static_configs: [{targets: [$(printf "'%s', " "${NODE_INSTANCES[@]}")]}]
 END
     run prometheus-node prometheus "--config.file=$TMP/node.yml" "--storage.tsdb.path=$TMP/node-tsdb" "--web.listen-address=127.0.0.1:${PORTS[11]}" --log.level=warn
 fi
@@ -207,7 +215,8 @@ if [ $PROMETHEUS = yes ]; then
     else pass "promtool test rules notices a changed limit"; fi
     # shellcheck disable=SC2016  # it is the inner shell that expands
     check "promtool check metrics: node_exporter's names, but for those that promtool finds wrong there, too" sh -c 'curl -fsS "$1" | promtool check metrics 2>&1 | grep -v "^node_" | { ! grep .; }' sh "http://${INSTANCES[0]}/metrics?dialect=node"
-    tell python3 $HERE/check.py node "$NODE_URL" 2
+    check "promtool test rules: the alerts with node_exporter's names" promtool test rules tests/node/alerts-test.yml
+    tell python3 $HERE/check.py node "$NODE_URL" "${NODE_INSTANCES[@]}"
     tell python3 $HERE/check.py annotations "$TMP/annotations.yml"
     check "promtool test rules: the annotations show what they are named after, and nothing else" promtool test rules "$TMP/annotations.yml"
     tell python3 $HERE/check.py queries "$TMP/queries.yml"
