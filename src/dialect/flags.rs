@@ -40,6 +40,15 @@ pub static DIALECT: Flag = Flag {
 
 /// Flags of node_exporter that the agent does not have, by their beginnings, and what it has instead.
 static ELSEWHERE: &[(&str, &str)] = &[
+    ("collector.arp.netlink", "the agent reads files instead"),
+    ("collector.netclass.netlink", "the agent reads files instead"),
+    ("collector.netdev.netlink", "the agent reads files instead"),
+    ("collector.cpu.guest", "guest time is always reported"),
+    ("collector.hwmon.sensor-", "use --collector.hwmon.chip-exclude"),
+    ("collector.interrupts.include-zeros", "zeros are always reported"),
+    ("collector.netdev.address-info", "addresses are not reported"),
+    ("collector.netdev.enable-detailed-metrics", "names are those without this flag"),
+    ("collector.netdev.label-ifalias", "the alias is a label of node_network_info"),
     ("collector.diskstats.ignored-devices", "use --collector.diskstats.device-exclude"),
     ("collector.filesystem.ignored-fs-types", "use --collector.filesystem.fs-types-exclude"),
     ("collector.filesystem.ignored-mount-points", "use --collector.filesystem.mount-points-exclude"),

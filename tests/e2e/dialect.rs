@@ -256,6 +256,50 @@ fn the_same_machine_through_node_exporter() {
 }
 
 #[test]
+fn a_bad_file_fails_its_collector_alone() {
+    let directory = std::env::temp_dir().join(format!("pi-monitor-node-bad-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let tar = Command::new("tar").arg("xzf").arg(data("fixtures.tar.gz")).arg("-C").arg(&directory).status().unwrap();
+    assert!(tar.success());
+    let path = |name: &str, below: &str| format!("--path.{name}={}", directory.join(below).display());
+    let agent = Agent::start(&[
+        &path("procfs", "proc"),
+        &path("sysfs", "sys"),
+        &path("rootfs", ""),
+        "--metrics.dialect=node",
+        "--collector.interrupts",
+    ]);
+    let outcomes = || {
+        let page = Page::parse(&agent.metrics());
+        let found = page.of("node_scrape_collector_success");
+        let of = |(series, value): (&str, f64)| (series.split(&['=', '}']).nth(1).unwrap().to_owned(), value);
+        found.into_iter().map(of).collect::<BTreeMap<_, _>>()
+    };
+    let mut expected = outcomes();
+    let bad: &[(&str, &str, &[u8])] = &[
+        ("diskstats", "diskstats", b"\0\0\n"),
+        ("filefd", "sys/fs/file-nr", b"\xff\n"),
+        ("interrupts", "interrupts", b""),
+        ("loadavg", "loadavg", b"none\n"),
+        ("meminfo", "meminfo", b"\n\n\n"),
+        ("schedstat", "schedstat", b"cpu\ncpu0\n"),
+        ("softnet", "net/softnet_stat", b"zz zz\n"),
+        ("vmstat", "vmstat", &[b'x'; 100_000]),
+    ];
+    for (collector, file, text) in bad {
+        std::fs::write(directory.join("proc").join(file), text).unwrap();
+        assert_eq!(expected.insert((*collector).to_owned(), 0.0), Some(1.0), "{collector}");
+    }
+    let mut found = BTreeMap::new();
+    wait_until("the collectors' failure", || {
+        found = outcomes();
+        found["vmstat"] == 0.0
+    });
+    std::fs::remove_dir_all(directory).unwrap();
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_request_chooses_dialect_and_collectors() {
     let agent = Agent::start(&["--no-collector.vmstat"]);
     let families = |query: &str| -> BTreeSet<String> {
@@ -286,10 +330,23 @@ fn a_request_chooses_dialect_and_collectors() {
     assert!(has(&chosen, "node_load1") && has(&chosen, "node_filesystem_size_bytes"));
     let rest = families("dialect=both&exclude[]=meminfo&exclude[]=memory");
     assert!(!has(&rest, "node_memory_") && !has(&rest, "pi_memory_") && has(&rest, "node_load1"));
+    assert_eq!(families("dialect=node&collect%5B%5D=%6c%6fadavg"), families("dialect=node&collect[]=loadavg"));
+    let many = agent.get(&format!("/metrics?dialect=node{}", "&collect[]=cpu".repeat(1000)));
+    assert_eq!(many.status, 414, "{}", many.text());
+    let all = agent.get("/metrics?dialect=node").text();
+    let known = all.split("node_scrape_collector_success{collector=\"").skip(1).filter_map(|it| it.split_once('"'));
+    let query: String = known.map(|(name, _)| format!("&collect%5B%5D={name}")).collect();
+    let named = families(&format!("dialect=node{query}"));
+    assert!(has(&named, "node_load1") && has(&named, "node_uname_info"), "a request can name all collectors");
     // Either program's names do for the agent's own families.
     assert_eq!(families("collect[]=meminfo"), families("collect[]=memory"));
     assert!(has(&families("dialect=node&collect[]=processes"), "node_processes_pids"));
     for (query, said) in [
+        ("dialect=", "dialect: expected one of pi, node, both"),
+        ("dialect=NODE", "dialect: expected one of pi, node, both"),
+        ("dialect=node&collect[]=", "collect[]: expected one of cpu, "),
+        ("dialect=node&collect[]=cpu&collect[]=%ff%00", "collect[]: expected one of cpu, "),
+        ("dialect=node&exclude[]=nothing", "collect[]: expected one of cpu, "),
         ("dialect=prometheus", "dialect: expected one of pi, node, both"),
         ("dialect=node&collect[]=nothing", "collect[]: expected one of cpu, "),
         ("collect[]=nothing", "collect[]: expected one of cpu, "),
@@ -320,6 +377,13 @@ fn flags_of_node_exporter_mean_what_they_mean_there() {
     for (flag, said) in [
         ("--web.telemetry-path=/m", "metrics are at /metrics"),
         ("--collector.systemd", "services"),
+        ("--no-collector.arp.netlink", "the agent reads files instead"),
+        ("--collector.netdev.address-info", "addresses are not reported"),
+        ("--collector.hwmon.sensor-exclude=x", "use --collector.hwmon.chip-exclude"),
+        ("--collector.netdev.device-exclude=(", "--collector.netdev.device-exclude=(: ( without ) at character 2"),
+        ("--collector.diskstats.device-exclude=a{99999}", "expected numbers up to 1000 between { and } at character 2"),
+        ("--collector.netstat.fields=((a{100}){100}){100}", "too long at character 15"),
+        (&format!("--collector.vmstat.fields={}", "a".repeat(10_000)), "too long at character 400"),
         ("--collector.zfs", "does not have this collector"),
         ("--collector.diskstats.ignored-devices=x", "use --collector.diskstats.device-exclude"),
     ] {
