@@ -58,6 +58,8 @@ packaging   |full | 5400|?debootstrap:debootstrap ?systemd-nspawn:systemd-contai
 debian13    |full | 2400|debootstrap:debootstrap curl:curl git:git             |a bare Debian 13 with its own Rust: everything builds, scripts/run.sh answers, scripts/test.sh --fast passes
 bare        |named|14400|debootstrap:debootstrap curl:curl git:git             |scripts/run.sh and all of scripts/test.sh in bare roots of Debian 12 and 13
 '
+# A step with a root and a clone of its own runs beside others, from this one on, which wait more than they compute.
+BESIDE=debian13 SINCE=build
 
 # A step ends with status 0 (passed), 77 (skipped; "skip REASON") or another (failed).
 # "note TEXT" puts a remark into the table. "counted COMMAND..." has what the command
@@ -240,6 +242,7 @@ while [ $# -gt 0 ]; do
     --fast) FAST=yes ;;
     --run-step) # NAME, in a process of its own so that the time limit can end it
         NOTES=$3 MISSING=$4
+        trap 'date +%s >"$NOTES.end"' EXIT
         PI_INSTALL=no find_rust
         "step_$2"
         exit 0 ;;
@@ -252,12 +255,15 @@ while [ $# -gt 0 ]; do
 done
 
 TMP=$(mktemp -d)
-STEP_PID=
+STEP_PID='' BESIDE_PID=''
 # shellcheck disable=SC2317  # called by the traps
 finish() {
-    local status=$?
+    local status=$? pid
     trap - EXIT INT TERM
-    if [ -n "$STEP_PID" ]; then kill "$STEP_PID" 2>/dev/null || true; wait "$STEP_PID" 2>/dev/null || true; fi
+    for pid in $STEP_PID $BESIDE_PID; do
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
     rm -rf "$TMP"
     exit "$status"
 }
@@ -318,27 +324,54 @@ export PATH     # with what was unpacked
 PASSED=0 FAILED=0 SKIPPED=0
 DEADLINE=$((SECONDS + ${PI_TEST_MINUTES:-85} * 60))
 : >"$TMP/table"
+
+# start I: starts a step in the background, so that Ctrl-C is heard at once; the limit ends all that the step has started.
+# Sets STARTED, its process, which is empty if no time is left.
+start() {
+    local limit=$((DEADLINE - SECONDS)) notes=$TMP/${NAMES[$1]}
+    STARTED=''
+    [ "$limit" -lt "${LIMITS[$1]}" ] || limit=${LIMITS[$1]}
+    if [ "$limit" -le 0 ]; then
+        echo "the time for all steps was over" >"$notes"
+        return
+    fi
+    LIMITS[$1]=$limit
+    date +%s >"$notes.start"
+    timeout -k 30 "$limit" "$REPO/scripts/test.sh" --run-step "${NAMES[$1]}" "$notes" "${MISSINGS[$1]}" </dev/null 2>&1 &
+    STARTED=$!
+}
+
 for i in "${!NAMES[@]}"; do
-    name=${NAMES[i]} started=$SECONDS status=0
-    : >"$TMP/notes"
+    name=${NAMES[i]} notes=$TMP/${NAMES[i]} seconds=0 status=0
+    if [ "$name" = $SINCE ]; then
+        for j in "${!NAMES[@]}"; do
+            if [ "${NAMES[j]}" = $BESIDE ] && [ -z "${REASONS[j]}" ]; then
+                say "$BESIDE runs beside the steps that follow"
+                start "$j" >"$TMP/beside"
+                BESIDE_PID=$STARTED
+            fi
+        done
+    fi
     if [ -n "${REASONS[i]}" ]; then
         status=77
-        echo "${REASONS[i]}" >"$TMP/notes"
+        echo "${REASONS[i]}" >"$notes"
     else
         printf '\n==== %s\n' "$name"
-        limit=$((DEADLINE - SECONDS))
-        [ "$limit" -lt "${LIMITS[i]}" ] || limit=${LIMITS[i]}
-        if [ "$limit" -le 0 ]; then
-            status=1
-            echo "the time for all steps was over" >"$TMP/notes"
+        if [ "$name" = $BESIDE ] && [ -n "$BESIDE_PID" ]; then
+            STEP_PID=$BESIDE_PID BESIDE_PID=''
         else
-            # In the background, so that Ctrl-C is heard at once; the limit ends all that the step has started.
-            timeout -k 30 "$limit" "$REPO/scripts/test.sh" --run-step "$name" "$TMP/notes" "${MISSINGS[i]}" </dev/null 2>&1 &
-            STEP_PID=$!
-            wait $STEP_PID || status=$?
-            STEP_PID=
-            [ $status != 124 ] || echo "did not end within $limit s" >>"$TMP/notes"
-            [ -z "${MISSINGS[i]}" ] || echo "without${MISSINGS[i]}" >>"$TMP/notes"
+            start "$i"
+            STEP_PID=$STARTED
+        fi
+        [ -n "$STEP_PID" ] || status=1
+        if [ -n "$STEP_PID" ]; then
+            wait "$STEP_PID" || status=$?
+            STEP_PID=''
+            [ -e "$notes.end" ] || date +%s >"$notes.end"
+            [ "$name" != $BESIDE ] || [ ! -e "$TMP/beside" ] || cat "$TMP/beside"
+            seconds=$(($(cat "$notes.end") - $(cat "$notes.start")))
+            [ "$status" != 124 ] || echo "did not end within ${LIMITS[i]} s" >>"$notes"
+            [ -z "${MISSINGS[i]}" ] || echo "without${MISSINGS[i]}" >>"$notes"
         fi
     fi
     case $status in
@@ -346,13 +379,13 @@ for i in "${!NAMES[@]}"; do
     77) result=skipped SKIPPED=$((SKIPPED + 1)) ;;
     *) result=failed FAILED=$((FAILED + 1)) ;;
     esac
-    printf '%-12s %-8s %5d s  %s\n' "$name" $result $((SECONDS - started)) "$(tr '\n' ';' <"$TMP/notes" | sed 's/;$//; s/;/; /g')" >>"$TMP/table"
+    touch "$notes"
+    printf '%-12s %-8s %5d s  %s\n' "$name" $result "$seconds" "$(tr '\n' ';' <"$notes" | sed 's/;$//; s/;/; /g')" >>"$TMP/table"
     # Also after the time limit: what was not reached is named.
-    if [ -e "$TMP/notes.output" ] || [ -e "$TMP/notes.expected" ]; then
-        touch "$TMP/notes.expected" "$TMP/notes.skipped" "$TMP/notes.output"
-        awk -f scripts/lib/ran.awk "$TMP/notes.expected" "$TMP/notes.skipped" "$TMP/notes.output" | sed 's/^/             /' >>"$TMP/table"
+    if [ -e "$notes.output" ] || [ -e "$notes.expected" ]; then
+        touch "$notes.expected" "$notes.skipped" "$notes.output"
+        awk -f scripts/lib/ran.awk "$notes.expected" "$notes.skipped" "$notes.output" | sed 's/^/             /' >>"$TMP/table"
     fi
-    rm -f "$TMP/notes.expected" "$TMP/notes.skipped" "$TMP/notes.output"
 done
 
 printf '\n==== summary\n'
