@@ -104,7 +104,9 @@ impl Options {
                     let value = value
                         .or_else(|| rest.next())
                         .ok_or_else(|| format!("--{name} needs a value: {}", flag.value))?;
-                    (flag.check)(&value).map_err(|wrong| format!("--{name}={value}: {wrong}"))?;
+                    // The reason stands behind it, and a message has an end.
+                    let cut = if value.chars().nth(200).is_some() { "…" } else { "" };
+                    (flag.check)(&value).map_err(|wrong| format!("--{name}={value:.200}{cut}: {wrong}"))?;
                     self.given.push((flag.name, value));
                     return Ok(true);
                 }
