@@ -109,7 +109,7 @@ pub static COLLECTOR: Registration = Registration {
         PROCESS.head(),
     ],
     flags: &[],
-    new: |setup| Box::new(Agent::new(setup)),
+    new: |setup| super::boxed(Agent::new(setup)),
 };
 
 struct Agent {

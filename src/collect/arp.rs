@@ -24,7 +24,7 @@ pub static COLLECTOR: Registration = Registration {
     needs: Needs::reading(&["proc/net/arp"]),
     tables: &[INTERFACES.head()],
     flags: &[],
-    new: |setup| Box::new(Arp { table: setup.proc("net/arp").in_small_records(), interfaces: Vec::new() }),
+    new: |setup| super::boxed(Arp { table: setup.proc("net/arp").in_small_records(), interfaces: Vec::new() }),
 };
 
 struct Arp {

@@ -63,7 +63,7 @@ pub static COLLECTOR: Registration = Registration {
     ]),
     tables: &[BOARD.head(), OS.head(), UNAME.head(), ZONE.head()],
     flags: &[],
-    new: |setup| Box::new(Board::new(setup)),
+    new: |setup| super::boxed(Board::new(setup)),
 };
 
 struct Board {

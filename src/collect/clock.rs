@@ -36,7 +36,7 @@ pub static COLLECTOR: Registration = Registration {
     needs: Needs { calls: &[Call::Any(libc::SYS_adjtimex)], ..Needs::NONE },
     tables: &[CLOCK.head()],
     flags: &[],
-    new: |setup| Box::new(Clock { machine: setup.machine }),
+    new: |setup| super::boxed(Clock { machine: setup.machine }),
 };
 
 struct Clock {

@@ -92,7 +92,7 @@ impl Plan {
         let names = self.names();
         debug_assert!(names.list.is_empty() || names.list.len() == width, "a name for each value");
         let learned = self.files.iter().map(|_| Vec::new()).collect();
-        Box::new(Counters { plan: self, files, names, learned, values: vec![Value::ABSENT; width] })
+        super::boxed(Counters { plan: self, files, names, learned, values: vec![Value::ABSENT; width] })
     }
 
     fn names(&self) -> Names {

@@ -55,7 +55,7 @@ pub static COLLECTOR: Registration = Registration {
     needs: Needs::reading(&["proc/stat"]),
     tables: &[CPUS.head()],
     flags: &[],
-    new: |setup| Box::new(Cpu::new(setup)),
+    new: |setup| super::boxed(Cpu::new(setup)),
 };
 
 struct Cpu {

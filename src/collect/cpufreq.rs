@@ -44,7 +44,7 @@ pub static COLLECTOR: Registration = Registration {
     flags: &[],
     new: |setup| {
         let path = setup.roots.sys.join("devices/system/cpu/cpufreq");
-        Box::new(CpuFreq { policies: Devices::new(path, |name| name.starts_with(b"policy")) })
+        super::boxed(CpuFreq { policies: Devices::new(path, |name| name.starts_with(b"policy")) })
     },
 };
 

@@ -87,7 +87,7 @@ pub static COLLECTOR: Registration = Registration {
     },
     tables: &[FILESYSTEMS.head()],
     flags: &[&MOUNT_POINTS_EXCLUDE, &FS_TYPES_EXCLUDE],
-    new: |setup| Box::new(Disk::new(setup)),
+    new: |setup| super::boxed(Disk::new(setup)),
 };
 
 /// Returns what tells whether a mount point with a filesystem type is reported.

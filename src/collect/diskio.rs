@@ -75,7 +75,7 @@ pub static COLLECTOR: Registration = Registration {
     new: |setup| {
         let exclude = setup.pattern(&EXCLUDE);
         let devices = Devices { class: setup.roots.sys.join("class/block"), exclude, known: Vec::new() };
-        Box::new(DiskIo { diskstats: setup.proc("diskstats"), devices })
+        super::boxed(DiskIo { diskstats: setup.proc("diskstats"), devices })
     },
 };
 

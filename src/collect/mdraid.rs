@@ -40,7 +40,7 @@ pub static COLLECTOR: Registration = Registration {
     needs: Needs::reading(&["proc/mdstat"]),
     tables: &[ARRAYS.head()],
     flags: &[],
-    new: |setup| Box::new(MdRaid { mdstat: setup.proc("mdstat") }),
+    new: |setup| super::boxed(MdRaid { mdstat: setup.proc("mdstat") }),
 };
 
 struct MdRaid {

@@ -71,7 +71,7 @@ pub static COLLECTOR: Registration = Registration {
     tables: &[MEMORY.head(), ZFS.head()],
     flags: &[],
     new: |setup| {
-        Box::new(Memory {
+        super::boxed(Memory {
             meminfo: setup.proc("meminfo").in_small_records(),
             arc: setup.proc("spl/kstat/zfs/arcstats").in_small_records(),
             known: Vec::new(),

@@ -177,6 +177,40 @@ pub trait Collect {
     }
 }
 
+/// Returns a collector as [`Registration::new`] does. The small binary keeps all of them until it exits, so that it has no code that
+/// takes them apart.
+pub fn boxed(collector: impl Collect + 'static) -> Box<dyn Collect> {
+    #[cfg(small)]
+    let collector = Kept(std::mem::ManuallyDrop::new(collector));
+    Box::new(collector)
+}
+
+#[cfg(small)]
+struct Kept<T>(std::mem::ManuallyDrop<T>);
+
+#[cfg(small)]
+impl<T: Collect> Collect for Kept<T> {
+    fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        self.0.collect(context, out)
+    }
+
+    fn conclude(&mut self, summary: &Summary<'_>, out: &mut Snapshot) {
+        self.0.conclude(summary, out);
+    }
+
+    fn asks(&self) -> bool {
+        self.0.asks()
+    }
+
+    fn prepare(&mut self, context: &mut Context<'_>) {
+        self.0.prepare(context);
+    }
+
+    fn tick(&mut self, context: &mut Context<'_>) {
+        self.0.tick(context);
+    }
+}
+
 /// What a collection hands to each collector.
 #[derive(Debug)]
 pub struct Context<'a> {

@@ -58,7 +58,7 @@ pub static COLLECTOR: Registration = Registration {
     flags: &[&EXCLUDE],
     new: |setup| {
         let links = Links::new(setup.roots.sys.join("class/net"));
-        Box::new(Network { dev: setup.proc("net/dev").in_small_records(), exclude: setup.pattern(&EXCLUDE), links })
+        super::boxed(Network { dev: setup.proc("net/dev").in_small_records(), exclude: setup.pattern(&EXCLUDE), links })
     },
 };
 

@@ -121,7 +121,7 @@ pub static COLLECTOR: Registration = Registration {
     },
     tables: &[THROTTLING.head(), RAILS.head(), CURRENTS.head(), CLOCKS.head(), BOARD.head()],
     flags: &[],
-    new: |setup| Box::new(Power::new(setup)),
+    new: |setup| super::boxed(Power::new(setup)),
 };
 
 struct Power {

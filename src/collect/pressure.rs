@@ -39,7 +39,7 @@ pub static COLLECTOR: Registration = Registration {
     needs: Needs::reading(&["proc/pressure"]),
     tables: &[RESOURCES.head()],
     flags: &[],
-    new: |setup| Box::new(Pressure::new(setup)),
+    new: |setup| super::boxed(Pressure::new(setup)),
 };
 
 struct Pressure {

@@ -81,7 +81,7 @@ impl Plan {
     pub fn collector(&'static self, setup: &Setup<'_>) -> Box<dyn Collect> {
         let devices = Devices::new(setup.roots.sys.join(self.class), self.is_wanted);
         let exclude = self.exclude.map(|flag| setup.pattern(flag)).unwrap_or_default();
-        Box::new(Collector { plan: self, exclude, devices })
+        super::boxed(Collector { plan: self, exclude, devices })
     }
 }
 

@@ -95,7 +95,7 @@ pub static COLLECTOR: Registration = Registration {
     flags: &[],
     new: |setup| {
         // Who wants no names of processes gets none here, either.
-        Box::new(Services::new(setup.roots, is_enabled(setup.options, &PROCESSES)))
+        super::boxed(Services::new(setup.roots, is_enabled(setup.options, &PROCESSES)))
     },
 };
 

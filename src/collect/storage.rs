@@ -86,7 +86,7 @@ pub static COLLECTOR: Registration = Registration {
     flags: &[],
     new: |setup| {
         let sys = &setup.roots.sys;
-        Box::new(Storage {
+        super::boxed(Storage {
             cards: Devices::new(sys.join("class/block"), is_card),
             // Beside the filesystems there is `features`.
             filesystems: Devices::new(sys.join("fs/ext4"), |name| name != b"features"),

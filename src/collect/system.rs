@@ -42,7 +42,7 @@ pub static COLLECTOR: Registration = Registration {
     needs: Needs::reading(&["proc"]),
     tables: &[SYSTEM.head()],
     flags: &[],
-    new: |setup| Box::new(System::new(setup)),
+    new: |setup| super::boxed(System::new(setup)),
 };
 
 struct System {

@@ -65,7 +65,7 @@ pub static COLLECTOR: Registration = Registration {
     needs: Needs { named_by: &[&DIRECTORY], ..Needs::reading(&["proc/self/mountinfo"]) },
     tables: &[FILES.head()],
     flags: &[&DIRECTORY],
-    new: |setup| Box::new(TextFile::new(setup)),
+    new: |setup| super::boxed(TextFile::new(setup)),
 };
 
 /// A directory that does not exist yet is no mistake. It is not looked at here, since it may hang.

@@ -53,7 +53,7 @@ pub static COLLECTOR: Registration = Registration {
     flags: &[],
     new: |setup| {
         let path = setup.roots.sys.join("class/thermal");
-        Box::new(Thermal {
+        super::boxed(Thermal {
             zones: Devices::new(path.clone(), |name| name.starts_with(b"thermal_zone")),
             cooling: Devices::new(path, |name| name.starts_with(b"cooling_device")),
             chips: Devices::new(setup.roots.sys.join("class/hwmon"), |name| name.starts_with(b"hwmon")),

@@ -56,7 +56,7 @@ pub static COLLECTOR: Registration = Registration {
     new: |setup| {
         let vmstat = setup.proc("vmstat").in_small_records();
         let killed = Killed { cgroups: Cgroups::new(setup.roots), groups: Vec::new(), kills: None };
-        Box::new(Vm { vmstat, page_size: sys::page_size(), killed })
+        super::boxed(Vm { vmstat, page_size: sys::page_size(), killed })
     },
 };
 

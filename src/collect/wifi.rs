@@ -79,7 +79,7 @@ pub static COLLECTOR: Registration = Registration {
     flags: &[],
     new: |setup| {
         let sys = setup.roots.sys.clone();
-        Box::new(Wifi {
+        super::boxed(Wifi {
             radios: sys.join("class/ieee80211"),
             has_radio: false,
             sys,
