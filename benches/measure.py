@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from random import Random
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -37,8 +38,8 @@ def agent_flags():
 class Subject:
     """A server under measurement, and one kept-alive connection to it."""
 
-    def __init__(self, name, command, port):
-        self.name, self.port = name, port
+    def __init__(self, name, command, port, path="/metrics"):
+        self.name, self.port, self.path = name, port, path
         self.command = [part.replace("PORT", str(port)) for part in command]
         self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.pid = self.process.pid
@@ -66,7 +67,7 @@ class Subject:
                     return self.scrape(self.connection)
                 self.connection.close()
             self.connection = on = self.connect()
-        on.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        on.sendall(f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         text = b""
         while b"\r\n\r\n" not in text:
             text += self.more(on)
@@ -154,11 +155,26 @@ class Bench:
             "node5": node + ["--collector.disable-defaults"] + core,
             "node": node,
         }
+        self.paths = {}
+
+    def add_dialect(self):
+        """Adds both programs with the collectors that are on by default in both, and with the same names."""
+        mine, node = self.commands["agent"], self.commands["node"]
+        lists = []
+        for command, path in ((mine, "/metrics?dialect=node"), (node, "/metrics")):
+            subject = Subject("names", command, free_port())
+            with urllib.request.urlopen(f"http://127.0.0.1:{subject.port}{path}", timeout=30) as answer:
+                lists.append(re.findall(r'node_scrape_collector_success{collector="(\w+)"}', answer.read().decode()))
+            subject.stop()
+        same = [name for name in lists[0] if name in lists[1]]
+        self.paths["agent as node"] = "/metrics?dialect=node" + "".join(f"&collect[]={name}" for name in same)
+        self.commands["agent as node"] = mine
+        self.commands["node like agent"] = node + ["--collector.disable-defaults"] + [f"--collector.{name}" for name in same]
 
     def start(self, name, *flags):
         if name in ("floor", "long floor"):
             return Subject(name, self.floor(name), free_port())
-        return Subject(name, self.commands[name] + list(flags), free_port())
+        return Subject(name, self.commands[name] + list(flags), free_port(), self.paths.get(name, "/metrics"))
 
     def floor(self, name="floor"):
         """Its command: it sends 6,000 bytes, or as many as the agent does."""
@@ -348,6 +364,8 @@ def report(bench):
     say("CPU per scrape")
     paced, shape = bench.paced([*everyone, "long floor"])
     say("as fast as clients can ask")
+    bench.add_dialect()
+    dialect, _ = bench.paced(["agent as node", "node like agent"])
     alone, crowd = bench.loaded(everyone, 1), bench.loaded(everyone, 16)
     say("memory")
     memory = {name: bench.memory(name) for name in everyone}
@@ -366,6 +384,7 @@ def report(bench):
             scenes[kind, count] = bench.scene(kind, count)
 
     to_floor = {name: ratios(paced[name], paced["floor"]) for name in everyone}
+    as_node = ratios(dialect["node like agent"], dialect["agent as node"])
     to_node = ratios(paced["node"], paced["agent"])
     as_long = ratios(paced["agent5"], paced["long floor"])
     crowd_to_floor = {name: ratios(crowd[name], crowd["floor"]) for name in everyone}
@@ -385,6 +404,7 @@ def report(bench):
                      f"{each[1] / each[0]:.2f} ({each[0]:.2f} µs, {each[1]:.2f} µs)"))
     rows += [
         ("everything on, CPU ÷ node_exporter's defaults", 1 / to_node[0], 1 / 15, f"1/{to_node[0]:.0f}"),
+        ("node_exporter's names, CPU ÷ node_exporter with the same collectors", 1 / as_node[0], 1 / 12, f"1/{as_node[0]:.0f}"),
         ("idle with history: CPU per second", idle["agent"]["cpu"] / 1000, 250, micro(idle["agent"]["cpu"])),
         ("idle with history: bytes written to disk", idle["agent"]["written"], 0, f"{idle['agent']['written']}"),
         ("idle with history: wake-ups per second (the sampler's: 0.5)", round(idle["agent"]["wakeups"], 1), 0.5, f"{idle['agent']['wakeups']:.2f}"),
@@ -396,7 +416,7 @@ def report(bench):
         ("exec to first answer, everything on", first["agent"][0], 5, f"{first['agent'][0]:.1f} ms ({first['agent'][1]:.1f}–{first['agent'][2]:.1f})"),
     ]
     lines = ["| what | target | measured | |", "|---|---:|---:|---|"]
-    targets = {1 / 15: "1/15"}
+    targets = {1 / 15: "1/15", 1 / 12: "1/12"}
     for what, figure, target, text in rows:
         lines.append(f"| {what} | ≤ {targets.get(target) or f'{target:,}'} | {text} | {'reached' if figure <= target else '**not reached**'} |")
 

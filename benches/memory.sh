@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
 # memory.sh - measures the agent's memory: shortly after a first start, and with every
-# ring full, as after a week. Fails if a limit of docs/performance.md is exceeded.
+# ring full, as after a week, and what node_exporter's names add to it. Fails if a limit of docs/performance.md is exceeded.
 #
 #   benches/memory.sh [options]
 #
@@ -15,7 +15,7 @@
 # fills the rings of points and of events. Then there are 150 processes, and 60 control
 # groups that ran out of memory (as root, in files that the agent alone sees), and every
 # page is asked for, plain and compressed. Memory is PSS of the agent and of the process
-# that writes its journal. Takes a minute.
+# that writes its journal. Takes three minutes.
 #
 # Environment: PI_RUST, PI_INSTALL, XDG_CACHE_HOME (see scripts/lib/toolchain.sh).
 #

@@ -330,6 +330,10 @@ pub fn udev(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     for line in disks.lines() {
         let mut words = line.split_ascii_whitespace();
         let (Some(major), Some(minor), Some(name)) = (words.next(), words.next(), words.next()) else { continue };
+        // Nothing is read of a disk that is not reported.
+        if !rows.allows(name.as_bytes()) {
+            continue;
+        }
         let mut rotational = reader.copy(&["sys/block/", name, "/queue/rotational"]);
         if rotational.is_empty() {
             rotational.push('0');

@@ -203,6 +203,11 @@ impl Rows<'_> {
         self.named.add(parts, unit, value, &|name| filter.is_none_or(|filter| Filter::allows(all, filter, name)));
     }
 
+    /// Returns whether the block's filters report a thing of this name.
+    pub fn allows(&self, name: &[u8]) -> bool {
+        self.filters.iter().all(|(filter, _)| Filter::allows(self.all, filter, name))
+    }
+
     /// Adds a row that has a value, after the columns' factors.
     pub fn push(&mut self, labels: &[&[u8]], values: &[Value]) {
         if self.filters.iter().any(|(name, label)| !Filter::allows(self.all, name, labels[*label])) {
