@@ -3,7 +3,6 @@
 use super::devices;
 use super::read::{Reader, Rows, number};
 use crate::collect::disk::FILESYSTEMS;
-use crate::collect::textfile::FILES;
 use crate::kernel::text::{hex, lines, take_word, uint, words};
 use crate::kernel::zone::offset_and_name;
 use crate::model::Value;
@@ -44,7 +43,7 @@ static ALL: &[(&str, Code)] = &[
     ("stat", stat),
     ("stat_softirqs", stat_softirqs),
     ("tcpstat", tcpstat),
-    ("textfile", textfile),
+    ("textfile", devices::textfile),
     ("threads", devices::threads),
     ("throttles", devices::throttles),
     ("time", time),
@@ -432,14 +431,6 @@ fn softirqs(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
             rows.push(&[&text[..length], name], &[number(word).unwrap_or_default()]);
         }
     }
-}
-
-/// Whether anything was left out, as the agent's own collector of this name counts it.
-fn textfile(_: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let own = rows.own;
-    let files = own.locate(FILES.head()).map(|(part, section)| &own.parts()[part].sections[section]);
-    let failed = files.is_some_and(|files| files.rows().any(|row| row.values()[0] != 0.into()));
-    rows.push(&[], &[failed.into()]);
 }
 
 /// Hexadecimal numbers, whose 13th is the CPU's in newer kernels.

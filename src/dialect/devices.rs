@@ -1,6 +1,7 @@
 //! Devices whose files are too many for a list: sensors by the rules of their names, arrays, disks as udev knows them.
 
 use super::read::{LABELS_MAX, Reader, Rows, number};
+use crate::collect::textfile::FILES;
 use crate::kernel::text::{lines, take_word, uint, words};
 use crate::model::{Kind, Value};
 
@@ -488,4 +489,12 @@ pub fn os(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
         rows.push(&labels[..sources.len()], &[value.unwrap_or_default()]);
     }
     reader.give(text);
+}
+
+/// Whether anything was left out, as the agent's own collector of this name counts it.
+pub fn textfile(_: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let own = rows.own;
+    let files = own.locate(FILES.head()).map(|(part, section)| &own.parts()[part].sections[section]);
+    let failed = files.is_some_and(|files| files.rows().any(|row| row.values()[0] != 0.into()));
+    rows.push(&[], &[failed.into()]);
 }
