@@ -24,6 +24,7 @@ use crate::history::{
 use crate::judge::{
     Judge,
     recorder::{Recorder, advice},
+    rule::SLOW,
 };
 use crate::kernel::packages::Packages;
 use crate::kernel::{Machine, RemoteStat, Roots, read_once};
@@ -62,6 +63,8 @@ pub struct Agent {
     verdicts: Judge,
     /// When the filesystems were last judged, and the id of the collection that was judged.
     judged: (Duration, u64),
+    /// When the slow rules last judged, since boot.
+    looked_slowly: Option<Duration>,
     events: Events,
     /// None for a single look, of which there is nothing to record.
     recorder: Option<Recorder>,
@@ -209,6 +212,7 @@ impl Agent {
             keeper: None,
             verdicts,
             judged: (Duration::ZERO, 0),
+            looked_slowly: None,
             events: Events::new(processes.is_some()),
             recorder: None,
             events_page: Rendered::default(),
@@ -292,15 +296,17 @@ impl Agent {
     /// Filesystems are judged by the last scrape; without a recent one, this samples those that cannot hang, and for the others
     /// the last answer stands.
     fn judge(&mut self) {
-        let Agent { slots, remote, snapshot, sampled, history, verdicts, judged, filled, processes, .. } = self;
+        let Agent { slots, remote, snapshot, sampled, history, verdicts, judged, looked_slowly, filled, processes, .. } =
+            self;
         let moment = sampled.moment;
         let (at, id) = *judged;
         let pause = if verdicts.watches_filesystems() { Duration::ZERO } else { LOOK_AT_FILESYSTEMS };
+        // Whether they are in the last scrape's snapshot.
         let mut filesystems = None;
         if let Some(disk) = verdicts.filesystems() {
             if snapshot.moment.id != id && filled.contains(disk) {
                 *judged = (moment.since_boot, snapshot.moment.id);
-                filesystems = Some(&*snapshot);
+                filesystems = Some(true);
             } else if id == 0 || moment.since_boot.saturating_sub(at) >= pause {
                 *judged = (moment.since_boot, snapshot.moment.id.max(1));
                 remote.begin();
@@ -308,11 +314,21 @@ impl Agent {
                 slots[disk].collector.prepare(&mut context);
                 sampled.select(disk);
                 let _ = slots[disk].collector.collect(&mut context, sampled);
-                filesystems = Some(&*sampled);
+                filesystems = Some(false);
             }
         }
+        let slowly = looked_slowly.is_none_or(|at| moment.since_boot.saturating_sub(at) >= SLOW);
+        if slowly {
+            *looked_slowly = Some(moment.since_boot);
+            let mut context = Context { moment, remote, levels: &mut history.space };
+            verdicts.slow(&mut |part| {
+                sampled.select(part);
+                let _ = slots[part].collector.collect(&mut context, sampled);
+            });
+        }
+        let filesystems = filesystems.map(|scraped| if scraped { &*snapshot } else { &*sampled });
         let top = processes.as_ref().and_then(|processes| processes.top(moment.since_boot));
-        verdicts.judge(sampled, filesystems, top);
+        verdicts.judge(sampled, filesystems, slowly, top);
     }
 
     /// Returns the last collection.

@@ -110,6 +110,15 @@ impl Judge {
         judged.places.first().copied().flatten().map(|(part, _)| part)
     }
 
+    /// Hands the parts of the snapshots to `each` that only slow rules read.
+    pub fn slow(&self, each: &mut dyn FnMut(usize)) {
+        for judged in self.rules.iter().filter(|judged| judged.rule.slow) {
+            if let Some((part, _)) = judged.places.first().copied().flatten() {
+                each(part);
+            }
+        }
+    }
+
     /// Whether to look at processes: a condition with an unknown culprit begins to hold.
     pub fn wants_look(&self) -> bool {
         self.look
@@ -141,8 +150,9 @@ impl Judge {
         }
     }
 
-    /// Judges what a tick saw. `filesystems` holds the filesystems if they were looked at since the last call.
-    pub fn judge(&mut self, snapshot: &Snapshot, filesystems: Option<&Snapshot>, top: Option<&Top>) {
+    /// Judges what a tick saw. `filesystems` holds the filesystems if they were looked at since the last call, and `slowly` says whether
+    /// `snapshot` has the parts of [`Judge::slow`].
+    pub fn judge(&mut self, snapshot: &Snapshot, filesystems: Option<&Snapshot>, slowly: bool, top: Option<&Top>) {
         let Judge { rules, rates, well, links, past, look, patient, report } = self;
         let time = snapshot.moment.since_boot;
         let now = time.as_secs();
@@ -153,7 +163,7 @@ impl Judge {
         let mut begins = false;
         for (judged, finding) in rules.iter_mut().zip(&mut report.findings) {
             let Judged { rule, limits, places, state } = judged;
-            if !rule.filesystems || filesystems.is_some() {
+            if if rule.slow { slowly } else { !rule.filesystems || filesystems.is_some() } {
                 let mut view = View {
                     snapshot,
                     filesystems: filesystems.unwrap_or(snapshot),

@@ -3,6 +3,10 @@
 use super::view::{LIMITS_MAX, View};
 use crate::cli::{Flag, Group, Options, Switch};
 use crate::model::{Finding, Input, RuleHead, Severity, Top, Unit, Value};
+use std::time::Duration;
+
+/// How often what changes within minutes is looked at.
+pub const SLOW: Duration = Duration::from_secs(60);
 
 /// One kind of trouble. A rule is all in one place: what it reads, when it holds, how long it waits, and what it says.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub struct Rule {
     pub hold: u64,
     /// Needs the filesystems, which are looked at less often.
     pub filesystems: bool,
+    /// Reads what changes within minutes, and is looked at once in [`SLOW`].
+    pub slow: bool,
     /// The process to blame, if a process is.
     pub blame: Option<Blame>,
     /// Whether the condition holds; if so, fills the finding with the worst culprit.
@@ -67,7 +73,7 @@ impl Rule {
         check: fn(&mut View<'_>, &mut Finding) -> bool,
     ) -> Self {
         let head = RuleHead { name, summary, severity, card, fix: "", event: false };
-        Rule { head, reads, limits: [None, None], on: 10, off: 30, hold: 0, filesystems: false, blame: None, check }
+        Rule { head, reads, limits: [None, None], on: 10, off: 30, hold: 0, filesystems: false, slow: false, blame: None, check }
     }
 
     /// What to do about it, as an imperative.
@@ -146,6 +152,13 @@ impl Rule {
     /// Reads the filesystems.
     pub const fn filesystems(mut self) -> Self {
         self.filesystems = true;
+        self
+    }
+
+    /// Reads what changes within minutes: it is on once two looks have found the same.
+    pub const fn slow(mut self) -> Self {
+        self.slow = true;
+        self.on = SLOW.as_secs();
         self
     }
 }

@@ -70,6 +70,51 @@ fn every_rule_switches_on_and_off_in_its_time_and_not_for_less() {
     }
 }
 
+/// What changes within minutes is looked at once a minute, and is trouble once two looks have found it.
+#[test]
+fn slow_rules() {
+    let mut bench = Bench::new("slow");
+    const COUNT: &str = "proc/sys/net/netfilter/nf_conntrack_count";
+    write(&bench.directory, "proc/sys/net/netfilter/nf_conntrack_max", "1000\n");
+    let mdstat = |bench: &Bench, disks: &str| {
+        let text = format!("Personalities : [raid1]\nmd0 : active raid1 {disks}\n\nunused devices: <none>\n");
+        write(&bench.directory, "proc/mdstat", &text);
+    };
+    let whole = "sdb1[1] sda1[0]\n      1000 blocks super 1.2 [2/2] [UU]";
+    let broken = "sdb1[1](F) sda1[0]\n      1000 blocks super 1.2 [2/1] [U_]";
+    // Of four places that its maker gave it, two were never filled.
+    let roomy = "sda1[0]\n      1000 blocks super 1.2 [4/1] [U___]";
+    let after = |bench: &mut Bench, seconds: u64| (0..seconds / 2).map(|_| names(&bench.tick())).last().unwrap();
+    mdstat(&bench, whole);
+    write(&bench.directory, COUNT, "899\n");
+    KEPT.set(Some(false));
+    bench.restart();
+    assert_eq!(after(&mut bench, 600), [""; 0], "nothing ever kept the clock right");
+    mdstat(&bench, roomy);
+    assert_eq!(after(&mut bench, 200), [""; 0]);
+    // Between two looks nobody sees it.
+    KEPT.set(Some(true));
+    mdstat(&bench, broken);
+    write(&bench.directory, COUNT, "900\n");
+    assert_eq!(after(&mut bench, 56), [""; 0]);
+    assert_eq!(after(&mut bench, 70), ["raid_degraded", "conntrack_full"]);
+    let report = bench.tick();
+    let said: Vec<_> = report.items().map(|finding| (&*finding.culprit, &*finding.detail)).collect();
+    let expected = [
+        ("md0", "1 of 2 disks are missing from it"),
+        ("firewall", "900 of 1000; beyond that, packets of new ones are dropped"),
+    ];
+    assert_eq!(said, expected);
+    mdstat(&bench, whole);
+    write(&bench.directory, COUNT, "899\n");
+    KEPT.set(Some(false));
+    assert_eq!(after(&mut bench, 100), [""; 0]);
+    assert_eq!(after(&mut bench, 170), [""; 0], "a program that synchronizes it may restart");
+    assert_eq!(after(&mut bench, 100), ["clock_unsynchronized"]);
+    KEPT.set(Some(true));
+    assert_eq!(after(&mut bench, 100), [""; 0]);
+}
+
 /// None of this is trouble: a port that never had a link, one that was switched off, a single reconnect, a few broken
 /// packets on an idle interface, noise on what is no wire.
 #[test]
@@ -495,7 +540,7 @@ fn flags_set_thresholds_and_switch_rules_off() {
             snapshot.clear(crate::model::Moment { since_boot, ..Default::default() });
             let celsius = crate::model::Value::decimal(755, 1);
             snapshot.row(&crate::collect::thermal::SENSORS, [b"cpu"], [celsius, crate::model::Value::ABSENT]);
-            judge.judge(&snapshot, None, None);
+            judge.judge(&snapshot, None, false, None);
         }
         names(judge.report()).into_iter().filter(|name| *name == "hot").count()
     };
@@ -518,7 +563,7 @@ fn who_looks_once_hears_what_holds_now() {
         let since_boot = Duration::from_secs(START + second);
         snapshot.clear(crate::model::Moment { since_boot, ..Default::default() });
         snapshot.row(&crate::collect::thermal::SENSORS, [b"cpu"], [celsius.into(), crate::model::Value::ABSENT]);
-        judge.judge(&snapshot, None, None);
+        judge.judge(&snapshot, None, false, None);
         assert_eq!(names(judge.report()), expected, "{celsius} °C");
         assert_eq!(judge.report().clear.is_some(), expected.is_empty());
     }

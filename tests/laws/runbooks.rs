@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 type Form = fn(f64) -> f64;
 
 /// An alert, the rule that judges the same, and the form of each of its thresholds in the alert; `None` where the alert has none.
-const PAIRS: [(&str, &str, [Option<Form>; 2]); 16] = [
+const PAIRS: [(&str, &str, [Option<Form>; 2]); 19] = [
     ("PiUnderVoltage", "under_voltage", [None, None]),
     ("PiThrottled", "throttled", [None, None]),
     ("PiHot", "hot", [Some(same), Some(same)]),
@@ -29,6 +29,9 @@ const PAIRS: [(&str, &str, [Option<Form>; 2]); 16] = [
     ("PiLinkDown", "link_down", [None, None]),
     ("PiLinkFlapping", "link_flapping", [Some(same), None]),
     ("PiNetworkErrors", "network_errors", [Some(ratio), None]),
+    ("PiRaidDegraded", "raid_degraded", [None, None]),
+    ("PiConntrackFull", "conntrack_full", [Some(ratio), None]),
+    ("PiClockUnsynchronized", "clock_unsynchronized", [None, None]),
 ];
 
 /// The agent's `io_pressure` is about the same trouble, but asks whether some process waits, where the alert asks whether all do.

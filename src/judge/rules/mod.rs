@@ -1,5 +1,6 @@
 //! The rules: one file per subject, and THE list.
 
+mod clock;
 mod cpu;
 mod memory;
 mod network;
@@ -53,5 +54,8 @@ pub static ALL: &[&Rule] = &[
     &network::LINK_DOWN,
     &network::LINK_FLAPPING,
     &network::NETWORK_ERRORS,
+    &storage::RAID_DEGRADED,
+    &network::CONNTRACK_FULL,
+    &clock::CLOCK_UNSYNCHRONIZED,
     &restarts::MACHINE_RESTARTED,
 ];

@@ -1,7 +1,7 @@
 //! Interfaces that lose data or their link. Only those that count toward the machine's total are judged: others repeat the
 //! trouble of the interface below them, or are idle by nature.
 
-use crate::collect::network::INTERFACES;
+use crate::collect::{conntrack::CONNTRACK, network::INTERFACES};
 use crate::judge::rule::Rule;
 use crate::judge::view::{LinkPast, View};
 use crate::judge::words::Tenths;
@@ -13,6 +13,8 @@ static RECEIVE_PACKETS: Input = INTERFACES.input("pi_network_receive_packets_tot
 static TRANSMIT_PACKETS: Input = INTERFACES.input("pi_network_transmit_packets_total");
 static COUNTED: Input = INTERFACES.input("pi_network_counted");
 static CARRIER: Input = INTERFACES.input("pi_network_carrier");
+static TRACKED: Input = CONNTRACK.input("pi_conntrack_entries");
+static TRACKED_MAX: Input = CONNTRACK.input("pi_conntrack_entries_max");
 static CHANGES: Input = INTERFACES.input("pi_network_carrier_changes_total");
 
 fn name<'a>(row: Row<'a>) -> &'a str {
@@ -161,4 +163,28 @@ fn link_flapping(view: &mut View<'_>, found: &mut Finding) -> bool {
         format_args!("The link of {name} comes and goes"),
         format_args!("{count} changes in {minutes} min"),
     )
+}
+
+pub static CONNTRACK_FULL: Rule = Rule::new(
+    "conntrack_full",
+    "the firewall tracks almost as many connections as it can",
+    Severity::Warning,
+    "network",
+    &[&TRACKED, &TRACKED_MAX],
+    conntrack_full,
+)
+.above("rule.conntrack_full.above", "90", Unit::Percent, "Connections that the firewall tracks, of those it can.")
+.slow()
+.fix("See which device has so many connections, or raise net.netfilter.nf_conntrack_max (sysctl)");
+
+fn conntrack_full(view: &mut View<'_>, found: &mut Finding) -> bool {
+    let (Some(tracked), Some(max)) = (view.value(&TRACKED, ""), view.value(&TRACKED_MAX, "")) else { return false };
+    let percent = if max > 0.0 { tracked / max * 100.0 } else { 0.0 };
+    found.measured = Some(percent);
+    percent >= view.limit()
+        && found.name(
+            "firewall",
+            format_args!("The firewall tracks almost too many connections"),
+            format_args!("{tracked} of {max}; beyond that, packets of new ones are dropped"),
+        )
 }

@@ -1,6 +1,6 @@
 //! Filesystems and the disks below them.
 
-use crate::collect::{disk::FILESYSTEMS, diskio::DISKS, pressure::RESOURCES};
+use crate::collect::{disk::FILESYSTEMS, diskio::DISKS, mdraid::ARRAYS, pressure::RESOURCES};
 use crate::judge::rule::Rule;
 use crate::judge::rules::by_io;
 use crate::judge::view::View;
@@ -16,6 +16,7 @@ static READ_ONLY: Input = FILESYSTEMS.input("pi_disk_read_only");
 static FILESYSTEM_ERROR: Input = FILESYSTEMS.input("pi_disk_filesystem_error");
 static FULL_IN: Input = FILESYSTEMS.input("pi_disk_full_in_seconds");
 static DEVICE_ERROR: Input = FILESYSTEMS.input("pi_disk_device_error");
+static ARRAY_DISKS: Input = ARRAYS.input("pi_mdraid_disks");
 static WAITING: Input = RESOURCES.input("pi_pressure_waiting_seconds_total");
 static BUSY: Input = DISKS.input("pi_disk_io_time_seconds_total");
 static READS: Input = DISKS.input("pi_disk_reads_completed_total");
@@ -275,4 +276,33 @@ fn disk_slow(view: &mut View<'_>, found: &mut Finding) -> bool {
         format_args!("{device} is slow"),
         format_args!("{} ms per operation, busy {}% of the time", most.round() as u64, Tenths(busy)),
     )
+}
+
+pub static RAID_DEGRADED: Rule = Rule::new(
+    "raid_degraded",
+    "an array of disks is incomplete",
+    Severity::Critical,
+    "filesystems",
+    &[&ARRAY_DISKS],
+    raid_degraded,
+)
+.slow()
+.fix("Back up what matters, and replace the disk (cat /proc/mdstat, mdadm --detail)");
+
+/// Some makers create arrays with more places than they ever fill, such as 12 for 4 disks.
+fn raid_degraded(view: &mut View<'_>, found: &mut Finding) -> bool {
+    let Some(section) = view.section(&ARRAY_DISKS) else { return false };
+    for row in section.rows() {
+        let mut counts = [0.0; 4];
+        for (count, value) in counts.iter_mut().zip(&row.values()[ARRAY_DISKS.column..]) {
+            *count = value.to_f64().unwrap_or_default();
+        }
+        let [active, missing, _, failed] = counts;
+        if missing > 0.0 && (active >= missing || failed > 0.0) {
+            let name = row.labels().next().unwrap_or("");
+            let detail = format_args!("{missing} of {} disks are missing from it", active + missing);
+            return found.name(name, format_args!("{name} is degraded"), detail);
+        }
+    }
+    false
 }

@@ -5,7 +5,7 @@ use crate::agent::Agent;
 use crate::commands;
 use crate::kernel::Machine;
 use crate::model::Report;
-use crate::sys::FsStat;
+use crate::sys::{ClockState, FsStat};
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +14,8 @@ thread_local! {
     pub static CLOCK: Cell<u64> = const { Cell::new(0) };
     /// Milliseconds beside the clock's seconds.
     pub static HALVES: Cell<u64> = const { Cell::new(0) };
+    /// Whether something keeps the wall clock right, if the kernel says so.
+    pub static KEPT: Cell<Option<bool>> = const { Cell::new(None) };
     pub static DISK: Cell<FsStat> = const { Cell::new(FULL_OF_AIR) };
 }
 
@@ -48,6 +50,7 @@ impl Bench {
         let write = |file: &str, text: &str| write(&directory, file, text);
         CLOCK.set(START);
         DISK.set(FULL_OF_AIR);
+        KEPT.set(None);
         write("proc/stat", "cpu  0 0 0 1000 0 0 0 0\ncpu0 0 0 0 500 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0\nbtime 1\n");
         write("proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 900 kB\n");
         write("proc/loadavg", "0.00 0.00 0.00 1/100 1\n");
@@ -99,7 +102,7 @@ fn start(directory: &std::path::Path, more: &[&str], runtime: &tokio::runtime::R
         statfs: |_| Ok(DISK.get()),
         since_boot: || Duration::from_millis(CLOCK.get() * 1000 + HALVES.get()),
         unix_time: || Duration::from_secs(1_800_000_000 + CLOCK.get()),
-        clock_state: || None,
+        clock_state: || KEPT.get().map(|synchronized| ClockState { synchronized, ..ClockState::default() }),
         ..Machine::default()
     };
     let flags = flags.into_iter().chain(more.iter().map(|flag| (*flag).to_owned()));
