@@ -185,6 +185,6 @@ fn conntrack_full(view: &mut View<'_>, found: &mut Finding) -> bool {
         && found.name(
             "firewall",
             format_args!("The firewall tracks almost too many connections"),
-            format_args!("{tracked} of {max}; beyond that, packets of new ones are dropped"),
+            format_args!("{} of {}; beyond that, packets of new ones are dropped", tracked as u64, max as u64),
         )
 }
