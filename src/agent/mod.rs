@@ -296,8 +296,9 @@ impl Agent {
     /// Filesystems are judged by the last scrape; without a recent one, this samples those that cannot hang, and for the others
     /// the last answer stands.
     fn judge(&mut self) {
-        let Agent { slots, remote, snapshot, sampled, history, verdicts, judged, looked_slowly, filled, processes, .. } =
-            self;
+        let Agent {
+            slots, remote, snapshot, sampled, history, verdicts, judged, looked_slowly, filled, processes, ..
+        } = self;
         let moment = sampled.moment;
         let (at, id) = *judged;
         let pause = if verdicts.watches_filesystems() { Duration::ZERO } else { LOOK_AT_FILESYSTEMS };

@@ -41,7 +41,7 @@ pub fn entries() -> Vec<Entry> {
     }
     all.extend(dialect::flags::entries());
     all.extend(collect::ALL.iter().flat_map(|it| it.flags).copied().map(Entry::Value));
-    let limits = rules::ALL.iter().flat_map(|rule| rule.limits.iter().flatten());
+    let limits = rules::ALL.iter().flat_map(|rule| rule.limits);
     all.extend(limits.map(|limit| Entry::Value(&limit.flag)));
     all.extend([&collect::DISABLE_DEFAULTS, &REQUIRE_SANDBOX].map(Entry::Bare));
     all.extend(collect::ALL.iter().map(|it| it.switch()).chain([PROCESSES, COMMAND_LINES]).map(Entry::Switch));

@@ -71,7 +71,7 @@ impl Judge {
         let mut thresholds = Vec::new();
         let mut judged = |rule: &&'static Rule| {
             let mut limits = [0.0; LIMITS_MAX];
-            for (number, limit) in limits.iter_mut().zip(rule.limits.iter().flatten()) {
+            for (number, limit) in limits.iter_mut().zip(rule.limits) {
                 let value = limit.value(options);
                 *number = value.to_f64().unwrap_or_default();
                 thresholds.push(Threshold { rule: &rule.head, key: limit.key(), value });

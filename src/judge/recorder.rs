@@ -149,7 +149,7 @@ impl Recorder {
                 }
                 continue;
             }
-            let limit = judged.rule.limits[0].as_ref();
+            let limit = judged.rule.limits.first();
             let unit = limit.map_or(Unit::Count, |limit| limit.unit);
             let before = open.worst;
             if let Some(measured) = finding.measured.filter(|_| state.held) {

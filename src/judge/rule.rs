@@ -1,6 +1,6 @@
 //! What a rule is: a condition over what the collectors saw, with its thresholds, its delays and its words.
 
-use super::view::{LIMITS_MAX, View};
+use super::view::View;
 use crate::cli::{Flag, Group, Options, Switch};
 use crate::model::{Finding, Input, RuleHead, Severity, Top, Unit, Value};
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct Rule {
     /// The families that the condition reads, and no others.
     pub reads: &'static [&'static Input],
     /// What the condition compares with, in the order in which it asks for them.
-    pub limits: [Option<Limit>; LIMITS_MAX],
+    pub limits: &'static [Limit],
     /// How long the condition has to hold before the rule switches on, in seconds.
     pub on: u64,
     /// How long it has to be over before the rule switches off.
@@ -73,7 +73,7 @@ impl Rule {
         check: fn(&mut View<'_>, &mut Finding) -> bool,
     ) -> Self {
         let head = RuleHead { name, summary, severity, card, fix: "", event: false };
-        Rule { head, reads, limits: [None, None], on: 10, off: 30, hold: 0, filesystems: false, slow: false, blame: None, check }
+        Rule { head, reads, limits: &[], on: 10, off: 30, hold: 0, filesystems: false, slow: false, blame: None, check }
     }
 
     /// What to do about it, as an imperative.
@@ -82,34 +82,9 @@ impl Rule {
         self
     }
 
-    /// Trouble is at and above a threshold: the flag `rule.NAME.above`, its default and its unit.
-    pub const fn above(self, flag: &'static str, default: &'static str, unit: Unit, help: &'static str) -> Self {
-        self.limit(Direction::Above, flag, default, unit, help)
-    }
-
-    /// Trouble is below a threshold: the flag `rule.NAME.below`, its default and its unit.
-    pub const fn below(self, flag: &'static str, default: &'static str, unit: Unit, help: &'static str) -> Self {
-        self.limit(Direction::Below, flag, default, unit, help)
-    }
-
-    const fn limit(
-        mut self,
-        direction: Direction,
-        name: &'static str,
-        default: &'static str,
-        unit: Unit,
-        help: &'static str,
-    ) -> Self {
-        let value = match unit {
-            Unit::Percent => "PERCENT",
-            Unit::Celsius => "CELSIUS",
-            Unit::Days => "DAYS",
-            Unit::Seconds => "SECONDS",
-            _ => "NUMBER",
-        };
-        let flag = Flag { name, value, default, help, check: check_number };
-        let place = if self.limits[0].is_none() { 0 } else { 1 };
-        self.limits[place] = Some(Limit { flag, direction, unit });
+    /// What the condition compares with, at most as many as [`LIMITS_MAX`](super::view::LIMITS_MAX).
+    pub const fn limits(mut self, limits: &'static [Limit]) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -161,6 +136,33 @@ impl Rule {
         self.on = SLOW.as_secs();
         self
     }
+}
+
+/// Trouble is at and above a threshold: the flag `rule.NAME.above`, its default and its unit.
+pub const fn above(flag: &'static str, default: &'static str, unit: Unit, help: &'static str) -> Limit {
+    limit(Direction::Above, flag, default, unit, help)
+}
+
+/// Trouble is below a threshold: the flag `rule.NAME.below`, its default and its unit.
+pub const fn below(flag: &'static str, default: &'static str, unit: Unit, help: &'static str) -> Limit {
+    limit(Direction::Below, flag, default, unit, help)
+}
+
+const fn limit(
+    direction: Direction,
+    name: &'static str,
+    default: &'static str,
+    unit: Unit,
+    help: &'static str,
+) -> Limit {
+    let value = match unit {
+        Unit::Percent => "PERCENT",
+        Unit::Celsius => "CELSIUS",
+        Unit::Days => "DAYS",
+        Unit::Seconds => "SECONDS",
+        _ => "NUMBER",
+    };
+    Limit { flag: Flag { name, value, default, help, check: check_number }, direction, unit }
 }
 
 /// The switches of rules.

@@ -586,7 +586,7 @@ fn laws_over_the_rules() {
         assert!(cards.contains(&rule.head.card), "{name}");
         let fix = rule.head.fix;
         assert!(fix.starts_with(char::is_uppercase) && !fix.ends_with('.'), "{name}: {fix}");
-        for (place, limit) in rule.limits.iter().flatten().enumerate() {
+        for (place, limit) in rule.limits.iter().enumerate() {
             let (flag, direction) = (&limit.flag, limit.direction.name());
             assert_eq!((flag.check)(flag.default), Ok(()), "{name}");
             if place == 0 {

@@ -7,10 +7,10 @@ use super::{Bad, Fault};
 use crate::model::{Moment, resize};
 use crate::sys;
 use std::cell::{Ref, RefCell};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -401,7 +401,10 @@ pub fn read_once(path: &Path) -> Option<Vec<u8>> {
 }
 /// Returns the path of what `path` leads to, without links; `None` for nothing, and for a path that is not UTF-8.
 pub fn real_path(path: &Path) -> Option<String> {
-    std::fs::canonicalize(path).ok()?.into_os_string().into_string().ok()
+    // The C library's own way is ten times as much code.
+    let found = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path).ok()?;
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).ok()?;
+    link.into_os_string().into_string().ok()
 }
 
 /// Returns the size that a file says it has.

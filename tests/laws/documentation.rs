@@ -103,7 +103,7 @@ fn rules_reference() {
     );
     for rule in rules::ALL {
         let head = &rule.head;
-        let limits = rule.limits.iter().flatten().map(|limit| {
+        let limits = rule.limits.iter().map(|limit| {
             format!("`--{}={}`: {}", limit.flag.name, limit.flag.default, limit.flag.help.trim_end_matches('.'))
         });
         let reads = rule.reads.iter().map(|input| format!("`{}`", input.family.name));

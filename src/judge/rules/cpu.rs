@@ -1,7 +1,7 @@
 //! CPUs that have more to do than they can.
 
 use crate::collect::{cpu::CPUS, system::SYSTEM};
-use crate::judge::rule::Rule;
+use crate::judge::rule::{Rule, above};
 use crate::judge::rules::{by_cpu, by_load};
 use crate::judge::view::View;
 use crate::judge::words::Tenths;
@@ -12,7 +12,12 @@ static LOAD: Input = SYSTEM.input("pi_load_average");
 
 pub static CPU_BUSY: Rule =
     Rule::new("cpu_busy", "the CPUs are fully used", Severity::Warning, "cpu", &[&USAGE], cpu_busy)
-        .above("rule.cpu_busy.above", "92", Unit::Percent, "CPU time in use, of all CPUs together, without niced work.")
+        .limits(&[above(
+            "rule.cpu_busy.above",
+            "92",
+            Unit::Percent,
+            "CPU time in use, of all CPUs together, without niced work.",
+        )])
         .after(30)
         .blames(by_cpu)
         .fix("Stop or limit the program that uses most CPU, if it should not");
@@ -37,7 +42,7 @@ const MOSTLY_NICED: f64 = 50.0;
 
 pub static LOAD_HIGH: Rule =
     Rule::new("load_high", "the load average is high", Severity::Warning, "pressure", &[&LOAD, &USAGE], load_high)
-        .above("rule.load_high.above", "2", Unit::Ratio, "Load average over 15 minutes for each CPU.")
+        .limits(&[above("rule.load_high.above", "2", Unit::Ratio, "Load average over 15 minutes for each CPU.")])
         .blames(by_load)
         .fix("Look for processes that wait for a disk or a network share, and for too many that run at once");
 

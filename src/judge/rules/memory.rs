@@ -5,7 +5,7 @@ use crate::collect::{
     pressure::RESOURCES,
     vm::{GROUPS, VM},
 };
-use crate::judge::rule::Rule;
+use crate::judge::rule::{Rule, above, below};
 use crate::judge::rules::{RECENT, by_memory};
 use crate::judge::view::{Killed, View};
 use crate::judge::words::{Size, Tenths};
@@ -29,12 +29,12 @@ pub static OOM_KILL: Rule = Rule::new(
     &[&OOM_KILLS, &RECLAIMS, &TOTAL, &AVAILABLE, &GROUP_KILLS, &EXHAUSTED, &GROUP_LIMIT],
     oom_kill,
 )
-.below(
+.limits(&[below(
     "rule.oom_kill.below",
     "20",
     Unit::Percent,
     "Available share of memory below which the machine ran out of memory; otherwise a service or container reached its limit.",
-)
+)])
 .news()
 .event(RECENT)
 .fix("Find the program in the kernel's log (dmesg), and limit its memory, run less beside it, or add swap");
@@ -132,7 +132,7 @@ pub static MEMORY_LOW: Rule = Rule::new(
     &[&TOTAL, &AVAILABLE, &ZFS_CACHE],
     memory_low,
 )
-.below("rule.memory_low.below", "8", Unit::Percent, "Available share of memory, what ZFS caches included.")
+.limits(&[below("rule.memory_low.below", "8", Unit::Percent, "Available share of memory, what ZFS caches included.")])
 .blames(by_memory)
 .fix("Stop or limit the program that uses most memory, or add swap (zram)");
 
@@ -160,12 +160,12 @@ pub static MEMORY_PRESSURE: Rule = Rule::new(
     &[&STALLED],
     memory_pressure,
 )
-.above(
+.limits(&[above(
     "rule.memory_pressure.above",
     "10",
     Unit::Percent,
     "Share of time in which all processes were stalled on memory.",
-)
+)])
 .blames(by_memory)
 .fix("Stop or limit the program that uses most memory, or move it to a machine with more");
 

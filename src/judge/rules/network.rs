@@ -2,7 +2,7 @@
 //! trouble of the interface below them, or are idle by nature.
 
 use crate::collect::{conntrack::CONNTRACK, network::INTERFACES};
-use crate::judge::rule::Rule;
+use crate::judge::rule::{Rule, above};
 use crate::judge::view::{LinkPast, View};
 use crate::judge::words::Tenths;
 use crate::model::{Finding, Input, Row, Section, Severity, Unit, key};
@@ -36,13 +36,15 @@ pub static NETWORK_ERRORS: Rule = Rule::new(
     &[&COUNTED, &RECEIVE_ERRORS, &TRANSMIT_ERRORS, &RECEIVE_PACKETS, &TRANSMIT_PACKETS],
     network_errors,
 )
-.above("rule.network_errors.above", "1", Unit::Percent, "Share of an interface's packets that are broken.")
-.above(
-    "rule.network_errors.count.above",
-    "5",
-    Unit::Count,
-    "Broken packets within about a minute, below which a share says nothing.",
-)
+.limits(&[
+    above("rule.network_errors.above", "1", Unit::Percent, "Share of an interface's packets that are broken."),
+    above(
+        "rule.network_errors.count.above",
+        "5",
+        Unit::Count,
+        "Broken packets within about a minute, below which a share says nothing.",
+    ),
+])
 .event(8)
 .fix("Replace the cable or the port, or improve the Wi-Fi signal");
 
@@ -124,12 +126,12 @@ pub static LINK_FLAPPING: Rule = Rule::new(
     &[&CHANGES],
     link_flapping,
 )
-.above(
+.limits(&[above(
     "rule.link_flapping.above",
     "6",
     Unit::Count,
     "Changes of a link within a few minutes; a link that went and came back changed twice.",
-)
+)])
 .at_once()
 .event(120)
 .fix("Replace the cable, the power supply or the port, or improve the Wi-Fi signal");
@@ -173,7 +175,12 @@ pub static CONNTRACK_FULL: Rule = Rule::new(
     &[&TRACKED, &TRACKED_MAX],
     conntrack_full,
 )
-.above("rule.conntrack_full.above", "90", Unit::Percent, "Connections that the firewall tracks, of those it can.")
+.limits(&[above(
+    "rule.conntrack_full.above",
+    "90",
+    Unit::Percent,
+    "Connections that the firewall tracks, of those it can.",
+)])
 .slow()
 .fix("See which device has so many connections, or raise net.netfilter.nf_conntrack_max (sysctl)");
 

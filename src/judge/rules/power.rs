@@ -1,7 +1,7 @@
 //! Voltage, throttling and heat.
 
 use crate::collect::{power::THROTTLING, thermal::SENSORS};
-use crate::judge::rule::Rule;
+use crate::judge::rule::{Rule, above, below};
 use crate::judge::view::View;
 use crate::judge::words::Tenths;
 use crate::model::{Finding, Input, Severity, Unit};
@@ -19,7 +19,12 @@ pub static UNDER_VOLTAGE: Rule = Rule::new(
     &[&THROTTLED_NOW, &EVENTS],
     under_voltage,
 )
-.above("rule.under_voltage.above", "5", Unit::Count, "Under-voltages within an hour, however short, at most 32.")
+.limits(&[above(
+    "rule.under_voltage.above",
+    "5",
+    Unit::Count,
+    "Under-voltages within an hour, however short, at most 32.",
+)])
 .fix("Use the official power supply for this board and a short cable, and unplug USB devices that draw much power");
 
 fn under_voltage(view: &mut View<'_>, found: &mut Finding) -> bool {
@@ -63,8 +68,15 @@ fn throttled(view: &mut View<'_>, found: &mut Finding) -> bool {
 
 pub static HOT: Rule =
     Rule::new("hot", "a temperature sensor is hot", Severity::Critical, "thermal", &[&TEMPERATURE, &CRITICAL], hot)
-        .above("rule.hot.above", "80", Unit::Celsius, "Temperature of a sensor that has no critical one.")
-        .below("rule.hot.margin.below", "10", Unit::Celsius, "Distance of a sensor from its own critical temperature.")
+        .limits(&[
+            above("rule.hot.above", "80", Unit::Celsius, "Temperature of a sensor that has no critical one."),
+            below(
+                "rule.hot.margin.below",
+                "10",
+                Unit::Celsius,
+                "Distance of a sensor from its own critical temperature.",
+            ),
+        ])
         .fix("Add a heat sink or a fan, clear its vents, or move the board to a cooler place");
 
 fn hot(view: &mut View<'_>, found: &mut Finding) -> bool {
