@@ -6,7 +6,7 @@ use crate::dialect::flags::{Settings, Tongue};
 use crate::dialect::{self, Dialect};
 use crate::format::prometheus::{Syntax, Writer};
 use crate::format::{Format, Gzip, Renderer, explain};
-use crate::model::Snapshot;
+use crate::model::{Family, Snapshot};
 use std::time::Duration;
 
 /// What a request names: the collectors to ask, or those to leave out. An empty list names none.
@@ -142,11 +142,18 @@ impl Agent {
         let count = self.slots.len();
         own = own.first(count);
         let Some(at_work) = &self.foreign.at_work else { return Err(String::new()) };
-        // What the other program's rows are taken from is collected, but not shown.
-        let mut needed = own;
+        // A collector of which all is there under other names is not asked; what the other program's rows are taken from is collected,
+        // but not shown.
+        let is_known = |family: &Family| at_work.dialect.known.iter().any(|start| family.name.starts_with(start));
+        let mut needed = Selection::NONE;
         for (place, slot) in self.slots.iter().enumerate() {
             let mut families = slot.registration.tables.iter().flat_map(|head| head.families);
-            if families.any(|family| at_work.dialect.sources(other).any(|source| source == family.name)) {
+            if tongue == Tongue::Node && families.clone().all(is_known) {
+                own = own.without(Selection::NONE.with(place));
+            }
+            if own.contains(place)
+                || families.any(|family| at_work.dialect.sources(other).any(|source| source == family.name))
+            {
                 needed = needed.with(place);
             }
         }

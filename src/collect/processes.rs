@@ -16,7 +16,6 @@ use crate::kernel::{Cgroups, Roots, read_into, read_record};
 use crate::model::{BUSY_LISTS, BUSY_MAX, Busy, ProcessRow, ProcessScan, Top, Value, key, push_label};
 use crate::runtime::sandbox::{CAP_SYS_PTRACE, Needs};
 use crate::sys::{self, Directory};
-use std::ffi::CString;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -171,7 +170,7 @@ impl Processes {
         Processes {
             path: roots.proc.clone(),
             directory: None,
-            is_original: CString::new(roots.proc.as_os_str().as_bytes()).is_ok_and(|path| sys::is_procfs(&path)),
+            is_original: sys::is_procfs(&roots.proc),
             users: Users { path: roots.root.join("etc/passwd"), known: Vec::new() },
             page_size: sys::page_size(),
             command_lines,

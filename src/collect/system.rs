@@ -7,8 +7,6 @@ use crate::kernel::{Bad, Fault, First, Shared, Source, inode};
 use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value};
 use crate::runtime::sandbox::Needs;
 use crate::sys::{self, Directory};
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 pub static SYSTEM: Table<0, 13> = Table::new(
@@ -198,8 +196,7 @@ impl ProcessCount {
         /// `PROC_PID_INIT_INO` in `include/linux/proc_ns.h`.
         const MACHINES_NAMESPACE: u64 = 0xefff_fffc;
         let namespace = inode(&path.join("self/ns/pid"));
-        let by_links = namespace.is_ok_and(|namespace| namespace == MACHINES_NAMESPACE)
-            && CString::new(path.as_os_str().as_bytes()).is_ok_and(|path| sys::is_procfs(&path));
+        let by_links = namespace.is_ok_and(|namespace| namespace == MACHINES_NAMESPACE) && sys::is_procfs(&path);
         ProcessCount { path, directory: None, by_links, others: 0, uses_left: 0 }
     }
 

@@ -76,9 +76,7 @@ pub fn elsewhere(name: &str) -> Option<&'static str> {
     let name = name.strip_prefix("no-").unwrap_or(name);
     let collector = name.strip_prefix("collector.").map(|rest| rest.split('.').next().unwrap_or_default());
     if collector.is_some_and(|name| MISSING.split(' ').any(|missing| missing == name)) {
-        return Some(
-            "the agent does not have this collector of node_exporter; docs/do/node-exporter.md lists those that it has",
-        );
+        return Some("not among the collectors that docs/do/node-exporter.md lists");
     }
     ELSEWHERE.iter().find(|(start, _)| name.starts_with(start)).map(|(_, instead)| *instead)
 }
@@ -105,7 +103,7 @@ pub static NO_SPEED: Bare =
 pub static FILTERS: &[(&str, Option<Flag>, Option<Flag>)] = &[
     (
         "arp",
-        Some(regex("collector.arp.device-exclude", "", "Interfaces to exclude, in the names of node_exporter.")),
+        Some(regex("collector.arp.device-exclude", "", "Interfaces to exclude, in node_exporter's names.")),
         Some(regex("collector.arp.device-include", "", "Interfaces to report alone.")),
     ),
     ("bug", None, Some(regex("collector.cpu.info.bugs-include", "", "Faults of the CPU to report."))),

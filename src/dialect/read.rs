@@ -4,8 +4,9 @@ use super::code::{self, Code};
 use super::flags::Filter;
 use super::spec::{self, Block, Column};
 use crate::kernel::text::{lines, take_word};
-use crate::kernel::{Devices, Machine, Roots, each_name, read_into, real_path};
+use crate::kernel::{Devices, Kept, Machine, Roots, each_name, read_into, real_path};
 use crate::model::{Family, Head, Kind, Snapshot, Value};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The most words of a line, labels of a row and values of a row.
@@ -29,6 +30,7 @@ pub struct Reader {
     pub no_speed: bool,
     path: String,
     text: Vec<u8>,
+    kept: Kept,
     /// The path of the file that `text` is of.
     read: String,
     /// Texts that nobody needs now, for whoever needs one.
@@ -36,7 +38,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub const fn new(roots: Roots, machine: Machine, udev: String) -> Self {
+    pub fn new(roots: Roots, machine: Machine, udev: String) -> Self {
         Reader {
             roots,
             machine,
@@ -44,6 +46,7 @@ impl Reader {
             no_speed: false,
             path: String::new(),
             text: Vec::new(),
+            kept: Kept::default(),
             read: String::new(),
             spare: Vec::new(),
         }
@@ -56,10 +59,14 @@ impl Reader {
     }
 
     fn read_located(&mut self) -> Option<&[u8]> {
-        let Reader { path, text, read, .. } = self;
+        let Reader { roots, path, text, kept, read, .. } = self;
         if path != read {
             read.clear();
-            read_into(Path::new(path), text).ok()?;
+            // Those of processes come and go; others may be replaced, and an open one would be the old one.
+            let in_proc = Path::new(path).strip_prefix(&roots.proc).ok();
+            let of_kernel = in_proc.is_some_and(|path| !path.as_os_str().as_bytes()[0].is_ascii_digit());
+            let in_sys = Path::new(path).starts_with(&roots.sys);
+            if of_kernel || in_sys { kept.read(path, in_sys, text) } else { read_into(Path::new(path), text) }.ok()?;
             read.push_str(path);
         }
         Some(text)

@@ -8,6 +8,7 @@ mod devices;
 pub mod engines;
 mod fault;
 mod foreign;
+mod kept;
 mod links;
 mod machine;
 pub mod mailbox;
@@ -27,14 +28,15 @@ pub use cgroups::Cgroups;
 pub use devices::{Device, Devices};
 pub use fault::{Bad, Fault, First, Members};
 pub use foreign::{Stamp, read_foreign};
+pub use kept::Kept;
 pub use links::{LinkState, Links};
 pub use machine::Machine;
 pub use remote::{RemoteStat, answer, encode};
-pub use roots::Roots;
+pub use roots::{Roots, real_path};
 #[cfg(test)]
 pub(crate) use source::let_absence_end;
 pub use source::{
-    Shared, Source, each_name, inode, is_file, leads_to, read_all, read_into, read_once, read_record, real_path, size,
-    try_open, used,
+    Shared, Source, each_name, inode, is_file, leads_to, read_all, read_into, read_once, read_record, size, try_open,
+    used,
 };
 pub use zone::{Zone, zone_name};

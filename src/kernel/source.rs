@@ -7,10 +7,10 @@ use super::{Bad, Fault};
 use crate::model::{Moment, resize};
 use crate::sys;
 use std::cell::{Ref, RefCell};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -197,7 +197,7 @@ impl Source {
             Some(file) => file,
             closed => {
                 let file = closed.insert(File::open(&self.path)?);
-                self.open_below = i32::try_from(sys::file_limit() / KEPT_SHARE).unwrap_or(i32::MAX);
+                self.open_below = highest_kept();
                 self.original = sys::is_made_by_kernel(file);
                 file
             }
@@ -206,6 +206,12 @@ impl Source {
         self.length = 0;
         read_to_end(&mut self.buffer, &mut self.length, short, &|into, at| file.read_at(into, at))
     }
+}
+
+/// Files stay open whose descriptors are lower.
+#[inline(never)]
+pub(super) fn highest_kept() -> i32 {
+    i32::try_from(sys::file_limit() / KEPT_SHARE).unwrap_or(i32::MAX)
 }
 
 /// Reads all of a file into `buffer`, and how much that is into `length`. `read` is `pread(2)`.
@@ -399,14 +405,6 @@ pub fn read_once(path: &Path) -> Option<Vec<u8>> {
     let text = text.split(|&byte| byte == 0).next().unwrap_or_default().trim_ascii();
     (!text.is_empty()).then(|| text.to_vec())
 }
-/// Returns the path of what `path` leads to, without links; `None` for nothing, and for a path that is not UTF-8.
-pub fn real_path(path: &Path) -> Option<String> {
-    // The C library's own way is ten times as much code.
-    let found = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path).ok()?;
-    let link = std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).ok()?;
-    link.into_os_string().into_string().ok()
-}
-
 /// Returns the size that a file says it has.
 ///
 /// # Errors

@@ -1,11 +1,11 @@
 //! Files, filesystems and directories, and what the kernel says of the machine and of this process in numbers.
 
 use std::ffi::CStr;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The answer of `statvfs` about a mounted filesystem. Blocks are `block_size` bytes (the fragment size, in which the kernel
@@ -71,25 +71,31 @@ pub fn statvfs(path: &CStr) -> io::Result<FsStat> {
     })
 }
 
+/// Opens a path for nothing but to know what is there (`O_PATH`); a sandbox lets that pass.
+///
+/// # Errors
+/// What `open(2)` says.
+#[inline(never)]
+pub fn open_place(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)
+}
+
 /// Returns whether `path` is in a real procfs, not in a copy of one.
-pub fn is_procfs(path: &CStr) -> bool {
-    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
-    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
-    // SAFETY: `path` is a C string, `stat` is as large as statfs wants it, and all-zero is a valid statfs if the call fails.
-    let stat = unsafe {
-        libc::statfs(path.as_ptr(), stat.as_mut_ptr());
-        stat.assume_init()
-    };
-    // The field's type differs between targets, its value does not.
-    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between targets")]
-    let kind = stat.f_type as u64;
-    kind == PROC_SUPER_MAGIC
+#[inline(never)]
+pub fn is_procfs(path: &Path) -> bool {
+    open_place(path).is_ok_and(|file| kind(&file) == PROC_SUPER_MAGIC)
 }
 
 /// Returns whether a file is in a real procfs or sysfs: not in a copy, and not made by a program, as lxcfs does for containers.
 pub fn is_made_by_kernel(file: &File) -> bool {
-    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     const SYSFS_MAGIC: u64 = 0x6265_6572;
+    matches!(kind(file), PROC_SUPER_MAGIC | SYSFS_MAGIC)
+}
+
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+
+/// What `statfs(2)` says the filesystem of a file is.
+fn kind(file: &File) -> u64 {
     let mut stat = MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: the descriptor is open, `stat` is as large as fstatfs wants it, and all-zero is a valid statfs if the call fails.
     let stat = unsafe {
@@ -99,7 +105,7 @@ pub fn is_made_by_kernel(file: &File) -> bool {
     // The field's type differs between targets, its value does not.
     #[allow(clippy::unnecessary_cast, reason = "the field's type differs between targets")]
     let kind = stat.f_type as u64;
-    kind == PROC_SUPER_MAGIC || kind == SYSFS_MAGIC
+    kind
 }
 
 /// Returns whether the mount table behind a descriptor of procfs has changed since this was last asked about that descriptor, or since
@@ -269,7 +275,8 @@ mod tests {
 
     #[test]
     fn procfs_is_known() {
-        assert!(is_procfs(c"/proc") && !is_procfs(c"/dev") && !is_procfs(c"/nowhere"));
+        let is_procfs = |path| is_procfs(Path::new(path));
+        assert!(is_procfs("/proc") && !is_procfs("/dev") && !is_procfs("/nowhere"));
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub use clock::{ClockState, await_setting, clock_state, expirations, setting_tim
 pub use confine::{ARCHITECTURE, filter_system_calls, keep_capabilities, no_new_privs, read_only_below};
 pub use crash::report_crashes;
 pub use files::{
-    Directory, FsStat, file_limit, has_news, is_made_by_kernel, is_procfs, lock, machine, page_size, statvfs,
+    Directory, FsStat, file_limit, has_news, is_made_by_kernel, is_procfs, lock, machine, open_place, page_size,
+    statvfs,
 };
 pub use firmware::{VIDEOCORE_REQUEST, videocore};
 pub use names::resolve;

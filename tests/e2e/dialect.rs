@@ -384,7 +384,7 @@ fn flags_of_node_exporter_mean_what_they_mean_there() {
         ("--collector.diskstats.device-exclude=a{99999}", "expected numbers up to 1000 between { and } at character 2"),
         ("--collector.netstat.fields=((a{100}){100}){100}", "too long at character 15"),
         (&format!("--collector.vmstat.fields={}", "a".repeat(10_000)), "too long at character 400"),
-        ("--collector.zfs", "does not have this collector"),
+        ("--collector.zfs", "not among the collectors"),
         ("--collector.diskstats.ignored-devices=x", "use --collector.diskstats.device-exclude"),
     ] {
         let output = Command::new(crate::agent::BINARY).arg(flag).output().unwrap();

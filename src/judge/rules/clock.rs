@@ -17,7 +17,7 @@ pub static CLOCK_UNSYNCHRONIZED: Rule = Rule::new(
 )
 .slow()
 .after(300)
-.fix("See whether the program that synchronizes the clock runs and reaches its servers (timedatectl, chronyc sources)");
+.fix("See whether the time service runs and reaches its servers (timedatectl, chronyc sources)");
 
 /// Where no program ever told the kernel that it keeps the clock right, as on BusyBox, 0 says nothing.
 fn clock_unsynchronized(view: &mut View<'_>, found: &mut Finding) -> bool {

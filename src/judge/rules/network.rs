@@ -182,7 +182,7 @@ pub static CONNTRACK_FULL: Rule = Rule::new(
     "Connections that the firewall tracks, of those it can.",
 )])
 .slow()
-.fix("See which device has so many connections, or raise net.netfilter.nf_conntrack_max (sysctl)");
+.fix("Find the device with so many connections, or raise net.netfilter.nf_conntrack_max (sysctl)");
 
 fn conntrack_full(view: &mut View<'_>, found: &mut Finding) -> bool {
     let (Some(tracked), Some(max)) = (view.value(&TRACKED, ""), view.value(&TRACKED_MAX, "")) else { return false };

@@ -4,11 +4,9 @@
 use super::{Next, Out, Source};
 use crate::model::{Severity, kinds};
 use crate::sys;
-use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -48,7 +46,7 @@ pub static ALL: [&Resource; 3] = [
 
 /// Returns whether the files at `proc` are the kernel's: a copy must not be written to.
 pub fn is_real(proc: &Path) -> bool {
-    CString::new(proc.as_os_str().as_bytes()).is_ok_and(|proc| sys::is_procfs(&proc))
+    sys::is_procfs(proc)
 }
 
 struct Pressure {
