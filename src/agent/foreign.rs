@@ -29,7 +29,6 @@ struct AtWork {
     writer: Writer,
     /// Writes what the other program does not know.
     rest: Writer,
-    text: Vec<u8>,
     /// Absent while it is being made, since making it needs the rest.
     page: Option<Rendered>,
     /// What the page was made of: a collection, both selections, and the dialect.
@@ -97,8 +96,8 @@ impl Agent {
             let dialect = Dialect::new(&foreign.settings, roots, *machine);
             let rest = Writer::without(Syntax::Text, dialect.known.clone());
             let writer = Writer::new(Syntax::Text);
-            let (text, page) = (Vec::new(), Some(Rendered::default()));
-            Box::new(AtWork { dialect, writer, rest, text, page, made_of: None, made: 0 })
+            let page = Some(Rendered::default());
+            Box::new(AtWork { dialect, writer, rest, page, made_of: None, made: 0 })
         })
     }
 
@@ -178,13 +177,12 @@ impl Agent {
 impl AtWork {
     /// Puts the page in the place of what `out` held.
     fn write(&mut self, tongue: Tongue, snapshot: &Snapshot, renderer: &mut Renderer, out: &mut Vec<u8>) {
-        let AtWork { dialect, writer, rest, text, .. } = self;
+        let AtWork { dialect, writer, rest, .. } = self;
         if tongue == Tongue::Both {
             renderer.replace(Format::Prometheus, snapshot, out);
         } else {
             rest.replace(snapshot, out);
         }
-        writer.replace(&dialect.snapshot, text);
-        out.extend_from_slice(text);
+        writer.append(&dialect.snapshot, out);
     }
 }

@@ -26,8 +26,8 @@ const LENGTH_MAX: usize = 1 << 16;
 
 /// The table in `node.txt`, as it was before it was compressed.
 pub fn table() -> &'static str {
-    static PLAIN: OnceLock<Vec<u8>> = OnceLock::new();
-    let plain = PLAIN.get_or_init(|| decompress_to_vec_with_limit(COMPRESSED, LENGTH_MAX).unwrap_or_default());
+    static PLAIN: OnceLock<Box<[u8]>> = OnceLock::new();
+    let plain = PLAIN.get_or_init(|| decompress_to_vec_with_limit(COMPRESSED, LENGTH_MAX).unwrap_or_default().into());
     std::str::from_utf8(plain).unwrap_or_default()
 }
 

@@ -49,8 +49,17 @@ impl Writer {
     }
 
     /// Puts all samples, family by family, in the place of what `out` held.
-    #[cfg_attr(small, optimize(speed))]
     pub fn replace(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
+        self.put(snapshot, out, 0);
+    }
+
+    /// The same behind what `out` holds.
+    pub fn append(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
+        self.put(snapshot, out, out.len());
+    }
+
+    #[cfg_attr(small, optimize(speed))]
+    fn put(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>, start: usize) {
         let Writer { syntax, omitted, frames } = self;
         let sections =
             || snapshot.parts().iter().flat_map(|part| part.sections.iter().map(|section| (part.shown, section)));
@@ -64,8 +73,8 @@ impl Writer {
             }
         }
         // Only what the last page did not reach is filled with zeros.
-        resize(out, room);
-        let mut rest = &mut out[..];
+        resize(out, start + room);
+        let mut rest = &mut out[start..];
         for (frame, (shown, section)) in frames.iter().zip(sections()) {
             if shown {
                 rest = frame.write(section, rest);
