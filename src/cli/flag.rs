@@ -69,9 +69,9 @@ pub struct Command {
 }
 
 impl Entry {
-    /// Whether both are the same flag with a value, which several commands may have.
+    /// Whether both are the same flag with a value: several commands may have it, or a collector and another program's dialect.
     pub fn is(&self, other: &Entry) -> bool {
-        matches!((self, other), (Entry::Value(one), Entry::Value(other)) if std::ptr::eq(*one, *other))
+        matches!((self, other), (Entry::Value(one), Entry::Value(other)) if one.name == other.name)
     }
 
     /// The ways to write it.

@@ -34,13 +34,13 @@ pub fn entries() -> Vec<Entry> {
     for flags in [roots::FLAGS, &[&INTERVAL, &DIRECTORY, &log::LOG_LEVEL]] {
         all.extend(flags.iter().copied().map(Entry::Value));
     }
-    for entry in ALL.iter().flat_map(|command| command.flags) {
+    all.extend(collect::ALL.iter().flat_map(|it| it.flags).copied().map(Entry::Value));
+    // Commands share some, and the dialect shares one of a collector, with a default of its own.
+    for entry in ALL.iter().flat_map(|command| command.flags).copied().chain(dialect::flags::entries()) {
         if !all.iter().any(|other| entry.is(other)) {
-            all.push(*entry);
+            all.push(entry);
         }
     }
-    all.extend(dialect::flags::entries());
-    all.extend(collect::ALL.iter().flat_map(|it| it.flags).copied().map(Entry::Value));
     let limits = rules::ALL.iter().flat_map(|rule| rule.limits);
     all.extend(limits.map(|limit| Entry::Value(&limit.flag)));
     all.extend([&collect::DISABLE_DEFAULTS, &REQUIRE_SANDBOX].map(Entry::Bare));
@@ -161,7 +161,7 @@ mod tests {
                 let good = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'-' | b'_');
                 assert!(spelling.bytes().all(good), "{spelling}");
                 // A slip is named, with the right word.
-                let slip = format!("{spelling}x=1");
+                let slip = format!("{spelling}q=1");
                 let expected = format!("did you mean {spelling}?");
                 assert!(parse(&slip).unwrap_err().contains(&expected), "{slip}: {:?}", parse(&slip));
             }

@@ -3,7 +3,7 @@
 use super::devices;
 use super::read::{Reader, Rows, number};
 use crate::collect::disk::FILESYSTEMS;
-use crate::kernel::text::{hex, lines, take_word, uint, words};
+use crate::kernel::text::{hex, lines, place, take_word, uint, words};
 use crate::kernel::zone::offset_and_name;
 use crate::model::Value;
 use crate::sys;
@@ -75,7 +75,7 @@ fn conntrack(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     rows.push(&[], &values);
 }
 
-const MODES: [&[u8]; 8] = [b"user", b"nice", b"system", b"idle", b"iowait", b"irq", b"softirq", b"steal"];
+const MODES: &str = "user nice system idle iowait irq softirq steal";
 
 type Each<'a> = &'a mut dyn FnMut(&[u8], &mut dyn Iterator<Item = &[u8]>);
 
@@ -93,8 +93,8 @@ fn cpus(text: &[u8], each: Each<'_>) {
 
 fn cpu(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let Some(text) = reader.text(&["proc/stat"]) else { return };
-    cpus(text, &mut |cpu, words| {
-        for (mode, word) in MODES.iter().zip(words) {
+    cpus(text, &mut |cpu, numbers| {
+        for (mode, word) in words(MODES.as_bytes()).zip(numbers) {
             rows.push(&[cpu, mode], &[number(word).unwrap_or_default()]);
         }
     });
@@ -102,8 +102,8 @@ fn cpu(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 
 fn cpu_guest(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let Some(text) = reader.text(&["proc/stat"]) else { return };
-    cpus(text, &mut |cpu, words| {
-        for (mode, word) in MODES.iter().zip(words.skip(MODES.len())) {
+    cpus(text, &mut |cpu, numbers| {
+        for (mode, word) in words(MODES.as_bytes()).zip(numbers.skip(8)) {
             rows.push(&[cpu, mode], &[number(word).unwrap_or_default()]);
         }
     });
@@ -454,13 +454,13 @@ fn softnet(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 }
 
 fn stat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    const NAMES: [&[u8]; 6] = [b"intr", b"ctxt", b"btime", b"processes", b"procs_running", b"procs_blocked"];
+    const NAMES: &str = "intr ctxt btime processes procs_running procs_blocked";
     let Some(text) = reader.text(&["proc/stat"]) else { return };
-    let mut values = [Value::ABSENT; NAMES.len()];
+    let mut values = [Value::ABSENT; 6];
     for (_, line) in lines(text) {
         let mut rest = line;
         let name = take_word(&mut rest);
-        if let Some(place) = NAMES.iter().position(|known| Some(*known) == name) {
+        if let Some(place) = name.and_then(|name| place(name, NAMES)) {
             values[place] = take_word(&mut rest).and_then(number).unwrap_or_default();
         }
     }
@@ -468,32 +468,18 @@ fn stat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 }
 
 fn stat_softirqs(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    const VECTORS: [&[u8]; 10] =
-        [b"hi", b"timer", b"net_tx", b"net_rx", b"block", b"block_iopoll", b"tasklet", b"sched", b"hrtimer", b"rcu"];
+    const VECTORS: &str = "hi timer net_tx net_rx block block_iopoll tasklet sched hrtimer rcu";
     let Some(text) = reader.text(&["proc/stat"]) else { return };
     let Some((_, line)) = lines(text).find(|(_, line)| line.starts_with(b"softirq ")) else { return };
-    for (vector, word) in VECTORS.iter().zip(words(line).skip(2)) {
+    for (vector, word) in words(VECTORS.as_bytes()).zip(words(line).skip(2)) {
         rows.push(&[vector], &[number(word).unwrap_or_default()]);
     }
 }
 
 fn tcpstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    const STATES: [&[u8]; 13] = [
-        b"established",
-        b"syn_sent",
-        b"syn_recv",
-        b"fin_wait1",
-        b"fin_wait2",
-        b"time_wait",
-        b"close",
-        b"close_wait",
-        b"last_ack",
-        b"listen",
-        b"closing",
-        b"rx_queued_bytes",
-        b"tx_queued_bytes",
-    ];
-    let mut counts = [0_u64; STATES.len()];
+    const STATES: &str = "established syn_sent syn_recv fin_wait1 fin_wait2 time_wait close close_wait last_ack listen closing \
+        rx_queued_bytes tx_queued_bytes";
+    let mut counts = [0_u64; 13];
     let mut any = false;
     for file in ["proc/net/tcp", "proc/net/tcp6"] {
         let Some(text) = reader.text(&[file]) else { continue };
@@ -509,7 +495,7 @@ fn tcpstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
             counts[12] += sent;
         }
     }
-    for (place, (state, count)) in STATES.iter().zip(counts).enumerate() {
+    for (place, (state, count)) in words(STATES.as_bytes()).zip(counts).enumerate() {
         if any && (count > 0 || place >= 11) {
             rows.push(&[state], &[count.into()]);
         }

@@ -58,7 +58,6 @@ static ELSEWHERE: &[(&str, &str)] = &[
     ("collector.filesystem.mount-timeout", "a filesystem that does not answer is given up by itself"),
     ("collector.filesystem.stat-workers", "a filesystem that does not answer holds up nothing"),
     ("log.format", "the log is plain text"),
-    ("path.", "the agent takes --path.procfs, --path.sysfs, --path.rootfs and --path.udev.data"),
     ("runtime.gomaxprocs", "the agent has one thread"),
     ("web.disable-exporter-metrics", "use --no-collector.agent"),
     ("web.max-requests", "requests share a collection; use --web.connections-per-address"),

@@ -4,7 +4,7 @@
 //! mountinfo holds what `/proc/self/mounts` holds and also each mount's parent, which serves two purposes: to omit mounts
 //! that another one hides, and to know which mounts cannot hang.
 
-use super::text::{lines, uint, unescape_octal, words};
+use super::text::{lines, place, uint, unescape_octal, words};
 use super::{Bad, First};
 use crate::sys::FsStat;
 use std::cmp::Ordering;
@@ -15,62 +15,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Filesystems that have no space of their own to run out of.
-const PSEUDO: &[&[u8]] = &[
-    b"autofs",
-    b"binfmt_misc",
-    b"bpf",
-    b"cgroup",
-    b"cgroup2",
-    b"configfs",
-    b"debugfs",
-    b"devpts",
-    b"devtmpfs",
-    b"efivarfs",
-    b"fusectl",
-    b"fuse.gvfsd-fuse",
-    b"fuse.lxcfs",
-    b"fuse.portal",
-    b"hugetlbfs",
-    b"iso9660",
-    b"mqueue",
-    b"nsfs",
-    b"proc",
-    b"pstore",
-    b"rpc_pipefs",
-    b"securityfs",
-    b"selinuxfs",
-    b"squashfs",
-    b"sysfs",
-    b"tracefs",
-];
+const PSEUDO: &str = "autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl fuse.gvfsd-fuse \
+    fuse.lxcfs fuse.portal hugetlbfs iso9660 mqueue nsfs proc pstore rpc_pipefs securityfs selinuxfs squashfs \
+    sysfs tracefs";
 
 /// Filesystems whose `statvfs()` the kernel answers from memory. An overlay answers for its upper layer, see [`Mounts::find_hidden`].
 /// ZFS waits for its pool, and a pool whose disks are gone keeps it waiting.
-const LOCAL: &[&[u8]] = &[
-    b"bcachefs",
-    b"btrfs",
-    b"exfat",
-    b"ext2",
-    b"ext3",
-    b"ext4",
-    b"f2fs",
-    b"hfs",
-    b"hfsplus",
-    b"jffs2",
-    b"jfs",
-    b"msdos",
-    b"nilfs2",
-    b"ntfs3",
-    b"overlay",
-    b"ramfs",
-    b"reiserfs",
-    b"rootfs",
-    b"tmpfs",
-    b"ubifs",
-    b"udf",
-    b"vfat",
-    b"xfs",
-];
+const LOCAL: &str = "bcachefs btrfs exfat ext2 ext3 ext4 f2fs hfs hfsplus jffs2 jfs msdos nilfs2 ntfs3 overlay ramfs reiserfs \
+    rootfs tmpfs ubifs udf vfat xfs";
 
 /// One line of mountinfo; names are places in [`Mounts::names`].
 #[derive(Debug)]
@@ -289,7 +241,7 @@ impl Mounts {
             read_only: is_read_only(super_options),
             by_error,
             by_error_in_table: by_error,
-            local: LOCAL.contains(&fstype_text) || PSEUDO.contains(&fstype_text),
+            local: place(fstype_text, LOCAL).or(place(fstype_text, PSEUDO)).is_some(),
             hidden: false,
             selected: false,
             repeats: false,
@@ -397,7 +349,7 @@ impl Mounts {
         let machines = |mount: &Mount| machines_mountpoint(names, *root, *inside, mount);
         for mount in all.iter_mut() {
             let fstype = &names[mount.fstype.clone()];
-            let mountpoint = machines(mount).filter(|_| !mount.hidden && !PSEUDO.contains(&fstype));
+            let mountpoint = machines(mount).filter(|_| !mount.hidden && place(fstype, PSEUDO).is_none());
             // Container engines call a container's shared memory so; the machine's own comes from "tmpfs".
             let shared_memory = fstype == b"tmpfs" && names[mount.device.clone()] == *b"shm";
             mount.selected = mountpoint.is_some_and(|mountpoint| wanted(mountpoint, fstype))
