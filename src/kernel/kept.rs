@@ -30,7 +30,7 @@ struct KeptFile {
 const KEPT_MAX: usize = 256;
 
 impl Kept {
-    /// Reads a file in place of what `buffer` held. Of the kernel's own, an attribute of sysfs is one record; see [`read_record`].
+    /// Reads a file in place of what `buffer` held. Of the kernel's own, an attribute of sysfs is one record; see [`read_record`](super::read_record).
     ///
     /// # Errors
     /// What `open(2)` or `read(2)` says.
