@@ -301,8 +301,12 @@ fn raid_degraded(view: &mut View<'_>, found: &mut Finding) -> bool {
         let [active, missing, _, failed] = counts;
         if missing > 0.0 && (active >= missing || failed > 0.0) {
             let name = row.labels().next().unwrap_or("");
-            let detail = format_args!("{} of {} disks are missing from it", missing as u64, (active + missing) as u64);
-            return found.name(name, format_args!("{name} is degraded"), detail);
+            let (missing, all) = (missing as u64, (active + missing) as u64);
+            return found.name(
+                name,
+                format_args!("{name} is degraded"),
+                format_args!("{missing} of {all} disks are missing from it"),
+            );
         }
     }
     false
