@@ -321,7 +321,8 @@ fn learn(line: &[u8], number: usize, known: &mut Vec<Known>) -> Option<(usize, u
     let field = place(&line[..colon], NAMES).unwrap_or(usize::MAX);
     known.truncate(number);
     if let (Some(start), true) = (start(line), number < KNOWN_MAX) {
-        known.push(Known { start, name: colon as u8 + 1, field: field as u8 });
+        // Longer names are none that count.
+        known.push(Known { start, name: (colon as u8).wrapping_add(1), field: field as u8 });
     }
     Some((colon + 1, field))
 }
@@ -357,6 +358,15 @@ mod tests {
         let once = super::parse(text, &mut known);
         assert_eq!(once, super::parse(text, &mut known));
         once
+    }
+
+    #[test]
+    fn a_name_may_have_any_length() {
+        for length in [1, 15, 16, 254, 255, 256, 300] {
+            let text = format!("MemTotal: 5 kB\n{}: 7 kB\nMemFree: 3 kB\n", "x".repeat(length));
+            let (info, bad) = parse(text.as_bytes());
+            assert_eq!((info.total, info.free, bad), (Some(5120), Some(3072), None), "{length}");
+        }
     }
 
     #[test]
