@@ -33,7 +33,7 @@ pub struct Reader {
     kept: Kept,
     /// The path of the file that `text` is of.
     read: String,
-    /// Texts that nobody needs now, for whoever needs one.
+    /// Spare strings, reused so that a collection does not allocate.
     spare: Vec<String>,
 }
 
