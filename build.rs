@@ -5,7 +5,7 @@
 //! the page fetches it when the first number is on screen. `tests/dashboard/page.mjs` does the same for work on the page
 //! without a build; a test compares the two.
 //!
-//! It compresses the help of the families that collectors declare, for `src/format/help.rs`.
+//! It compresses the texts for people that stand in the source, for `src/model/prose.rs`.
 //!
 //! The runbooks of `docs/runbooks` that are about a rule become one text, which the page fetches when somebody asks what to do.
 //! The doctor's texts are compressed too, which halves them.
@@ -13,8 +13,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 const FOLDER: &str = "src/dashboard";
@@ -22,12 +22,12 @@ const RUNBOOKS: &str = "docs/runbooks";
 const CHECKS: &str = "src/doctor/checks.txt";
 const NODE: &str = "src/dialect/node.txt";
 const ENTRY: &str = "main.js";
-const COLLECTORS: &str = "src/collect";
+const SOURCE: &str = "src";
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed={FOLDER}");
     println!("cargo::rerun-if-changed={RUNBOOKS}");
-    println!("cargo::rerun-if-changed={COLLECTORS}");
+    println!("cargo::rerun-if-changed={SOURCE}");
     let read = |name: &str| fs::read_to_string(Path::new(FOLDER).join(name));
 
     let mut first = Part::default();
@@ -69,7 +69,7 @@ fn main() -> io::Result<()> {
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
     fs::write(Path::new(&out).join("page.html.gz"), gzip(page.as_bytes()))?;
     fs::write(Path::new(&out).join("more.js.gz"), gzip(more.as_bytes()))?;
-    fs::write(Path::new(&out).join("help.deflate"), deflate(&help()?))?;
+    prose(Path::new(&out))?;
     let runbooks = runbooks()?;
     fs::write(Path::new(&out).join("runbooks.txt.gz"), gzip(runbooks.as_bytes()))?;
     println!("cargo::rerun-if-changed={NODE}");
@@ -85,40 +85,98 @@ fn main() -> io::Result<()> {
     fs::write(Path::new(&out).join("dashboard.rs"), format!("({}, {policy:?})\n", facts.join(", ")))
 }
 
-/// Returns for each family that is declared in a collector's file, as two texts of which the second is a sentence, two bytes of its name's checksum, the length of its help, and its
-/// help. Families come in the order of the files' names.
-fn help() -> io::Result<Vec<u8>> {
-    let mut files: Vec<_> =
-        fs::read_dir(COLLECTORS)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+/// A text for people in the source.
+enum Kind {
+    /// An agent says it again and again.
+    Often,
+    /// It is asked for by commands that end.
+    Once,
+    /// As [`Kind::Once`], if it is a sentence: it stands behind a unit.
+    Unit,
+}
+
+/// Collects the texts for people: what stands in `prose("…")`, in `.fix("…")`, behind the unit of a threshold, and behind the name
+/// of a family or a rule. Writes their lines compressed, and for each its mark and its place among them.
+fn prose(out: &Path) -> io::Result<()> {
+    let mut files = Vec::new();
+    walk(Path::new(SOURCE), &mut files)?;
+    files.retain(|file| file.components().all(|part| !part.as_os_str().to_string_lossy().starts_with("tests")));
     files.sort();
-    let mut out = Vec::new();
-    let mut marks = BTreeSet::new();
+    let (mut often, mut once) = (BTreeSet::new(), BTreeSet::new());
     for file in files.iter().filter(|file| file.extension().is_some_and(|it| it == "rs")) {
         let text = fs::read_to_string(file)?;
-        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-        let mut rest = code;
-        while let Some(at) = rest.find('"') {
-            let Some((name, behind)) = literal(&rest[at..]) else {
-                rest = &rest[at + 1..];
-                continue;
+        let code = text.split("\n#[cfg(test)]\n").next().unwrap_or_default();
+        for (at, _) in code.match_indices('"') {
+            let Some(kind) = kind(code[..at].trim_end()) else { continue };
+            let Some((text, _)) = literal(&code[at..]).filter(|(text, _)| text.contains(' ')) else { continue };
+            match kind {
+                Kind::Often => often.insert(text),
+                Kind::Once => once.insert(text),
+                Kind::Unit => text.ends_with('.') && once.insert(text),
             };
-            rest = behind;
-            let is_name = name.contains('_') && name.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-            let Some((help, _)) = behind.strip_prefix(',').and_then(literal) else { continue };
-            if !is_name || !help.contains(' ') || !help.ends_with('.') {
-                continue;
-            }
-            let [low, high, ..] = crc32(name.as_bytes()).to_le_bytes();
-            if !marks.insert([low, high]) {
-                return Err(io::Error::other(format!("{name}: the short checksum of another name is the same")));
-            }
-            let length =
-                u8::try_from(help.len()).map_err(|_| io::Error::other(format!("{name}: help of over 255 bytes")))?;
-            out.extend([low, high, length]);
-            out.extend(help.as_bytes());
         }
     }
-    Ok(out)
+    let mut lines = String::new();
+    let mut places = BTreeMap::new();
+    let mut kept = 0;
+    for text in often.iter().chain(once.difference(&often)) {
+        let mark = fnv1a(text.as_bytes());
+        if text.contains('\n') || places.insert(mark, lines.len()).is_some() {
+            return Err(io::Error::other(format!("{text}: it has two lines, or another text has its mark")));
+        }
+        lines.push_str(text);
+        lines.push('\n');
+        if often.contains(text) {
+            kept = lines.len();
+        }
+    }
+    if lines.len() >= usize::from(u16::MAX) {
+        return Err(io::Error::other("expected less than 64 kB of texts for people"));
+    }
+    let list: String = places.iter().map(|(mark, place)| format!("({mark}, {place}),")).collect();
+    let (count, length) = (places.len(), lines.len());
+    let code = format!(
+        "pub const KEPT: usize = {kept};\npub const LENGTH: usize = {length};\npub const PLACES: [(u32, u16); {count}] = [{list}];\n"
+    );
+    fs::write(out.join("prose.rs"), code)?;
+    fs::write(out.join("prose.deflate"), deflate(lines.as_bytes()))
+}
+
+/// Returns what a literal is by the code before it, if it is a text for people.
+fn kind(before: &str) -> Option<Kind> {
+    if before.ends_with("help: prose(") {
+        return Some(Kind::Once);
+    }
+    if before.ends_with("prose(") || before.ends_with(".fix(") {
+        return Some(Kind::Often);
+    }
+    let before = before.strip_suffix(',')?;
+    let Some((before, name)) = before.strip_suffix('"').and_then(|before| before.rsplit_once('"')) else {
+        let (_, unit) = before.rsplit_once([' ', '\n'])?;
+        return unit.starts_with("Unit::").then_some(Kind::Unit);
+    };
+    if before.trim_end().ends_with("regex(") {
+        return Some(Kind::Once);
+    }
+    let is_name = name.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+    (is_name && (name.contains('_') || before.trim_end().ends_with("Rule::new("))).then_some(Kind::Often)
+}
+
+/// Collects the files below a directory.
+fn walk(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            walk(&path, found)?;
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |mark, byte| (mark ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Takes a string literal from the front of Rust code: its text and what follows.

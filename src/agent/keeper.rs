@@ -1,6 +1,6 @@
 //! What is kept on disk, and when: the past and the events go into the journal within a daily budget of writes, and come back at a start.
 
-use crate::cli::{Flag, Options};
+use crate::cli::{Flag, Options, prose};
 use crate::history::History;
 use crate::history::events::Events;
 use crate::history::events::record::{is_critical, is_open};
@@ -13,7 +13,9 @@ pub static DIRECTORY: Flag = Flag {
     name: "state.directory",
     value: "DIR",
     default: "",
-    help: "Keep the past and the events in DIR over restarts and reboots, in 2 MB at most; none keeps it in memory alone. Without it, $STATE_DIRECTORY counts if that is set.",
+    help: prose(
+        "Keep the past and the events in DIR over restarts and reboots, in 2 MB at most; none keeps it in memory alone. Without it, $STATE_DIRECTORY counts if that is set.",
+    ),
     check: |value| if value.is_empty() { Err("expected a directory, or none".to_owned()) } else { Ok(()) },
 };
 

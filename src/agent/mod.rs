@@ -546,14 +546,14 @@ fn diagnose(report: &Report, slots: &[Slot], mut look: Look<'_>, waits: bool, to
         let is_on = finding.since.is_some() && finding.until.is_none();
         let outcome = if is_on { model::Outcome::Found(rule.severity) } else { model::Outcome::Well };
         let (title, detail) = (&finding.title, &finding.detail);
-        to(&Looked { name: rule.name, outcome, title, detail, fix: rule.fix, page: "docs/rules.md" });
+        to(&Looked { name: rule.name, outcome, title, detail, fix: rule.fix.text(), page: "docs/rules.md" });
     }
     for slot in slots {
         if !slot.fault.is_empty() {
             to(&Looked {
                 name: slot.registration.name,
                 outcome: model::Outcome::Unseen,
-                title: slot.registration.summary,
+                title: slot.registration.summary.text(),
                 detail: &slot.fault,
                 fix: "Let the file be read, or switch the collector off: --no-collector.NAME",
                 page: "docs/metrics.md#",

@@ -2,7 +2,7 @@
 //!
 //! Each is declared in the room that reads it. `commands` lists them all.
 
-use super::Options;
+use super::{Options, Prose};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct Flag {
     /// What stands for the value in help.
     pub value: &'static str,
     pub default: &'static str,
-    pub help: &'static str,
+    pub help: Prose,
     /// Says what is wrong with a given value. The default is not checked.
     pub check: fn(&str) -> Result<(), String>,
 }
@@ -24,7 +24,7 @@ pub struct Flag {
 pub struct Bare {
     /// Without the two dashes.
     pub name: &'static str,
-    pub help: &'static str,
+    pub help: Prose,
 }
 
 /// Something that is switched on by `--GROUP.NAME` and off by `--no-GROUP.NAME`.
@@ -32,7 +32,7 @@ pub struct Bare {
 pub struct Switch {
     pub group: &'static Group,
     pub name: &'static str,
-    pub help: &'static str,
+    pub help: Prose,
     /// Whether it is on by default.
     pub on: bool,
 }
@@ -60,7 +60,7 @@ pub struct Command {
     pub name: &'static str,
     /// What stands for its argument in help; empty if it takes none.
     pub argument: &'static str,
-    pub help: &'static str,
+    pub help: Prose,
     /// The flags that have a meaning for this command, and for no other that does not list them too.
     pub flags: &'static [Entry],
     /// The exit status if it fails: 1, or 2 where 1 means something else.

@@ -13,7 +13,7 @@ pub fn help(commands: &[&Command], entries: &[Entry]) -> String {
     for (place, command) in commands.iter().enumerate() {
         let gap = 14_usize.saturating_sub(command.name.len() + 1 + command.argument.len());
         let default = if place == 0 { " (the default)" } else { "" };
-        let _ = writeln!(text, "  {} {}{:gap$}{}{default}", command.name, command.argument, "", command.help);
+        let _ = writeln!(text, "  {} {}{:gap$}{}{default}", command.name, command.argument, "", command.help.text());
     }
     text.push_str("\nFlags:\n");
     let mut line = |flag: &str, help: &str| {
@@ -24,9 +24,9 @@ pub fn help(commands: &[&Command], entries: &[Entry]) -> String {
             Entry::Value(flag) => {
                 let default =
                     if flag.default.is_empty() { String::new() } else { format!(" (default {})", flag.default) };
-                line(&format!("--{}={}", flag.name, flag.value), &format!("{}{default}", flag.help));
+                line(&format!("--{}={}", flag.name, flag.value), &format!("{}{default}", flag.help.text()));
             }
-            Entry::Bare(bare) => line(&format!("--{}", bare.name), bare.help),
+            Entry::Bare(bare) => line(&format!("--{}", bare.name), bare.help.text()),
             Entry::Switch(_) => {}
         }
     }
@@ -44,7 +44,7 @@ pub fn help(commands: &[&Command], entries: &[Entry]) -> String {
             group = Some(switch.group);
         }
         let gap = if switch.name.len() < 10 { 10 - switch.name.len() } else { 2 };
-        let _ = writeln!(text, "  {}{:gap$}{}", switch.name, "", switch.help);
+        let _ = writeln!(text, "  {}{:gap$}{}", switch.name, "", switch.help.text());
     }
     text
 }

@@ -7,6 +7,7 @@ pub mod flag;
 pub mod help;
 pub mod pattern;
 
+pub use crate::model::{Prose, prose};
 pub use flag::{Bare, Command, Entry, Flag, Group, Switch};
 use help::unknown;
 

@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration, Setup, Summary};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Shared, Source, size};
-use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value, kinds};
+use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value, kinds, prose, reference};
 use crate::runtime::sandbox::{self, Needs};
 use crate::runtime::traffic::{self, REASONS};
 use crate::sys::{self, Directory};
@@ -95,8 +95,8 @@ static PROCESS: Table<0, 7> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "agent",
-    summary: "the agent's own state and cost",
-    source: "/proc/self/stat, /proc/self/limits, /proc/self/fd",
+    summary: prose("the agent's own state and cost"),
+    source: reference("/proc/self/stat, /proc/self/limits, /proc/self/fd"),
     needs: Needs::reading(&["proc/self/stat", "proc/self/limits", "proc/self/fd", "proc/stat"]),
     tables: &[
         VERDICTS.head(),

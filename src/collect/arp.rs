@@ -4,7 +4,7 @@
 use super::counters::{each_line, split};
 use super::{Collect, Context, Registration};
 use crate::kernel::{Bad, Fault, Source};
-use crate::model::{Family, Place, Snapshot, Table, Unit};
+use crate::model::{Family, Place, Snapshot, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static INTERFACES: Table<1, 1> = Table::new(
@@ -19,8 +19,8 @@ static INTERFACES: Table<1, 1> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "arp",
-    summary: "IPv4 neighbors on each interface",
-    source: "/proc/net/arp",
+    summary: prose("IPv4 neighbors on each interface"),
+    source: reference("/proc/net/arp"),
     needs: Needs::reading(&["proc/net/arp"]),
     tables: &[INTERFACES.head()],
     flags: &[],

@@ -5,7 +5,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{hex, lines, trim};
 use crate::kernel::{Fault, Roots, Source, read_all, read_once, zone_name};
-use crate::model::{Family, Place, Snapshot, Table, Unit};
+use crate::model::{Family, Place, Snapshot, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 use crate::sys;
 use std::os::unix::ffi::OsStrExt;
@@ -49,8 +49,8 @@ static ZONE: Table<1, 1> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "board",
-    summary: "board, operating system and kernel",
-    source: "/proc/device-tree, /sys/firmware/devicetree, /proc/cpuinfo, /sys/class/dmi/id, /etc/os-release, /etc/localtime, /proc/sys/kernel",
+    summary: prose("board, operating system and kernel"),
+    source: reference("/proc/device-tree, /sys/firmware/devicetree, /proc/cpuinfo, /sys/class/dmi/id, /etc/os-release, /etc/localtime, /proc/sys/kernel"),
     // Updates of the system replace the files in /etc.
     needs: Needs::reading(&[
         "proc/device-tree",

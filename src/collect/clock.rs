@@ -3,7 +3,7 @@
 
 use super::{Collect, Context, Registration};
 use crate::kernel::{Fault, Machine};
-use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::{Call, Needs};
 
 pub static CLOCK: Table<0, 4> = Table::new(
@@ -31,8 +31,8 @@ pub static CLOCK: Table<0, 4> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "clock",
-    summary: "whether the clock is synchronized, and how wrong it may be",
-    source: "adjtimex",
+    summary: prose("whether the clock is synchronized, and how wrong it may be"),
+    source: reference("adjtimex"),
     needs: Needs { calls: &[Call::Any(libc::SYS_adjtimex)], ..Needs::NONE },
     tables: &[CLOCK.head()],
     flags: &[],

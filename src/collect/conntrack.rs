@@ -3,7 +3,7 @@
 
 use super::Registration;
 use super::counters::{Layout, Plan};
-use crate::model::{Family, Place, Table, Unit};
+use crate::model::{Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 pub static CONNTRACK: Table<0, 2> = Table::new(
@@ -30,8 +30,8 @@ static PLAN: Plan = Plan {
 
 pub static COLLECTOR: Registration = Registration {
     name: "conntrack",
-    summary: "connections that the firewall tracks",
-    source: "/proc/sys/net/netfilter",
+    summary: prose("connections that the firewall tracks"),
+    source: reference("/proc/sys/net/netfilter"),
     needs: Needs::reading(&["proc/sys/net/netfilter"]),
     tables: &[CONNTRACK.head()],
     flags: &[],

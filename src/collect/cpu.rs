@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, take_uint};
 use crate::kernel::{Bad, Fault, First, Shared};
-use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 /// How many of the kernel's modes are reported. Two more columns, guest and guest_nice, are parts of user and nice.
@@ -50,8 +50,8 @@ pub fn count(snapshot: &Snapshot) -> u64 {
 
 pub static COLLECTOR: Registration = Registration {
     name: "cpu",
-    summary: "CPU time by mode, for each CPU and in total",
-    source: "/proc/stat",
+    summary: prose("CPU time by mode, for each CPU and in total"),
+    source: reference("/proc/stat"),
     needs: Needs::reading(&["proc/stat"]),
     tables: &[CPUS.head()],
     flags: &[],

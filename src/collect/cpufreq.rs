@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{trim, uint, words};
 use crate::kernel::{Bad, Device, Devices, Fault, Members, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::path::Path;
 
@@ -37,8 +37,8 @@ static GOVERNORS: Table<2, 1> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "cpufreq",
-    summary: "clock frequency of each CPU",
-    source: "/sys/devices/system/cpu/cpufreq",
+    summary: prose("clock frequency of each CPU"),
+    source: reference("/sys/devices/system/cpu/cpufreq"),
     needs: Needs::reading(&["sys/devices/system/cpu/cpufreq"]),
     tables: &[CPUS.head(), GOVERNORS.head()],
     flags: &[],

@@ -16,7 +16,7 @@ use crate::kernel::block;
 use crate::kernel::mounts::Mounts;
 use crate::kernel::text::{trim, uint};
 use crate::kernel::{Fault, Source, is_file};
-use crate::model::{Family, Level, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Family, Level, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::{CAP_DAC_READ_SEARCH, Call, Needs};
 use crate::sys::FsStat;
 use std::ffi::{CStr, OsStr};
@@ -61,7 +61,7 @@ static MOUNT_POINTS_EXCLUDE: Flag = Flag {
     name: "collector.disk.mount-points-exclude",
     value: "REGEX",
     default: "^/(dev|proc|sys|run/credentials|run/user|var/lib/containers|var/lib/docker|var/lib/kubelet|var/lib/private)($|/)",
-    help: "Mount points to exclude.",
+    help: prose("Mount points to exclude."),
     check: check_pattern,
 };
 
@@ -69,14 +69,14 @@ static FS_TYPES_EXCLUDE: Flag = Flag {
     name: "collector.disk.fs-types-exclude",
     value: "REGEX",
     default: "",
-    help: "Filesystem types to exclude, in addition to those without files on a device, such as proc.",
+    help: prose("Filesystem types to exclude, in addition to those without files on a device, such as proc."),
     check: check_pattern,
 };
 
 pub static COLLECTOR: Registration = Registration {
     name: "disk",
-    summary: "space and files of each mounted filesystem",
-    source: "/proc/self/mountinfo, statvfs()",
+    summary: prose("space and files of each mounted filesystem"),
+    source: reference("/proc/self/mountinfo, statvfs()"),
     needs: Needs {
         paths: &["proc/self/mountinfo", "sys/fs/ext4"],
         // To end a helper process that a mount does not answer.

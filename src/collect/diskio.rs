@@ -7,7 +7,7 @@ use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::block::is_disk;
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::path::PathBuf;
 
@@ -60,15 +60,15 @@ static EXCLUDE: Flag = Flag {
     name: "collector.diskio.device-exclude",
     value: "REGEX",
     default: "",
-    help: "Disks to exclude. The default keeps whole physical disks: no partitions, and nothing that lies on other disks, in \
-           memory or in a file.",
+    help: prose("Disks to exclude. The default keeps whole physical disks: no partitions, and nothing that lies on other disks, in \
+           memory or in a file."),
     check: check_pattern,
 };
 
 pub static COLLECTOR: Registration = Registration {
     name: "diskio",
-    summary: "bytes, requests and time of each disk",
-    source: "/proc/diskstats",
+    summary: prose("bytes, requests and time of each disk"),
+    source: reference("/proc/diskstats"),
     needs: Needs::reading(&["proc/diskstats"]),
     tables: &[DISKS.head()],
     flags: &[&EXCLUDE],

@@ -4,7 +4,7 @@
 
 use super::Registration;
 use super::counters::{Layout, Plan};
-use crate::model::{Family, Place, Table, Unit};
+use crate::model::{Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static ENTROPY: Table<0, 1> = Table::new(
@@ -21,8 +21,8 @@ static PLAN: Plan = Plan {
 
 pub static COLLECTOR: Registration = Registration {
     name: "entropy",
-    summary: "randomness that the kernel has gathered",
-    source: "/proc/sys/kernel/random/entropy_avail",
+    summary: prose("randomness that the kernel has gathered"),
+    source: reference("/proc/sys/kernel/random/entropy_avail"),
     needs: Needs::reading(&["proc/sys/kernel/random/entropy_avail"]),
     tables: &[ENTROPY.head()],
     flags: &[],

@@ -3,7 +3,7 @@
 
 use super::Registration;
 use super::counters::{Layout, Plan};
-use crate::model::{Family, Place, Table, Unit};
+use crate::model::{Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 pub static FILES: Table<0, 2> = Table::new(
@@ -28,8 +28,8 @@ static PLAN: Plan = Plan {
 
 pub static COLLECTOR: Registration = Registration {
     name: "files",
-    summary: "open files of all processes",
-    source: "/proc/sys/fs/file-nr",
+    summary: prose("open files of all processes"),
+    source: reference("/proc/sys/fs/file-nr"),
     needs: Needs::reading(&["proc/sys/fs/file-nr"]),
     tables: &[FILES.head()],
     flags: &[],

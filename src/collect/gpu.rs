@@ -4,7 +4,7 @@
 use super::Registration;
 use super::counters::{Label, Layout, Lines, Plan};
 use crate::kernel::text::uint;
-use crate::model::{Family, Place, Table, Unit};
+use crate::model::{Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static QUEUES: Table<1, 2> = Table::new(
@@ -22,8 +22,8 @@ static QUEUES: Table<1, 2> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "gpu",
-    summary: "jobs and busy time of the graphics processor's queues",
-    source: "/sys/class/drm/card*/device/gpu_stats",
+    summary: prose("jobs and busy time of the graphics processor's queues"),
+    source: reference("/sys/class/drm/card*/device/gpu_stats"),
     needs: Needs::reading(&["sys/class/drm"]),
     tables: &[QUEUES.head()],
     flags: &[],

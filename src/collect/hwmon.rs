@@ -8,7 +8,7 @@ use crate::cli::Flag;
 use crate::cli::pattern::check_pattern;
 use crate::kernel::text::{int, trim};
 use crate::kernel::{Bad, read_once};
-use crate::model::{Family, Place, Table, Unit, Value};
+use crate::model::{Family, Place, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use crate::sys::Directory;
 use std::ffi::OsStr;
@@ -49,15 +49,15 @@ static EXCLUDE: Flag = Flag {
     name: "collector.hwmon.chip-exclude",
     value: "REGEX",
     default: "^drivetemp$",
-    help: "Chips to exclude, by name. The default lets hard disks sleep: some wake up, or stay awake, when they are asked for \
-           their temperature.",
+    help: prose("Chips to exclude, by name. The default lets hard disks sleep: some wake up, or stay awake, when they are asked for \
+           their temperature."),
     check: check_pattern,
 };
 
 pub static COLLECTOR: Registration = Registration {
     name: "hwmon",
-    summary: "temperatures, fans, voltages, currents and power by chip",
-    source: "/sys/class/hwmon",
+    summary: prose("temperatures, fans, voltages, currents and power by chip"),
+    source: reference("/sys/class/hwmon"),
     needs: Needs::reading(&["sys/class/hwmon"]),
     tables: &[SENSORS.head()],
     flags: &[&EXCLUDE],

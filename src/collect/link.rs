@@ -7,7 +7,7 @@ use super::Registration;
 use super::readings::Plan;
 use crate::kernel::text::{int, trim};
 use crate::kernel::{Bad, Source};
-use crate::model::{Family, Place, Table, Unit, Value};
+use crate::model::{Family, Place, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static LINKS: Table<1, 2> = Table::new(
@@ -25,8 +25,8 @@ static LINKS: Table<1, 2> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "link",
-    summary: "speed and duplex mode of network interfaces",
-    source: "/sys/class/net",
+    summary: prose("speed and duplex mode of network interfaces"),
+    source: reference("/sys/class/net"),
     needs: Needs::reading(&["sys/class/net"]),
     tables: &[LINKS.head()],
     flags: &[],

@@ -5,7 +5,7 @@ use super::counters::each_line;
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{find, take_word, uint};
 use crate::kernel::{Bad, Fault, Source};
-use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 /// What the kernel may be doing to an array, as it calls it.
@@ -35,8 +35,8 @@ pub static ARRAYS: Table<2, 11> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "mdraid",
-    summary: "software RAID: arrays, their disks, and what is being rebuilt",
-    source: "/proc/mdstat",
+    summary: prose("software RAID: arrays, their disks, and what is being rebuilt"),
+    source: reference("/proc/mdstat"),
     needs: Needs::reading(&["proc/mdstat"]),
     tables: &[ARRAYS.head()],
     flags: &[],

@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{find, lines, place, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 /// Returns a gauge in bytes.
@@ -65,8 +65,8 @@ pub static ZFS: Table<0, 1> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "memory",
-    summary: "memory and swap",
-    source: "/proc/meminfo, /proc/spl/kstat/zfs/arcstats",
+    summary: prose("memory and swap"),
+    source: reference("/proc/meminfo, /proc/spl/kstat/zfs/arcstats"),
     needs: Needs::reading(&["proc/meminfo", "proc/spl/kstat/zfs"]),
     tables: &[MEMORY.head(), ZFS.head()],
     flags: &[],

@@ -6,7 +6,7 @@
 use crate::cli::pattern::Pattern;
 use crate::cli::{Bare, Flag, Group, Options, Switch};
 use crate::kernel::{Fault, Machine, RemoteStat, Roots, Shared, Source};
-use crate::model::{Head, Kind, Levels, Moment, Report, Snapshot, kinds};
+use crate::model::{Head, Kind, Levels, Moment, Prose, Reference, Report, Snapshot, kinds, prose};
 use crate::runtime::sandbox::Needs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -114,9 +114,9 @@ pub struct Registration {
     /// Its name in flags, `pi_collector_up` and JSON.
     pub name: &'static str,
     /// What it reports, in a few words, for `--help` and the metrics reference.
-    pub summary: &'static str,
+    pub summary: Prose,
     /// The kernel files or calls it reads, for people.
-    pub source: &'static str,
+    pub source: Reference,
     /// What it reads and calls, for the sandbox and the fuzz targets.
     pub needs: Needs,
     /// Its tables, in the order of the outputs.
@@ -138,7 +138,7 @@ impl Registration {
 pub static GROUP: Group = Group { name: "collector", title: "Collectors" };
 
 pub static DISABLE_DEFAULTS: Bare =
-    Bare { name: "collector.disable-defaults", help: "Disable all collectors except those enabled by name." };
+    Bare { name: "collector.disable-defaults", help: prose("Disable all collectors except those enabled by name.") };
 
 /// Returns whether a switch is on: the last one given counts, and the default if none is.
 pub fn is_enabled(options: &Options, switch: &Switch) -> bool {

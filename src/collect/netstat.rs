@@ -5,7 +5,7 @@
 
 use super::Registration;
 use super::counters::{Layout, Plan};
-use crate::model::{Dimension, Family, Place, Table, Unit};
+use crate::model::{Dimension, Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 const DIRECTIONS: [&str; 2] = ["receive", "transmit"];
@@ -92,8 +92,8 @@ static PLAN: Plan = Plan {
 
 pub static COLLECTOR: Registration = Registration {
     name: "netstat",
-    summary: "connections, retransmissions, drops and errors of TCP, UDP and IP",
-    source: "/proc/net/snmp, /proc/net/netstat, /proc/net/snmp6",
+    summary: prose("connections, retransmissions, drops and errors of TCP, UDP and IP"),
+    source: reference("/proc/net/snmp, /proc/net/netstat, /proc/net/snmp6"),
     needs: Needs::reading(&["proc/net/snmp", "proc/net/netstat", "proc/net/snmp6"]),
     tables: &[TCP.head(), IP.head()],
     flags: &[],

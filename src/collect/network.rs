@@ -6,7 +6,7 @@ use crate::cli::Flag;
 use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::text::{find, lines, take_uint, trim};
 use crate::kernel::{Bad, Fault, First, LinkState, Links, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 pub static INTERFACES: Table<1, 11> = Table::new(
@@ -45,14 +45,14 @@ static EXCLUDE: Flag = Flag {
     name: "collector.network.device-exclude",
     value: "REGEX",
     default: "",
-    help: "Interfaces to exclude.",
+    help: prose("Interfaces to exclude."),
     check: check_pattern,
 };
 
 pub static COLLECTOR: Registration = Registration {
     name: "network",
-    summary: "bytes, packets, errors, drops and the link of each interface",
-    source: "/proc/net/dev, /sys/class/net",
+    summary: prose("bytes, packets, errors, drops and the link of each interface"),
+    source: reference("/proc/net/dev, /sys/class/net"),
     needs: Needs::reading(&["proc/net/dev", "sys/class/net"]),
     tables: &[INTERFACES.head()],
     flags: &[&EXCLUDE],

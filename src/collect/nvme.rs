@@ -9,7 +9,7 @@ use super::Registration;
 use super::readings::Plan;
 use crate::kernel::Bad;
 use crate::kernel::text::trim;
-use crate::model::{Family, Place, Table, Unit};
+use crate::model::{Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static CONTROLLERS: Table<3, 1> = Table::new(
@@ -24,8 +24,8 @@ static CONTROLLERS: Table<3, 1> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "nvme",
-    summary: "NVMe disks: model, firmware and state",
-    source: "/sys/class/nvme",
+    summary: prose("NVMe disks: model, firmware and state"),
+    source: reference("/sys/class/nvme"),
     needs: Needs::reading(&["sys/class/nvme"]),
     tables: &[CONTROLLERS.head()],
     flags: &[],

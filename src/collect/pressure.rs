@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::io;
 
@@ -34,8 +34,8 @@ pub static RESOURCES: Table<1, 2> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "pressure",
-    summary: "time lost waiting for CPU, memory and disks",
-    source: "/proc/pressure",
+    summary: prose("time lost waiting for CPU, memory and disks"),
+    source: reference("/proc/pressure"),
     needs: Needs::reading(&["proc/pressure"]),
     tables: &[RESOURCES.head()],
     flags: &[],

@@ -13,7 +13,7 @@ use crate::collect::GROUP;
 use crate::kernel::cgroups::io_bytes;
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Cgroups, Roots, read_into, read_record};
-use crate::model::{BUSY_LISTS, BUSY_MAX, Busy, ProcessRow, ProcessScan, Top, Value, key, push_label};
+use crate::model::{BUSY_LISTS, BUSY_MAX, Busy, ProcessRow, ProcessScan, Top, Value, key, prose, push_label};
 use crate::runtime::sandbox::{CAP_SYS_PTRACE, Needs};
 use crate::sys::{self, Directory};
 use std::fmt::Write as _;
@@ -25,13 +25,13 @@ use std::time::Duration;
 pub static PROCESSES: Switch = Switch {
     group: &GROUP,
     name: "processes",
-    help: "/processes: what uses most CPU, memory and I/O; read only when a client asks",
+    help: prose("/processes: what uses most CPU, memory and I/O; read only when a client asks"),
     on: true,
 };
 pub static COMMAND_LINES: Switch = Switch {
     group: &GROUP,
     name: "processes.command-lines",
-    help: "command lines in /processes, which may hold secrets (default: off)",
+    help: prose("command lines in /processes, which may hold secrets (default: off)"),
     on: false,
 };
 

@@ -7,7 +7,7 @@
 use super::Registration;
 use super::counters::{Label, Layout, Lines, Plan};
 use crate::kernel::text::uint;
-use crate::model::{Family, Place, Table, Unit};
+use crate::model::{Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static CPUS: Table<1, 2> = Table::new(
@@ -35,8 +35,8 @@ static HUNG: Table<0, 1> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "schedstat",
-    summary: "time that tasks ran on and waited for each CPU, and tasks that hang",
-    source: "/proc/schedstat, /proc/sys/kernel/hung_task_detect_count",
+    summary: prose("time that tasks ran on and waited for each CPU, and tasks that hang"),
+    source: reference("/proc/schedstat, /proc/sys/kernel/hung_task_detect_count"),
     needs: Needs::reading(&["proc/schedstat", "proc/sys/kernel/hung_task_detect_count"]),
     tables: &[CPUS.head(), HUNG.head()],
     flags: &[],

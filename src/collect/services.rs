@@ -12,7 +12,7 @@ use crate::kernel::cgroups::{first_process, io_bytes, number};
 use crate::kernel::engines::{CALLS, Engines, container_id};
 use crate::kernel::text::{lines, trim, words};
 use crate::kernel::{Bad, Cgroups, Fault, First, Roots, inode, read_record};
-use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -88,8 +88,8 @@ static SERVICES: Table<2, 11> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "services",
-    summary: "CPU, memory, I/O and restarts of services and containers",
-    source: "/sys/fs/cgroup (version 2)",
+    summary: prose("CPU, memory, I/O and restarts of services and containers"),
+    source: reference("/sys/fs/cgroup (version 2)"),
     needs: Needs { calls: CALLS, ..Needs::reading(&["sys/fs/cgroup", "proc", "root/var/lib/docker/containers"]) },
     tables: &[STATE.head(), SERVICES.head()],
     flags: &[],

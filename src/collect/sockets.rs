@@ -5,7 +5,7 @@
 
 use super::Registration;
 use super::counters::{Layout, Plan};
-use crate::model::{Dimension, Family, Place, Table, Unit};
+use crate::model::{Dimension, Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static SOCKETS: Table<0, 12> = Table::new(
@@ -32,8 +32,8 @@ static PLAN: Plan = Plan {
 
 pub static COLLECTOR: Registration = Registration {
     name: "sockets",
-    summary: "sockets in use and the memory of their buffers",
-    source: "/proc/net/sockstat, /proc/net/sockstat6",
+    summary: prose("sockets in use and the memory of their buffers"),
+    source: reference("/proc/net/sockstat, /proc/net/sockstat6"),
     needs: Needs::reading(&["proc/net/sockstat", "proc/net/sockstat6"]),
     tables: &[SOCKETS.head()],
     flags: &[],

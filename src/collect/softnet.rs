@@ -4,7 +4,7 @@
 use super::Registration;
 use super::counters::{Label, Layout, Lines, Plan};
 use crate::kernel::text::hex;
-use crate::model::{Dimension, Family, Place, Table, Unit};
+use crate::model::{Dimension, Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static CPUS: Table<1, 3> = Table::new(
@@ -27,8 +27,8 @@ static CPUS: Table<1, 3> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "softnet",
-    summary: "network packets processed and dropped by each CPU",
-    source: "/proc/net/softnet_stat",
+    summary: prose("network packets processed and dropped by each CPU"),
+    source: reference("/proc/net/softnet_stat"),
     needs: Needs::reading(&["proc/net/softnet_stat"]),
     tables: &[CPUS.head()],
     flags: &[],

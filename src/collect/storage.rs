@@ -8,7 +8,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{hex, trim, uint, words};
 use crate::kernel::{Device, Devices, Fault, Members, Source, read_once};
-use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::path::Path;
 
@@ -79,8 +79,8 @@ const ERRORS: usize = 2;
 
 pub static COLLECTOR: Registration = Registration {
     name: "storage",
-    summary: "SD cards and eMMC: identity, age and wear; writes and errors of ext4",
-    source: "/sys/class/block, /sys/fs/ext4",
+    summary: prose("SD cards and eMMC: identity, age and wear; writes and errors of ext4"),
+    source: reference("/sys/class/block, /sys/fs/ext4"),
     needs: Needs::reading(&["sys/class/block", "sys/fs/ext4"]),
     tables: &[CARDS.head(), FILESYSTEMS.head()],
     flags: &[],

@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{find, lines, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, First, Shared, Source, inode};
-use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use crate::sys::{self, Directory};
 use std::path::PathBuf;
@@ -35,8 +35,8 @@ pub static SYSTEM: Table<0, 13> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "system",
-    summary: "load, uptime, processes, interrupts",
-    source: "/proc/loadavg, /proc/uptime, /proc/stat",
+    summary: prose("load, uptime, processes, interrupts"),
+    source: reference("/proc/loadavg, /proc/uptime, /proc/stat"),
     needs: Needs::reading(&["proc"]),
     tables: &[SYSTEM.head()],
     flags: &[],

@@ -11,7 +11,7 @@ use super::{Collect, Context, Registration, Reserved, Setup};
 use crate::cli::Flag;
 use crate::kernel::mounts::Mounts;
 use crate::kernel::{Fault, First, Source, Stamp, read_foreign};
-use crate::model::{Family, Foreign, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Family, Foreign, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use crate::sys::Directory;
 use merge::Merged;
@@ -54,14 +54,14 @@ static DIRECTORY: Flag = Flag {
     name: "collector.textfile.directory",
     value: "DIR",
     default: "",
-    help: "Directory whose files *.prom hold metrics of other programs (repeatable).",
+    help: prose("Directory whose files *.prom hold metrics of other programs (repeatable)."),
     check: check_absolute,
 };
 
 pub static COLLECTOR: Registration = Registration {
     name: "textfile",
-    summary: "metrics that other programs leave in files",
-    source: "*.prom in the directories that --collector.textfile.directory names",
+    summary: prose("metrics that other programs leave in files"),
+    source: reference("*.prom in the directories that --collector.textfile.directory names"),
     needs: Needs { named_by: &[&DIRECTORY], ..Needs::reading(&["proc/self/mountinfo"]) },
     tables: &[FILES.head()],
     flags: &[&DIRECTORY],

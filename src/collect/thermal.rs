@@ -7,7 +7,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{int, trim};
 use crate::kernel::{Bad, Device, Devices, Fault, Members, Source, read_once};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::path::Path;
 
@@ -46,8 +46,8 @@ static COOLING: Table<1, 2> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "thermal",
-    summary: "temperatures and cooling devices",
-    source: "/sys/class/thermal, /sys/class/hwmon",
+    summary: prose("temperatures and cooling devices"),
+    source: reference("/sys/class/thermal, /sys/class/hwmon"),
     needs: Needs::reading(&["sys/class/thermal", "sys/class/hwmon"]),
     tables: &[SENSORS.head(), PROCESSOR.head(), COOLING.head()],
     flags: &[],

@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{lines, place, take_word, uint};
 use crate::kernel::{Bad, Cgroups, Fault, First, Source, cgroups, read_into};
-use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use crate::sys;
 
@@ -48,8 +48,8 @@ pub static GROUPS: Table<1, 3> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "vm",
-    summary: "page faults, swapping, out-of-memory kills",
-    source: "/proc/vmstat",
+    summary: prose("page faults, swapping, out-of-memory kills"),
+    source: reference("/proc/vmstat"),
     needs: Needs::reading(&["proc/vmstat", "sys/fs/cgroup"]),
     tables: &[VM.head(), GROUPS.head()],
     flags: &[],

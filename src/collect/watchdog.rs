@@ -5,7 +5,7 @@ use super::Registration;
 use super::readings::Plan;
 use crate::kernel::Bad;
 use crate::kernel::text::{trim, uint};
-use crate::model::{Family, Place, Table, Unit, Value};
+use crate::model::{Family, Place, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static WATCHDOGS: Table<2, 2> = Table::new(
@@ -27,8 +27,8 @@ static WATCHDOGS: Table<2, 2> = Table::new(
 
 pub static COLLECTOR: Registration = Registration {
     name: "watchdog",
-    summary: "watchdogs, whether they run, and their timeouts",
-    source: "/sys/class/watchdog",
+    summary: prose("watchdogs, whether they run, and their timeouts"),
+    source: reference("/sys/class/watchdog"),
     needs: Needs::reading(&["sys/class/watchdog"]),
     tables: &[WATCHDOGS.head()],
     flags: &[],

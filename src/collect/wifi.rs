@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::nl80211::{self, Interface, Talk, VALUES};
 use crate::kernel::{Answer, Asker, Fault, Source};
-use crate::model::{Family, Place, Snapshot, Table, Unit, Value};
+use crate::model::{Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use crate::sys;
 use std::io;
@@ -68,8 +68,8 @@ const SHOWN: Duration = Duration::from_secs(150);
 
 pub static COLLECTOR: Registration = Registration {
     name: "wifi",
-    summary: "signal, bit rates, retries and power save of Wi-Fi",
-    source: "nl80211, /proc/net/wireless",
+    summary: prose("signal, bit rates, retries and power save of Wi-Fi"),
+    source: reference("nl80211, /proc/net/wireless"),
     needs: Needs {
         paths: &["proc/net/wireless", "sys/class/ieee80211"],
         before: Some(nl80211::reserve),

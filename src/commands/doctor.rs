@@ -2,7 +2,7 @@
 
 use super::once;
 use super::print::FORMAT;
-use crate::cli::{Command, Entry, Options};
+use crate::cli::{Command, Entry, Options, prose};
 use crate::format::doctor::Report;
 use crate::kernel::{Roots, read_all};
 use crate::sys;
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 pub static COMMAND: Command = Command {
     name: "doctor",
     argument: "",
-    help: "say what is wrong and what to type: exit status 0 if nothing is, 1 if something is",
+    help: prose("say what is wrong and what to type: exit status 0 if nothing is, 1 if something is"),
     flags: &[Entry::Value(&FORMAT)],
     failure: 2,
     run,

@@ -1,7 +1,7 @@
 //! `pi-monitor events`: what happened of late, for a person.
 
 use super::{client, write};
-use crate::cli::{Command, Entry, Flag, Options, flag::parse_duration};
+use crate::cli::{Command, Entry, Flag, Options, flag::parse_duration, prose};
 use crate::format::console::write_text;
 use crate::kernel::Zone;
 use crate::model::Severity;
@@ -14,7 +14,7 @@ use std::time::Duration;
 pub static COMMAND: Command = Command {
     name: "events",
     argument: "[URL]",
-    help: "print what happened of late, as a running agent recorded it",
+    help: prose("print what happened of late, as a running agent recorded it"),
     flags: &[Entry::Value(&SINCE)],
     failure: 1,
     run,
@@ -24,7 +24,7 @@ static SINCE: Flag = Flag {
     name: "since",
     value: "DURATION",
     default: "24h",
-    help: "How far events looks back, such as 30m, 24h or 7d.",
+    help: prose("How far events looks back, such as 30m, 24h or 7d."),
     check: |value| {
         parse_duration(value).map(drop).ok_or_else(|| "expected a duration such as 30m, 24h or 7d".to_owned())
     },

@@ -1,7 +1,7 @@
 //! `pi-monitor hash`: hashes a password with bcrypt, for the web configuration.
 
 use super::write;
-use crate::cli::{Command, Options};
+use crate::cli::{Command, Options, prose};
 use crate::sys;
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub static COMMAND: Command = Command {
     name: "hash",
     argument: "",
-    help: "hash a password with bcrypt for --web.config.file; prompts, or reads standard input",
+    help: prose("hash a password with bcrypt for --web.config.file; prompts, or reads standard input"),
     flags: &[],
     failure: 1,
     run,

@@ -1,13 +1,13 @@
 //! `pi-monitor health`: checks that an agent is up, for health checks of containers and for scripts.
 
 use super::{client, write};
-use crate::cli::{Command, Options};
+use crate::cli::{Command, Options, prose};
 use std::process::ExitCode;
 
 pub static COMMAND: Command = Command {
     name: "health",
     argument: "[URL]",
-    help: "check that an agent is up: exit status 0 if it answers, 1 if not",
+    help: prose("check that an agent is up: exit status 0 if it answers, 1 if not"),
     flags: &[],
     failure: 1,
     run,

@@ -167,7 +167,7 @@ mod tests {
             }
             match entry {
                 Entry::Value(flag) => {
-                    assert!(flag.help.ends_with('.') && !flag.value.is_empty(), "{}", flag.name);
+                    assert!(flag.help.text().ends_with('.') && !flag.value.is_empty(), "{}", flag.name);
                     assert!(text.contains(&format!("--{}={}", flag.name, flag.value)));
                     if flag.default.is_empty() {
                         continue;
@@ -185,7 +185,7 @@ mod tests {
                 }
                 Entry::Bare(bare) => {
                     assert!(
-                        bare.help.ends_with('.') && text.contains(&format!("  --{}\n", bare.name)),
+                        bare.help.text().ends_with('.') && text.contains(&format!("  --{}\n", bare.name)),
                         "{}",
                         bare.name
                     );

@@ -1,7 +1,7 @@
 //! `pi-monitor print`: one collection on standard output.
 
 use super::{confine, once};
-use crate::cli::{Command, Entry, Flag, Options};
+use crate::cli::{Command, Entry, Flag, Options, prose};
 use crate::collect::{
     cpu::CPUS,
     disk::FILESYSTEMS,
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 pub static COMMAND: Command = Command {
     name: "print",
     argument: "",
-    help: "print one collection and exit",
+    help: prose("print one collection and exit"),
     flags: &[Entry::Value(&FORMAT)],
     failure: 1,
     run,
@@ -28,7 +28,7 @@ pub static FORMAT: Flag = Flag {
     name: "format",
     value: "FORMAT",
     default: "table",
-    help: "Output format: prometheus, json or table; doctor has no prometheus.",
+    help: prose("Output format: prometheus, json or table; doctor has no prometheus."),
     check: |value| match value {
         "prometheus" | "json" | "table" => Ok(()),
         _ => Err("expected prometheus, json or table".to_owned()),

@@ -6,7 +6,7 @@ use crate::agent::{
     heartbeat::{self, Heartbeat},
     keeper,
 };
-use crate::cli::{Bare, Command, Entry, Options};
+use crate::cli::{Bare, Command, Entry, Options, prose};
 use crate::kernel::packages;
 use crate::kernel::watch::{self, Watch};
 use crate::kernel::{Machine, Roots};
@@ -19,13 +19,13 @@ use tokio::task::LocalSet;
 pub static COMMAND: Command = Command {
     name: "serve",
     argument: "",
-    help: "serve the dashboard, metrics and JSON until SIGTERM or SIGINT",
+    help: prose("serve the dashboard, metrics and JSON until SIGTERM or SIGINT"),
     flags: &[Entry::Bare(&CHECK)],
     failure: 1,
     run,
 };
 
-pub static CHECK: Bare = Bare { name: "check", help: "Check the flags and the files that they name, and exit." };
+pub static CHECK: Bare = Bare { name: "check", help: prose("Check the flags and the files that they name, and exit.") };
 
 fn run(options: &Options) -> Result<ExitCode, String> {
     sys::log_without_waiting();

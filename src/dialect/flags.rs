@@ -1,7 +1,7 @@
 //! The other program's flags that choose what is reported.
 
 use crate::cli::pattern::{Pattern, check_pattern};
-use crate::cli::{Bare, Entry, Flag, Options, Switch};
+use crate::cli::{Bare, Entry, Flag, Options, Prose, Switch, prose};
 use crate::collect;
 
 /// Which names `/metrics` speaks.
@@ -34,7 +34,7 @@ pub static DIALECT: Flag = Flag {
     name: "metrics.dialect",
     value: "DIALECT",
     default: "pi",
-    help: "Names in /metrics: pi, those of node_exporter (node), or both.",
+    help: prose("Names in /metrics: pi, those of node_exporter (node), or both."),
     check: |value| Tongue::parse(value).map(drop).map_err(str::to_owned),
 };
 
@@ -81,8 +81,8 @@ pub fn elsewhere(name: &str) -> Option<&'static str> {
 }
 
 /// A flag with a regular expression.
-const fn regex(name: &'static str, default: &'static str, help: &'static str) -> Flag {
-    Flag { name, value: "REGEX", default, help, check: check_pattern }
+const fn regex(name: &'static str, help: &'static str, default: &'static str) -> Flag {
+    Flag { name, value: "REGEX", default, help: prose(help), check: check_pattern }
 }
 
 /// Where udev keeps what it knows of devices.
@@ -90,83 +90,83 @@ pub static UDEV: Flag = Flag {
     name: "path.udev.data",
     value: "DIR",
     default: "/run/udev/data",
-    help: "Directory of udev's database, for the dialect node.",
+    help: prose("Directory of udev's database, for the dialect node."),
     check: |_| Ok(()),
 };
 
 /// Leaves out the speed of links that are down.
 pub static NO_SPEED: Bare =
-    Bare { name: "collector.netclass.ignore-invalid-speed", help: "Leave out speeds below zero." };
+    Bare { name: "collector.netclass.ignore-invalid-speed", help: prose("Leave out speeds below zero.") };
 
 /// What `?NAME` in `node.txt` means: what is left out, and what alone is reported.
 pub static FILTERS: &[(&str, Option<Flag>, Option<Flag>)] = &[
     (
         "arp",
-        Some(regex("collector.arp.device-exclude", "", "Interfaces to exclude, in node_exporter's names.")),
-        Some(regex("collector.arp.device-include", "", "Interfaces to report alone.")),
+        Some(regex("collector.arp.device-exclude", "Interfaces to exclude, in node_exporter's names.", "")),
+        Some(regex("collector.arp.device-include", "Interfaces to report alone.", "")),
     ),
-    ("bug", None, Some(regex("collector.cpu.info.bugs-include", "", "Faults of the CPU to report."))),
+    ("bug", None, Some(regex("collector.cpu.info.bugs-include", "Faults of the CPU to report.", ""))),
     (
         "diskstats",
         Some(regex(
             "collector.diskstats.device-exclude",
-            r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$",
             "Disks to exclude.",
+            r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$",
         )),
-        Some(regex("collector.diskstats.device-include", "", "Disks to report alone.")),
+        Some(regex("collector.diskstats.device-include", "Disks to report alone.", "")),
     ),
-    ("flag", None, Some(regex("collector.cpu.info.flags-include", "", "Features of the CPU to report."))),
+    ("flag", None, Some(regex("collector.cpu.info.flags-include", "Features of the CPU to report.", ""))),
     (
         "fs-types",
-        Some(regex("collector.filesystem.fs-types-exclude", "", "Filesystem types to exclude.")),
-        Some(regex("collector.filesystem.fs-types-include", "", "Filesystem types to report alone.")),
+        Some(regex("collector.filesystem.fs-types-exclude", "Filesystem types to exclude.", "")),
+        Some(regex("collector.filesystem.fs-types-include", "Filesystem types to report alone.", "")),
     ),
     (
         "mount-points",
-        Some(regex("collector.filesystem.mount-points-exclude", "", "Mount points to exclude.")),
-        Some(regex("collector.filesystem.mount-points-include", "", "Mount points to report alone.")),
+        Some(regex("collector.filesystem.mount-points-exclude", "Mount points to exclude.", "")),
+        Some(regex("collector.filesystem.mount-points-include", "Mount points to report alone.", "")),
     ),
     (
         "hwmon",
-        Some(regex("collector.hwmon.chip-exclude", "", "Chips to exclude.")),
-        Some(regex("collector.hwmon.chip-include", "", "Chips to report alone.")),
+        Some(regex("collector.hwmon.chip-exclude", "Chips to exclude.", "")),
+        Some(regex("collector.hwmon.chip-include", "Chips to report alone.", "")),
     ),
     (
         "interrupts",
-        Some(regex("collector.interrupts.name-exclude", "", "Interrupts to exclude.")),
-        Some(regex("collector.interrupts.name-include", "", "Interrupts to report alone.")),
+        Some(regex("collector.interrupts.name-exclude", "Interrupts to exclude.", "")),
+        Some(regex("collector.interrupts.name-include", "Interrupts to report alone.", "")),
     ),
-    ("netclass", Some(regex("collector.netclass.ignored-devices", "^$", "Interfaces to exclude.")), None),
+    ("netclass", Some(regex("collector.netclass.ignored-devices", "Interfaces to exclude.", "^$")), None),
     (
         "netdev",
-        Some(regex("collector.netdev.device-exclude", "", "Interfaces to exclude.")),
-        Some(regex("collector.netdev.device-include", "", "Interfaces to report alone.")),
+        Some(regex("collector.netdev.device-exclude", "Interfaces to exclude.", "")),
+        Some(regex("collector.netdev.device-include", "Interfaces to report alone.", "")),
     ),
     (
         "netstat",
         None,
         Some(regex(
             "collector.netstat.fields",
+            "Numbers of netstat, snmp and snmp6 to report.",
             concat!(
                 "^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_(InOctets|OutOctets)|Icmp6?_(InMsgs|OutMsgs)|TcpExt_(Listen.*|",
                 "Syncookies.*|TCPSynRetrans|TCPTimeouts|TCPOFOQueue|TCPRcvQDrop)|Tcp_(ActiveOpens|InSegs|OutSegs|OutRsts|",
                 "PassiveOpens|RetransSegs|CurrEstab)|Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$"
             ),
-            "Numbers of netstat, snmp and snmp6 to report.",
         )),
     ),
-    ("power", Some(regex("collector.powersupply.ignored-supplies", "^$", "Power supplies to exclude.")), None),
+    ("power", Some(regex("collector.powersupply.ignored-supplies", "Power supplies to exclude.", "^$")), None),
     (
         "vmstat",
         None,
-        Some(regex("collector.vmstat.fields", "^(oom_kill|pgpg|pswp|pg.*fault).*", "Lines of vmstat to report.")),
+        Some(regex("collector.vmstat.fields", "Lines of vmstat to report.", "^(oom_kill|pgpg|pswp|pg.*fault).*")),
     ),
 ];
 
 /// What `!NAME` in `node.txt` means: the block is read only with this flag.
 pub static BARE: &[(&str, Bare)] = &[
-    ("cpu.info", Bare { name: "collector.cpu.info", help: "Report what /proc/cpuinfo says." }),
-    ("softirq", Bare { name: "collector.stat.softirq", help: "Report deferred interrupt work by its kind." }),
+    ("cpu.info", Bare { name: "collector.cpu.info", help: prose("Report what /proc/cpuinfo says.") }),
+    ("softirq", Bare { name: "collector.stat.softirq", help: prose("Report deferred interrupt work by its kind.") }),
 ];
 
 /// The collectors of `node.txt` whose names are not those of the agent's own; `processes` there is another one.
@@ -198,7 +198,7 @@ pub const COLLECTORS: &[(&str, bool)] = &[
 
 /// Their switches.
 pub fn switches() -> impl Iterator<Item = Switch> {
-    const HELP: &str = "node_exporter's collector of this name, in its dialect";
+    const HELP: Prose = prose("node_exporter's collector of this name, in its dialect");
     COLLECTORS.iter().map(|(name, on)| Switch { group: &collect::GROUP, name, help: HELP, on: *on })
 }
 

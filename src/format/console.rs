@@ -48,8 +48,9 @@ fn write_summary(snapshot: &Snapshot, highlights: &Highlights, out: &mut Vec<u8>
     for (number, Finding { rule, title, detail, .. }) in report.items().enumerate() {
         let label = if number == 0 { "Findings" } else { "" };
         write_summary_line(label, &[rule.severity.name(), ": ", title, " (", detail, ")"], out);
-        if !rule.fix.is_empty() {
-            write_summary_line("", &["  ", rule.fix], out);
+        let fix = rule.fix.text();
+        if !fix.is_empty() {
+            write_summary_line("", &["  ", fix], out);
         }
     }
     if let Some(busy) = cpu_busy(snapshot, highlights) {
@@ -222,7 +223,7 @@ fn write_value(value: Value, unit: Unit, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, Family, Moment, Place, Report, RuleHead, Severity, Table};
+    use crate::model::{Dimension, Family, Moment, Place, Report, RuleHead, Severity, Table, prose};
 
     static CPUS: Table<1, 3> = Table::new(
         Place::List("cpus"),
@@ -286,10 +287,10 @@ mod tests {
     fn a_summary_comes_first() {
         static RULE: RuleHead = RuleHead {
             name: "disk_full",
-            summary: "",
+            summary: prose(""),
             severity: Severity::Critical,
             card: "",
-            fix: "Tidy up",
+            fix: prose("Tidy up"),
             event: false,
         };
         let mut snapshot = Snapshot::new();

@@ -42,7 +42,7 @@ fn write_event(event: &Event<'_>, more: Option<(Lists<'_>, Option<&RuleHead>)>, 
     if event.times > 1 {
         Value::from(event.times).write(object.key("times"));
     }
-    let (advice, fix) = more.and_then(|(_, head)| head).map_or(("", ""), |head| (head.name, head.fix));
+    let (advice, fix) = more.and_then(|(_, head)| head).map_or(("", ""), |head| (head.name, head.fix.text()));
     let texts = [
         ("kind", event.kind.name),
         ("lane", event.lane.name()),

@@ -1,31 +1,12 @@
-//! What the families' help says, which the build script compresses.
+//! What the families' help says.
 
-use crate::model::{Family, crc32};
-use miniz_oxide::inflate::decompress_to_vec_with_limit;
+use crate::model::Family;
 use std::sync::OnceLock;
-
-/// For each family the low half of its name's checksum, the length of its help, and its help.
-static COMPRESSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/help.deflate"));
-const LENGTH_MAX: usize = 1 << 16;
 
 /// Returns what a family's help says; nothing for one that no collector declares.
 pub fn help(family: &Family) -> &'static str {
-    static PLAIN: OnceLock<Vec<u8>> = OnceLock::new();
-    #[cfg(test)]
-    if !family.help.is_empty() {
-        return family.help;
-    }
-    let mut rest =
-        PLAIN.get_or_init(|| decompress_to_vec_with_limit(COMPRESSED, LENGTH_MAX).unwrap_or_default()).as_slice();
-    let [low, high, ..] = crc32(0, family.name.as_bytes()).to_le_bytes();
-    while let [one, two, length, behind @ ..] = rest {
-        let Some((text, next)) = behind.split_at_checked(usize::from(*length)) else { break };
-        if [*one, *two] == [low, high] {
-            return std::str::from_utf8(text).unwrap_or_default();
-        }
-        rest = next;
-    }
-    foreign(family.name).unwrap_or_default()
+    let help = family.help.text();
+    if help.is_empty() { foreign(family.name).unwrap_or_default() } else { help }
 }
 
 /// The help of families that no collector declares: lines of a kind, a name, where it is read, and the help. Where it is read in `*`,

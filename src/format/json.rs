@@ -55,7 +55,7 @@ fn write_verdicts(report: &Report, with_thresholds: bool, out: &mut Vec<u8>) {
             ("title", title),
             ("detail", detail),
             ("culprit", culprit),
-            ("fix", rule.fix),
+            ("fix", rule.fix.text()),
             ("card", rule.card),
         ];
         for (key, text) in texts {

@@ -2,7 +2,7 @@
 
 use super::view::View;
 use crate::cli::{Flag, Group, Options, Switch};
-use crate::model::{Finding, Input, RuleHead, Severity, Top, Unit, Value};
+use crate::model::{Finding, Input, Prose, RuleHead, Severity, Top, Unit, Value, prose};
 use std::time::Duration;
 
 /// How often what changes within minutes is looked at.
@@ -72,13 +72,13 @@ impl Rule {
         reads: &'static [&'static Input],
         check: fn(&mut View<'_>, &mut Finding) -> bool,
     ) -> Self {
-        let head = RuleHead { name, summary, severity, card, fix: "", event: false };
+        let head = RuleHead { name, summary: prose(summary), severity, card, fix: Prose::NONE, event: false };
         Rule { head, reads, limits: &[], on: 10, off: 30, hold: 0, filesystems: false, slow: false, blame: None, check }
     }
 
     /// What to do about it, as an imperative.
     pub const fn fix(mut self, fix: &'static str) -> Self {
-        self.head.fix = fix;
+        self.head.fix = prose(fix);
         self
     }
 
@@ -162,7 +162,7 @@ const fn limit(
         Unit::Seconds => "SECONDS",
         _ => "NUMBER",
     };
-    Limit { flag: Flag { name, value, default, help, check: check_number }, direction, unit }
+    Limit { flag: Flag { name, value, default, help: prose(help), check: check_number }, direction, unit }
 }
 
 /// The switches of rules.

@@ -584,7 +584,7 @@ fn laws_over_the_rules() {
         }
         let cards = ["cpu", "memory", "thermal", "pressure", "diskio", "network", "processes", "filesystems"];
         assert!(cards.contains(&rule.head.card), "{name}");
-        let fix = rule.head.fix;
+        let fix = rule.head.fix.text();
         assert!(fix.starts_with(char::is_uppercase) && !fix.ends_with('.'), "{name}: {fix}");
         for (place, limit) in rule.limits.iter().enumerate() {
             let (flag, direction) = (&limit.flag, limit.direction.name());

@@ -1,6 +1,6 @@
 //! Where the machine's file trees are.
 
-use crate::cli::{Flag, Options};
+use crate::cli::{Flag, Options, prose};
 use crate::sys;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,21 @@ static PROCFS: Flag = Flag {
     name: "path.procfs",
     value: "DIR",
     default: "/proc",
-    help: "Mount point of procfs.",
+    help: prose("Mount point of procfs."),
     check: check_directory,
 };
-static SYSFS: Flag =
-    Flag { name: "path.sysfs", value: "DIR", default: "/sys", help: "Mount point of sysfs.", check: check_directory };
+static SYSFS: Flag = Flag {
+    name: "path.sysfs",
+    value: "DIR",
+    default: "/sys",
+    help: prose("Mount point of sysfs."),
+    check: check_directory,
+};
 static ROOTFS: Flag = Flag {
     name: "path.rootfs",
     value: "DIR",
     default: "/",
-    help: "Mount point of the host's root filesystem, for an agent in a container.",
+    help: prose("Mount point of the host's root filesystem, for an agent in a container."),
     check: check_directory,
 };
 

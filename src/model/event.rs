@@ -1,6 +1,6 @@
 //! What happened on the machine: its kinds, and an event as the recorder keeps it and every output shows it.
 
-use super::{Severity, Unit, Value};
+use super::{Reference, Severity, Unit, Value, reference};
 use std::fmt;
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ pub struct EventKind {
     /// Its name in `pi_events_total`, JSON and the journal.
     pub name: &'static str,
     pub lane: Lane,
-    /// What it is in a few words, for the reference.
-    pub summary: &'static str,
+    /// What it is in a few words.
+    pub summary: Reference,
 }
 
 /// Declares the kinds and the list of all of them, in which their places are fixed.
@@ -41,7 +41,7 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $constant:ident $name:literal $lane:ident $summary:literal,)*) => {
         $(
             $(#[$doc])*
-            pub static $constant: EventKind = EventKind { name: $name, lane: Lane::$lane, summary: $summary };
+            pub static $constant: EventKind = EventKind { name: $name, lane: Lane::$lane, summary: reference($summary) };
         )*
         /// All kinds.
         pub static ALL: &[&EventKind] = &[$(&$constant),*];
@@ -52,7 +52,7 @@ macro_rules! kinds {
 
 /// The kinds of events.
 pub mod kinds {
-    use super::{EventKind, Lane};
+    use super::{EventKind, Lane, reference};
 
     kinds! {
         /// A rule switched on; the event ends when it switches off.

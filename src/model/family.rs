@@ -1,5 +1,7 @@
 //! What a metric is: its name, help, kind and unit, and what history keeps of it.
 
+use super::Prose;
+
 /// How a value behaves over time, as Prometheus names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -146,9 +148,8 @@ impl Chart {
 #[derive(Debug)]
 pub struct Family {
     pub name: &'static str,
-    /// The build script takes it out of the source, and `format::help` returns it: compressed, all of it is half as large.
-    #[cfg(test)]
-    pub help: &'static str,
+    /// `format::help` returns it.
+    pub help: Prose,
     pub kind: Kind,
     pub unit: Unit,
     pub by: Option<&'static Dimension>,
@@ -173,16 +174,11 @@ impl Family {
     }
 
     const fn new(name: &'static str, help: &'static str, unit: Unit, kind: Kind) -> Self {
-        let _ = help;
-        Family {
-            name,
-            #[cfg(test)]
-            help,
-            kind,
-            unit,
-            by: None,
-            charts: &[],
-        }
+        let help = match Prose::find(help) {
+            Some(help) => help,
+            None => Prose::NONE,
+        };
+        Family { name, help, kind, unit, by: None, charts: &[] }
     }
 
     /// Splits the family by a label with fixed values; it then takes one value for each of them.

@@ -1,6 +1,6 @@
 //! What is wrong with the machine, as every output shows it.
 
-use super::Value;
+use super::{Prose, Value};
 use std::fmt::{self, Write as _};
 
 /// How urgent a finding is.
@@ -34,12 +34,12 @@ pub struct RuleHead {
     /// Its name in `pi_verdict`, flags and JSON.
     pub name: &'static str,
     /// The trouble in a few words, for `--help` and the reference.
-    pub summary: &'static str,
+    pub summary: Prose,
     pub severity: Severity,
     /// The dashboard's card that shows more.
     pub card: &'static str,
     /// What to do about it, as an imperative.
-    pub fix: &'static str,
+    pub fix: Prose,
     /// Whether it is something that happened, not a state that lasts.
     pub event: bool,
 }

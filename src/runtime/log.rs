@@ -4,7 +4,7 @@
 //! disk is full, is dropped: nothing waits, nothing panics. At most 5 lines are written in 10 s; the next line after that says
 //! how many were suppressed.
 
-use crate::cli::{Flag, Options};
+use crate::cli::{Flag, Options, prose};
 use crate::sys;
 use std::fmt::{self, Write as _};
 use std::sync::Mutex;
@@ -30,7 +30,7 @@ pub static LOG_LEVEL: Flag = Flag {
     name: "log.level",
     value: "LEVEL",
     default: "info",
-    help: "Least severe messages to log: error, warn, info or debug.",
+    help: prose("Least severe messages to log: error, warn, info or debug."),
     check: |value| match named(value) {
         Some(_) => Ok(()),
         None => Err("expected error, warn, info or debug".to_owned()),

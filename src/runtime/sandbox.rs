@@ -13,7 +13,7 @@
 //! of the union. Rights are given up before there is a second thread, since the kernel keeps most of them for each thread.
 //! <https://docs.kernel.org/userspace-api/seccomp_filter.html>, <https://docs.kernel.org/userspace-api/landlock.html>
 
-use crate::cli::{Bare, Flag};
+use crate::cli::{Bare, Flag, prose};
 use crate::sys::{self, ARCHITECTURE};
 use libc::sock_filter;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ pub struct Needs {
 
 pub static REQUIRE_SANDBOX: Bare = Bare {
     name: "require-sandbox",
-    help: "Exit if a layer of self-confinement cannot be set up (Landlock only where the kernel has it).",
+    help: prose("Exit if a layer of self-confinement cannot be set up (Landlock only where the kernel has it)."),
 };
 
 impl Needs {

@@ -1,52 +1,64 @@
 //! The flags of the server.
 
 use super::gate::CONNECTIONS_MAX;
-use crate::cli::{Bare, Entry, Flag, Options};
+use crate::cli::{Bare, Entry, Flag, Options, prose};
 
 pub static LISTEN: Flag = Flag {
     name: "web.listen-address",
     value: "ADDRESS",
     default: ":9100",
-    help: "Address and port to serve on; without an address, all of IPv6 and IPv4. May be given more than once.",
+    help: prose("Address and port to serve on; without an address, all of IPv6 and IPv4. May be given more than once."),
     check: check_address,
 };
 pub static ALLOWED_HOSTS: Flag = Flag {
     name: "web.allowed-hosts",
     value: "NAMES",
     default: "",
-    help: "Host names to answer to, separated by commas; *.NAME for all below one. Addresses and localhost always work. Without it, every name does.",
+    help: prose(
+        "Host names to answer to, separated by commas; *.NAME for all below one. Addresses and localhost always work. Without it, every name does.",
+    ),
     check: super::host::check,
 };
 pub static FRAME_ANCESTORS: Flag = Flag {
     name: "web.frame-ancestors",
     value: "ORIGINS",
     default: "",
-    help: "Sites whose pages may show the dashboard in a frame, separated by commas, such as http://homeassistant.local:8123; self, *, and https: for all of that scheme. Without it, none.",
+    help: prose(
+        "Sites whose pages may show the dashboard in a frame, separated by commas, such as http://homeassistant.local:8123; self, *, and https: for all of that scheme. Without it, none.",
+    ),
     check: super::frames::check,
 };
 pub static CONNECTIONS_PER_ADDRESS: Flag = Flag {
     name: "web.connections-per-address",
     value: "NUMBER",
     default: "16",
-    help: "Connections of one client address that stay open between requests, from 1 to 128; more are answered and closed. Raise it where many clients share an address.",
+    help: prose(
+        "Connections of one client address that stay open between requests, from 1 to 128; more are answered and closed. Raise it where many clients share an address.",
+    ),
     check: |value| parse_connections(value).map(drop),
 };
 pub static WAIT_FOR_ADDRESS: Bare = Bare {
     name: "web.wait-for-address",
-    help: "If another program has a port, or a host name is not known yet, try again every 10 s instead of ending; the log has one line at first, and one when it is served.",
+    help: prose(
+        "If another program has a port, or a host name is not known yet, try again every 10 s instead of ending; the log has one line at first, and one when it is served.",
+    ),
 };
 pub static AUTH_FILE: Flag = Flag {
     name: "web.auth-file",
     value: "FILE",
     default: "",
-    help: "Require one of the credentials in FILE, one per line: bearer TOKEN, or basic NAME:PASSWORD. /health stays open. The command events shows the first one to the agent that it asks.",
+    help: prose(
+        "Require one of the credentials in FILE, one per line: bearer TOKEN, or basic NAME:PASSWORD. /health stays open. The command events shows the first one to the agent that it asks.",
+    ),
     check: check_file,
 };
 pub static CONFIG_FILE: Flag = Flag {
     name: "web.config.file",
     value: "FILE",
     default: "",
-    help: "Require a user in basic_auth_users of a web configuration file of Prometheus exporters. /health stays open. A binary built with TLS speaks it as tls_server_config in the file says.",
+    help: prose(
+        "Require a user in basic_auth_users of a web configuration file of Prometheus exporters. /health stays open. A binary built with TLS speaks it as tls_server_config in the file says.",
+    ),
     check: check_file,
 };
 

@@ -251,7 +251,7 @@ fn the_run_script_answers_what_it_can_before_it_builds() {
         assert_eq!((code, err.as_str()), (Some(0), ""));
         assert!(out.contains("scripts/run.sh [") && out.contains("\n  --web.listen-address=ADDRESS\n"), "{out}");
         for command in pi_monitor::commands::ALL {
-            assert!(out.contains(&format!("\n  {}", command.name)) && out.contains(command.help), "{out}");
+            assert!(out.contains(&format!("\n  {}", command.name)) && out.contains(command.help.text()), "{out}");
         }
     }
     let owner = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

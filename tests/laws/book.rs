@@ -429,7 +429,7 @@ fn every_source_of_a_collector_is_explained_or_listed() {
     }
     let mut list = String::new();
     for registration in collect::ALL {
-        for source in registration.source.split(", ").filter(|source| !chapters.contains(source)) {
+        for source in registration.source.text().split(", ").filter(|source| !chapters.contains(source)) {
             list.push_str(&format!("- `{source}`, read by the collector `{}`\n", registration.name));
         }
     }

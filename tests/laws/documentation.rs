@@ -27,8 +27,8 @@ fn metrics_reference() {
             text,
             "\n## {}\n\n{}. Source: {}.\n",
             registration.name,
-            capital(registration.summary),
-            registration.source
+            capital(registration.summary.text()),
+            registration.source.text()
         );
         for head in registration.tables {
             let place = match head.place {
@@ -69,10 +69,10 @@ fn flags() {
             Entry::Value(flag) => {
                 let default = flag.default.replace('|', "\\|");
                 let default = if default.is_empty() { default } else { format!("`{default}`") };
-                let _ = writeln!(text, "| `--{}={}` | {default} | {} |", flag.name, flag.value, flag.help);
+                let _ = writeln!(text, "| `--{}={}` | {default} | {} |", flag.name, flag.value, flag.help.text());
             }
             Entry::Bare(bare) => {
-                let _ = writeln!(text, "| `--{}` | | {} |", bare.name, bare.help);
+                let _ = writeln!(text, "| `--{}` | | {} |", bare.name, bare.help.text());
             }
             Entry::Switch(_) => {}
         }
@@ -82,16 +82,22 @@ fn flags() {
     );
     text.push_str("\n## Collectors\n\nAll are enabled by default. `--no-collector.NAME` disables one, `--collector.NAME` enables it.\n\n| name | reports | reads |\n|---|---|---|\n");
     for registration in collect::ALL {
-        let _ = writeln!(text, "| `{}` | {} | {} |", registration.name, registration.summary, registration.source);
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} |",
+            registration.name,
+            registration.summary.text(),
+            registration.source.text()
+        );
     }
     for switch in [pi_monitor::collect::processes::PROCESSES, pi_monitor::collect::processes::COMMAND_LINES] {
-        let _ = writeln!(text, "| `{}` | {} | /proc/PID |", switch.name, switch.help);
+        let _ = writeln!(text, "| `{}` | {} | /proc/PID |", switch.name, switch.help.text());
     }
     text.push_str("\n## Rules\n\nAll are enabled by default. `--no-rule.NAME` disables one, `--rule.NAME` enables it. [rules.md](rules.md) lists them.\n");
     text.push_str("\n## Commands\n\nThe first word may be a command; without one, the agent serves.\n\n| command | does |\n|---|---|\n");
     for command in commands::ALL {
         let words = [command.name, command.argument].join(" ");
-        let _ = writeln!(text, "| `{}` | {} |", words.trim_end(), command.help);
+        let _ = writeln!(text, "| `{}` | {} |", words.trim_end(), command.help.text());
     }
     compare("flags.md", &text);
 }
@@ -104,7 +110,7 @@ fn rules_reference() {
     for rule in rules::ALL {
         let head = &rule.head;
         let limits = rule.limits.iter().map(|limit| {
-            format!("`--{}={}`: {}", limit.flag.name, limit.flag.default, limit.flag.help.trim_end_matches('.'))
+            format!("`--{}={}`: {}", limit.flag.name, limit.flag.default, limit.flag.help.text().trim_end_matches('.'))
         });
         let reads = rule.reads.iter().map(|input| format!("`{}`", input.family.name));
         let _ = writeln!(
@@ -112,12 +118,12 @@ fn rules_reference() {
             "| `{}` | {} | {} | {} | {} s, {} s | {} | {} |",
             head.name,
             head.severity.name(),
-            head.summary,
+            head.summary.text(),
             limits.collect::<Vec<_>>().join("; "),
             rule.on,
             rule.off + rule.hold,
             reads.collect::<Vec<_>>().join(", "),
-            head.fix
+            head.fix.text()
         );
     }
     compare("rules.md", &text);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("sys", &[]),
-    ("cli", &[]),
+    ("cli", &["model"]),
     ("dashboard", &[]),
     ("runtime", &["sys", "cli"]),
     ("kernel", &["model", "sys", "cli", "runtime"]),

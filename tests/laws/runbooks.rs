@@ -109,13 +109,13 @@ fn beginning(alert: &Alert, rule: Option<&Rule>) -> String {
         "The agent's own rule is [`{}`](../rules.md) ({}, {time}): {}.",
         head.name,
         head.severity.name(),
-        head.summary
+        head.summary.text()
     );
     for (i, limit) in limits.iter().enumerate() {
         text.push_str(if i == 0 { "\n" } else { "" });
-        let _ = writeln!(text, "- `--{}={}`: {}", limit.flag.name, limit.flag.default, limit.flag.help);
+        let _ = writeln!(text, "- `--{}={}`: {}", limit.flag.name, limit.flag.default, limit.flag.help.text());
     }
-    let _ = write!(text, "\n**In short:** {}.\n\n", head.fix);
+    let _ = write!(text, "\n**In short:** {}.\n\n", head.fix.text());
     text
 }
 

@@ -109,7 +109,11 @@ fn registrations_are_complete() {
     let mut names = HashSet::new();
     for registration in collect::ALL {
         assert!(names.insert(registration.name) && is_name(registration.name), "{}", registration.name);
-        assert!(!registration.summary.is_empty() && !registration.source.is_empty() && !registration.tables.is_empty());
+        assert!(
+            !registration.summary.text().is_empty()
+                && !registration.source.text().is_empty()
+                && !registration.tables.is_empty()
+        );
     }
 }
 

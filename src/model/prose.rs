@@ -1,0 +1,117 @@
+//! What is said to people: help, advice, summaries. The binary holds all of it compressed, as one text that the build script collects
+//! from the source.
+
+#[cfg(not(test))]
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
+#[cfg(not(test))]
+use std::sync::OnceLock;
+
+/// A text for people: its place in the compressed one.
+#[cfg(not(test))]
+#[derive(Clone, Copy, Debug)]
+pub struct Prose(u16);
+
+/// A text for people; tests make texts of their own.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub struct Prose(&'static str);
+
+/// Makes a text for people of a literal, for constants and statics alone.
+///
+/// # Panics
+/// The build script has not collected the literal; as this is known while compiling, it stops the build.
+pub const fn prose(text: &'static str) -> Prose {
+    match Prose::find(text) {
+        Some(found) => found,
+        None => panic!("expected prose(\"…\") or another form that prose() in build.rs knows"),
+    }
+}
+
+#[cfg(not(test))]
+mod packed {
+    include!(concat!(env!("OUT_DIR"), "/prose.rs"));
+    /// Lines: first [`KEPT`] bytes of what an agent says again and again, then what is asked for by commands that end.
+    pub static LINES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/prose.deflate"));
+}
+
+#[cfg(not(test))]
+impl Prose {
+    /// No text.
+    pub const NONE: Prose = Prose(u16::MAX);
+
+    /// Finds a text, if the build script has collected it; for constants and statics alone.
+    pub const fn find(text: &'static str) -> Option<Prose> {
+        let bytes = text.as_bytes();
+        // FNV-1a, as in the build script.
+        let mut mark = 0x811c_9dc5_u32;
+        let mut at = 0;
+        while at < bytes.len() {
+            mark = (mark ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
+            at += 1;
+        }
+        let (mut low, mut high) = (0, packed::PLACES.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let (other, place) = packed::PLACES[middle];
+            if other == mark {
+                return Some(Prose(place));
+            } else if other < mark {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        None
+    }
+
+    /// Returns the text.
+    pub fn text(self) -> &'static str {
+        static OFTEN: OnceLock<String> = OnceLock::new();
+        static ALL: OnceLock<String> = OnceLock::new();
+        let place = usize::from(self.0);
+        let (lines, length) = if place < packed::KEPT { (&OFTEN, packed::KEPT) } else { (&ALL, packed::LENGTH) };
+        let rest = lines.get_or_init(|| unpack(length)).get(place..);
+        rest.and_then(|rest| rest.split_once('\n')).map_or("", |(line, _)| line)
+    }
+}
+
+/// Returns so many bytes of the text.
+#[cfg(not(test))]
+fn unpack(length: usize) -> String {
+    let lines = decompress_to_vec_with_limit(packed::LINES, length).unwrap_or_else(|more| more.output);
+    String::from_utf8(lines).unwrap_or_default()
+}
+
+#[cfg(test)]
+impl Prose {
+    pub const NONE: Prose = Prose("");
+
+    pub const fn find(text: &'static str) -> Option<Prose> {
+        Some(Prose(text))
+    }
+
+    pub fn text(self) -> &'static str {
+        self.0
+    }
+}
+
+/// A text for the reference alone, which the small binary does not hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Reference(#[cfg(not(small))] &'static str);
+
+/// Makes a text for the reference.
+pub const fn reference(text: &'static str) -> Reference {
+    let _ = text;
+    Reference(
+        #[cfg(not(small))]
+        text,
+    )
+}
+
+impl Reference {
+    /// Returns the text.
+    #[cfg(not(small))]
+    pub const fn text(self) -> &'static str {
+        self.0
+    }
+}
