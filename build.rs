@@ -86,7 +86,9 @@ fn main() -> io::Result<()> {
 }
 
 /// A text for people in the source.
-enum Kind {
+enum Kind<'a> {
+    /// The help of the family of this name, if it is a sentence.
+    Help(&'a str),
     /// An agent says it again and again.
     Often,
     /// It is asked for by commands that end.
@@ -102,7 +104,7 @@ fn prose(out: &Path) -> io::Result<()> {
     walk(Path::new(SOURCE), &mut files)?;
     files.retain(|file| file.components().all(|part| !part.as_os_str().to_string_lossy().starts_with("tests")));
     files.sort();
-    let (mut often, mut once) = (BTreeSet::new(), BTreeSet::new());
+    let (mut families, mut often, mut once) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     for file in files.iter().filter(|file| file.extension().is_some_and(|it| it == "rs")) {
         let text = fs::read_to_string(file)?;
         let code = text.split("\n#[cfg(test)]\n").next().unwrap_or_default();
@@ -110,6 +112,8 @@ fn prose(out: &Path) -> io::Result<()> {
             let Some(kind) = kind(code[..at].trim_end()) else { continue };
             let Some((text, _)) = literal(&code[at..]).filter(|(text, _)| text.contains(' ')) else { continue };
             match kind {
+                Kind::Help(name) if text.ends_with('.') => families.insert(name.to_owned(), text).is_some(),
+                Kind::Help(_) => false,
                 Kind::Often => often.insert(text),
                 Kind::Once => once.insert(text),
                 Kind::Unit => text.ends_with('.') && once.insert(text),
@@ -119,13 +123,14 @@ fn prose(out: &Path) -> io::Result<()> {
     let mut lines = String::new();
     let mut places = BTreeMap::new();
     let mut kept = 0;
-    for text in often.iter().chain(once.difference(&often)) {
+    let families = families.iter().map(|(name, help)| (name, format!("{name}\n{help}\n")));
+    let others = often.iter().chain(once.difference(&often)).map(|text| (text, format!("{text}\n")));
+    for (text, line) in families.chain(others) {
         let mark = fnv1a(text.as_bytes());
         if text.contains('\n') || places.insert(mark, lines.len()).is_some() {
             return Err(io::Error::other(format!("{text}: it has two lines, or another text has its mark")));
         }
-        lines.push_str(text);
-        lines.push('\n');
+        lines.push_str(&line);
         if often.contains(text) {
             kept = lines.len();
         }
@@ -143,7 +148,7 @@ fn prose(out: &Path) -> io::Result<()> {
 }
 
 /// Returns what a literal is by the code before it, if it is a text for people.
-fn kind(before: &str) -> Option<Kind> {
+fn kind(before: &str) -> Option<Kind<'_>> {
     if before.ends_with("help: prose(") {
         return Some(Kind::Once);
     }
@@ -159,7 +164,10 @@ fn kind(before: &str) -> Option<Kind> {
         return Some(Kind::Once);
     }
     let is_name = name.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-    (is_name && (name.contains('_') || before.trim_end().ends_with("Rule::new("))).then_some(Kind::Often)
+    if before.trim_end().ends_with("Rule::new(") {
+        return Some(Kind::Often);
+    }
+    (is_name && name.contains('_')).then_some(Kind::Help(name))
 }
 
 /// Collects the files below a directory.

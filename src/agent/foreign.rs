@@ -143,7 +143,7 @@ impl Agent {
         let Some(at_work) = &self.foreign.at_work else { return Err(String::new()) };
         // A collector of which all is there under other names is not asked; what the other program's rows are taken from is collected,
         // but not shown.
-        let is_known = |family: &Family| at_work.dialect.known.iter().any(|start| family.name.starts_with(start));
+        let is_known = |family: &Family| at_work.dialect.known.iter().any(|start| family.name().starts_with(start));
         let mut needed = Selection::NONE;
         for (place, slot) in self.slots.iter().enumerate() {
             let mut families = slot.registration.tables.iter().flat_map(|head| head.families);
@@ -151,7 +151,7 @@ impl Agent {
                 own = own.without(Selection::NONE.with(place));
             }
             if own.contains(place)
-                || families.any(|family| at_work.dialect.sources(other).any(|source| source == family.name))
+                || families.any(|family| at_work.dialect.sources(other).any(|source| source == family.name()))
             {
                 needed = needed.with(place);
             }

@@ -21,7 +21,7 @@ impl Slot {
     pub fn new(registration: &'static Registration, setup: &mut Setup<'_>) -> Self {
         let collector = (registration.new)(setup);
         let mut families = registration.tables.iter().flat_map(|head| head.families);
-        let charted = families.any(|family| !family.charts.is_empty());
+        let charted = families.any(|family| !family.charts().is_empty());
         Slot { registration, collector, charted, fault: String::new(), changes: Changes::default() }
     }
 

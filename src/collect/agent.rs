@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration, Setup, Summary};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Shared, Source, size};
-use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value, kinds, prose, reference};
+use crate::model::{More, Family, Place, Snapshot, Table, Unit, Value, kinds, prose, reference};
 use crate::runtime::sandbox::{self, Needs};
 use crate::runtime::traffic::{self, REASONS};
 use crate::sys::{self, Directory};
@@ -29,7 +29,7 @@ static EVENTS: Table<0, { kinds::NAMES.len() }> = Table::new(
     Place::Elsewhere("/events"),
     &[],
     &[Family::counter("pi_events_total", "Events recorded since the agent started.", Unit::Count)
-        .by(&Dimension { label: "kind", values: kinds::NAMES })],
+        .more(&More::NONE.by("kind", kinds::NAMES))],
 );
 
 static COLLECTORS: Table<1, 2> = Table::new(
@@ -75,7 +75,7 @@ static CONNECTIONS: Table<0, { 1 + REASONS.len() }> = Table::new(
             "Connections dropped and requests refused by the agent.",
             Unit::Count,
         )
-        .by(&Dimension { label: "reason", values: &REASONS }),
+        .more(&More::NONE.by("reason", &REASONS)),
     ],
 );
 

@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, take_uint};
 use crate::kernel::{Bad, Fault, First, Shared};
-use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 /// How many of the kernel's modes are reported. Two more columns, guest and guest_nice, are parts of user and nice.
@@ -29,16 +29,15 @@ pub static CPUS: Table<1, { 2 * MODES }> = Table::new(
             "Share of the last sample interval that the CPU spent in each mode; all modes sum to 100.",
             Unit::Percent,
         )
-        .by(&Dimension { label: "mode", values: &MODE_NAMES })
-        .history(&[
+        .more(&More::NONE.by("mode", &MODE_NAMES).history(&[
             Chart::sum("cpu_user").rows(is_total).values(&["user", "nice"]),
             Chart::sum("cpu_system").rows(is_total).values(&["system"]),
             Chart::sum("cpu_iowait").rows(is_total).values(&["iowait"]),
             Chart::sum("cpu_irq").rows(is_total).values(&["irq", "softirq"]),
             Chart::sum("cpu_steal").rows(is_total).values(&["steal"]),
-        ]),
+        ])),
         Family::counter("pi_cpu_seconds_total", "CPU time spent in each mode since boot.", Unit::Seconds)
-            .by(&Dimension { label: "mode", values: &MODE_NAMES }),
+            .more(&More::NONE.by("mode", &MODE_NAMES)),
     ],
 );
 

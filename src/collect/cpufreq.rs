@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{trim, uint, words};
 use crate::kernel::{Bad, Device, Devices, Fault, Members, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference, More};
 use crate::runtime::sandbox::Needs;
 use std::path::Path;
 
@@ -19,7 +19,7 @@ static CPUS: Table<1, 3> = Table::new(
             "Current clock frequency of the CPU, as the kernel last set it.",
             Unit::Hertz,
         )
-        .history(&[Chart::max("frequency")]),
+        .more(&More::NONE.history(&[Chart::max("frequency")])),
         Family::gauge("pi_cpu_frequency_min_hertz", "Lowest clock frequency of the CPU.", Unit::Hertz),
         Family::gauge("pi_cpu_frequency_max_hertz", "Highest clock frequency of the CPU.", Unit::Hertz),
     ],

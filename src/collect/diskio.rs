@@ -7,7 +7,7 @@ use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::block::is_disk;
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference, More};
 use crate::runtime::sandbox::Needs;
 use std::path::PathBuf;
 
@@ -18,9 +18,9 @@ pub static DISKS: Table<1, 13> = Table::new(
     Place::List("disks"),
     &["device"],
     &[
-        Family::counter("pi_disk_read_bytes_total", "Bytes read.", Unit::Bytes).history(&[Chart::sum("disk_read")]),
+        Family::counter("pi_disk_read_bytes_total", "Bytes read.", Unit::Bytes).more(&More::NONE.history(&[Chart::sum("disk_read")])),
         Family::counter("pi_disk_written_bytes_total", "Bytes written.", Unit::Bytes)
-            .history(&[Chart::sum("disk_write")]),
+            .more(&More::NONE.history(&[Chart::sum("disk_write")])),
         Family::counter("pi_disk_reads_completed_total", "Read requests completed.", Unit::Count),
         Family::counter("pi_disk_writes_completed_total", "Write requests completed.", Unit::Count),
         Family::counter(
@@ -38,7 +38,7 @@ pub static DISKS: Table<1, 13> = Table::new(
             "Time during which at least one request was in progress.",
             Unit::Seconds,
         )
-        .history(&[Chart::max("disk_busy")]),
+        .more(&More::NONE.history(&[Chart::max("disk_busy")])),
         Family::gauge("pi_disk_io_in_progress", "Requests in progress right now.", Unit::Count),
         Family::gauge(
             "pi_disk_worst_average_seconds",

@@ -5,7 +5,7 @@ use super::counters::each_line;
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{find, take_word, uint};
 use crate::kernel::{Bad, Fault, Source};
-use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 /// What the kernel may be doing to an array, as it calls it.
@@ -21,10 +21,10 @@ pub static ARRAYS: Table<2, 11> = Table::new(
             "Disks of the array: in use, missing from it, kept as spares, and failed.",
             Unit::Count,
         )
-        .by(&Dimension { label: "state", values: &["active", "missing", "spare", "failed"] }),
+        .more(&More::NONE.by("state", &["active", "missing", "spare", "failed"])),
         Family::gauge("pi_mdraid_size_bytes", "Size of the array.", Unit::Bytes),
         Family::gauge("pi_mdraid_action", "1 for what the kernel is doing to the array or about to do.", Unit::Count)
-            .by(&Dimension { label: "action", values: &ACTIONS }),
+            .more(&More::NONE.by("action", &ACTIONS)),
         Family::gauge(
             "pi_mdraid_progress_percent",
             "How much of that is done; absent while nothing is.",

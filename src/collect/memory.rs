@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{find, lines, place, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference, More};
 use crate::runtime::sandbox::Needs;
 
 /// Returns a gauge in bytes.
@@ -20,7 +20,7 @@ pub static MEMORY: Table<0, 25> = Table::new(
     &[
         bytes("pi_memory_total_bytes", "Usable memory: installed memory minus what firmware and kernel reserve."),
         bytes("pi_memory_used_bytes", "Memory in use: total minus available, as `free` counts it.")
-            .history(&[Chart::first("memory_used")]),
+            .more(&More::NONE.history(&[Chart::first("memory_used")])),
         bytes("pi_memory_free_bytes", "Memory that nothing uses, not even a cache."),
         bytes(
             "pi_memory_available_bytes",
@@ -28,9 +28,9 @@ pub static MEMORY: Table<0, 25> = Table::new(
         ),
         bytes("pi_memory_buffers_bytes", "Cache of raw block devices."),
         bytes("pi_memory_cached_bytes", "Page cache, including shared memory and tmpfs.")
-            .history(&[Chart::first("memory_cached")]),
+            .more(&More::NONE.history(&[Chart::first("memory_cached")])),
         bytes("pi_memory_swap_total_bytes", "Swap space."),
-        bytes("pi_memory_swap_used_bytes", "Swap space in use.").history(&[Chart::first("swap_used")]),
+        bytes("pi_memory_swap_used_bytes", "Swap space in use.").more(&More::NONE.history(&[Chart::first("swap_used")])),
         bytes("pi_memory_swap_free_bytes", "Free swap space."),
         bytes("pi_memory_swap_cached_bytes", "Memory whose pages also have a copy in swap."),
         bytes("pi_memory_active_bytes", "Memory used recently, which is rarely reclaimed."),

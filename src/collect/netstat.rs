@@ -5,7 +5,7 @@
 
 use super::Registration;
 use super::counters::{Layout, Plan};
-use crate::model::{Dimension, Family, Place, Table, Unit, prose, reference};
+use crate::model::{More, Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 const DIRECTIONS: [&str; 2] = ["receive", "transmit"];
@@ -20,13 +20,13 @@ pub static TCP: Table<0, 17> = Table::new(
             "TCP connections opened by this machine (active) or accepted (passive).",
             Unit::Count,
         )
-        .by(&Dimension { label: "side", values: &["active", "passive"] }),
+        .more(&More::NONE.by("side", &["active", "passive"])),
         Family::counter(
             "pi_tcp_segments_total",
             "TCP segments received, and sent without retransmissions.",
             Unit::Count,
         )
-        .by(&Dimension { label: "direction", values: &DIRECTIONS }),
+        .more(&More::NONE.by("direction", &DIRECTIONS)),
         Family::counter("pi_tcp_retransmits_total", "TCP segments sent again because no answer came.", Unit::Count),
         Family::counter(
             "pi_tcp_listen_drops_total",
@@ -43,9 +43,7 @@ pub static TCP: Table<0, 17> = Table::new(
             "What else TCP counts: timeouts, resets, errors, SYN cookies.",
             Unit::Count,
         )
-        .by(&Dimension {
-            label: "event",
-            values: &[
+        .more(&More::NONE.by("event", &[
                 "receive_error",
                 "reset_sent",
                 "timeout",
@@ -55,8 +53,7 @@ pub static TCP: Table<0, 17> = Table::new(
                 "syn_cookie_sent",
                 "syn_cookie_received",
                 "syn_cookie_failed",
-            ],
-        }),
+            ])),
     ],
 );
 
@@ -65,15 +62,15 @@ pub static IP: Table<1, 8> = Table::new(
     &["version"],
     &[
         Family::counter("pi_ip_bytes_total", "Bytes of IP packets, headers included.", Unit::Bytes)
-            .by(&Dimension { label: "direction", values: &DIRECTIONS }),
+            .more(&More::NONE.by("direction", &DIRECTIONS)),
         Family::counter("pi_udp_datagrams_total", "UDP datagrams delivered and sent.", Unit::Count)
-            .by(&Dimension { label: "direction", values: &DIRECTIONS }),
+            .more(&More::NONE.by("direction", &DIRECTIONS)),
         Family::counter(
             "pi_udp_errors_total",
             "UDP datagrams lost: no program on the port, a full buffer, or any receive error (full buffers included).",
             Unit::Count,
         )
-        .by(&Dimension { label: "reason", values: &["no_port", "receive", "receive_buffer", "send_buffer"] }),
+        .more(&More::NONE.by("reason", &["no_port", "receive", "receive_buffer", "send_buffer"])),
     ],
 );
 

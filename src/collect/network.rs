@@ -6,7 +6,7 @@ use crate::cli::Flag;
 use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::text::{find, lines, take_uint, trim};
 use crate::kernel::{Bad, Fault, First, LinkState, Links, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, prose, reference};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, prose, reference, More};
 use crate::runtime::sandbox::Needs;
 
 pub static INTERFACES: Table<1, 11> = Table::new(
@@ -14,12 +14,12 @@ pub static INTERFACES: Table<1, 11> = Table::new(
     &["interface"],
     &[
         Family::counter("pi_network_receive_bytes_total", "Bytes received.", Unit::Bytes)
-            .history(&[Chart::sum("network_receive").only("pi_network_counted")]),
+            .more(&More::NONE.history(&[Chart::sum("network_receive").only("pi_network_counted")])),
         Family::counter("pi_network_receive_packets_total", "Packets received.", Unit::Count),
         Family::counter("pi_network_receive_errors_total", "Receive errors, such as damaged packets.", Unit::Count),
         Family::counter("pi_network_receive_dropped_total", "Received packets that were dropped.", Unit::Count),
         Family::counter("pi_network_transmit_bytes_total", "Bytes sent.", Unit::Bytes)
-            .history(&[Chart::sum("network_transmit").only("pi_network_counted")]),
+            .more(&More::NONE.history(&[Chart::sum("network_transmit").only("pi_network_counted")])),
         Family::counter("pi_network_transmit_packets_total", "Packets sent.", Unit::Count),
         Family::counter(
             "pi_network_transmit_errors_total",

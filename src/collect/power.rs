@@ -18,7 +18,7 @@ use super::{Collect, Context, Registration, Setup};
 use crate::kernel::mailbox::{MAILBOX, Mailbox, NUMBERS, REST, SENDING, VOLTAGES, parse_rails, parse_word};
 use crate::kernel::text::trim;
 use crate::kernel::{Answer, Bad, Device, Devices, Fault, Members, Source, read_all, read_once};
-use crate::model::{Chart, Dimension, Family, Moment, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, More, Family, Moment, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::io;
 use std::path::Path;
@@ -36,26 +36,25 @@ pub static THROTTLING: Table<0, { 4 * REASONS }> = Table::new(
     &[],
     &[
         Family::gauge("pi_throttled", "1 while this condition holds, 0 otherwise.", Unit::Count)
-            .by(&Dimension { label: "reason", values: &REASON_NAMES })
-            .history(&[Chart::max("throttled").peak()]),
+            .more(&More::NONE.by("reason", &REASON_NAMES).history(&[Chart::max("throttled").peak()])),
         Family::gauge(
             "pi_throttled_since_boot",
             "1 if this condition has occurred since boot, according to the firmware and the agent, 0 otherwise.",
             Unit::Count,
         )
-        .by(&Dimension { label: "reason", values: &REASON_NAMES }),
+        .more(&More::NONE.by("reason", &REASON_NAMES)),
         Family::counter(
             "pi_throttled_events_total",
             "Times that this condition began, counted by the agent at every sample interval.",
             Unit::Count,
         )
-        .by(&Dimension { label: "reason", values: &REASON_NAMES }),
+        .more(&More::NONE.by("reason", &REASON_NAMES)),
         Family::counter(
             "pi_throttled_seconds_total",
             "Time for which this condition held, counted by the agent at every sample interval.",
             Unit::Seconds,
         )
-        .by(&Dimension { label: "reason", values: &REASON_NAMES }),
+        .more(&More::NONE.by("reason", &REASON_NAMES)),
     ],
 );
 

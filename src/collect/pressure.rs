@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference, More};
 use crate::runtime::sandbox::Needs;
 use std::io;
 
@@ -19,11 +19,11 @@ pub static RESOURCES: Table<1, 2> = Table::new(
             "Time during which at least one task was stalled on the resource.",
             Unit::Seconds,
         )
-        .history(&[
+        .more(&More::NONE.history(&[
             Chart::first("pressure_cpu").rows(|resource| resource == "cpu"),
             Chart::first("pressure_memory").rows(|resource| resource == "memory"),
             Chart::first("pressure_io").rows(|resource| resource == "io"),
-        ]),
+        ])),
         Family::counter(
             "pi_pressure_stalled_seconds_total",
             "Time during which all non-idle tasks were stalled on the resource at once; always 0 for the CPU.",

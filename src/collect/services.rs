@@ -12,7 +12,7 @@ use crate::kernel::cgroups::{first_process, io_bytes, number};
 use crate::kernel::engines::{CALLS, Engines, container_id};
 use crate::kernel::text::{lines, trim, words};
 use crate::kernel::{Bad, Cgroups, Fault, First, Roots, inode, read_record};
-use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ static SERVICES: Table<2, 11> = Table::new(
             "Times that the service or container was slowed down (high), was at its limit (max), found no memory below it (oom) and lost a process (oom_kill).",
             Unit::Count,
         )
-        .by(&Dimension { label: "event", values: &EVENTS }),
+        .more(&More::NONE.by("event", &EVENTS)),
         Family::counter("pi_service_read_bytes_total", "Bytes that the service or container read from disks.", Unit::Bytes),
         Family::counter(
             "pi_service_written_bytes_total",

@@ -5,7 +5,7 @@
 
 use super::Registration;
 use super::counters::{Layout, Plan};
-use crate::model::{Dimension, Family, Place, Table, Unit, prose, reference};
+use crate::model::{More, Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static SOCKETS: Table<0, 12> = Table::new(
@@ -14,11 +14,11 @@ static SOCKETS: Table<0, 12> = Table::new(
     &[
         Family::gauge("pi_sockets_used", "Open sockets of all kinds.", Unit::Count),
         Family::gauge("pi_sockets_in_use", "Sockets in use, by protocol.", Unit::Count)
-            .by(&Dimension { label: "protocol", values: &["tcp", "udp", "raw", "tcp6", "udp6", "raw6"] }),
+            .more(&More::NONE.by("protocol", &["tcp", "udp", "raw", "tcp6", "udp6", "raw6"])),
         Family::gauge("pi_sockets_tcp", "TCP sockets in other states.", Unit::Count)
-            .by(&Dimension { label: "state", values: &["orphan", "time_wait", "allocated"] }),
+            .more(&More::NONE.by("state", &["orphan", "time_wait", "allocated"])),
         Family::gauge("pi_sockets_memory_bytes", "Memory of the sockets' buffers.", Unit::Bytes)
-            .by(&Dimension { label: "protocol", values: &["tcp", "udp"] }),
+            .more(&More::NONE.by("protocol", &["tcp", "udp"])),
     ],
 );
 

@@ -4,7 +4,7 @@
 use super::Registration;
 use super::counters::{Label, Layout, Lines, Plan};
 use crate::kernel::text::hex;
-use crate::model::{Dimension, Family, Place, Table, Unit, prose, reference};
+use crate::model::{More, Family, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static CPUS: Table<1, 3> = Table::new(
@@ -16,7 +16,7 @@ static CPUS: Table<1, 3> = Table::new(
             "Packets processed by the CPU, and dropped for its full backlog.",
             Unit::Count,
         )
-        .by(&Dimension { label: "outcome", values: &["processed", "dropped"] }),
+        .more(&More::NONE.by("outcome", &["processed", "dropped"])),
         Family::counter(
             "pi_softnet_squeezed_total",
             "Times the CPU stopped processing packets with some left, for lack of time.",

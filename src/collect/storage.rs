@@ -8,7 +8,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{hex, trim, uint, words};
 use crate::kernel::{Device, Devices, Fault, Members, Source, read_once};
-use crate::model::{Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::path::Path;
 
@@ -32,7 +32,7 @@ static CARDS: Table<4, 6> = Table::new(
             "Used share of an eMMC's life, rounded up to tenths; 1.1 is beyond it. SD cards cannot report it.",
             Unit::Ratio,
         )
-        .by(&Dimension { label: "memory_type", values: &["a", "b"] }),
+        .more(&More::NONE.by("memory_type", &["a", "b"])),
         Family::gauge(
             "pi_storage_pre_eol_state",
             "Spare blocks of an eMMC: 1 normal, 2 80% used, 3 90% used. SD cards cannot report it.",

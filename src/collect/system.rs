@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{find, lines, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, First, Shared, Source, inode};
-use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use crate::sys::{self, Directory};
 use std::path::PathBuf;
@@ -18,8 +18,7 @@ pub static SYSTEM: Table<0, 13> = Table::new(
             "Threads running, waiting to run or waiting for disk I/O, averaged over each period.",
             Unit::Count,
         )
-        .by(&Dimension { label: "period", values: &["1m", "5m", "15m"] })
-        .history(&[Chart::first("load").values(&["1m"])]),
+        .more(&More::NONE.by("period", &["1m", "5m", "15m"]).history(&[Chart::first("load").values(&["1m"])])),
         Family::gauge("pi_uptime_seconds", "Time since boot.", Unit::Seconds),
         Family::gauge("pi_boot_time_seconds", "Unix time at which the machine booted.", Unit::Seconds),
         Family::gauge("pi_processes", "Number of processes.", Unit::Count),

@@ -7,7 +7,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{int, trim};
 use crate::kernel::{Bad, Device, Devices, Fault, Members, Source, read_once};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference, More};
 use crate::runtime::sandbox::Needs;
 use std::path::Path;
 
@@ -32,7 +32,7 @@ pub static PROCESSOR: Table<1, 1> = Table::new(
         "Temperature of the processor: that of its own sensor, or else of the first one.",
         Unit::Celsius,
     )
-    .history(&[Chart::first("temperature")])],
+    .more(&More::NONE.history(&[Chart::first("temperature")]))],
 );
 
 static COOLING: Table<1, 2> = Table::new(

@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{lines, place, take_word, uint};
 use crate::kernel::{Bad, Cgroups, Fault, First, Source, cgroups, read_into};
-use crate::model::{Chart, Dimension, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use crate::sys;
 
@@ -14,11 +14,11 @@ pub static VM: Table<0, 6> = Table::new(
     &[
         Family::counter("pi_oom_kills_total", "Processes killed by the kernel's out-of-memory killer.", Unit::Count),
         Family::counter("pi_page_faults_total", "Page faults; a major one had to read from disk.", Unit::Count)
-            .by(&Dimension { label: "kind", values: &["minor", "major"] }),
+            .more(&More::NONE.by("kind", &["minor", "major"])),
         Family::counter("pi_swap_in_bytes_total", "Bytes read from swap.", Unit::Bytes)
-            .history(&[Chart::sum("swap_rate")]),
+            .more(&More::NONE.history(&[Chart::sum("swap_rate")])),
         Family::counter("pi_swap_out_bytes_total", "Bytes written to swap.", Unit::Bytes)
-            .history(&[Chart::sum("swap_rate")]),
+            .more(&More::NONE.history(&[Chart::sum("swap_rate")])),
         Family::counter(
             "pi_direct_reclaims_total",
             "Allocations that had to wait until the kernel had reclaimed memory for them.",

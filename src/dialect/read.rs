@@ -187,7 +187,7 @@ impl Rows<'_> {
         if self.filters.iter().any(|(name, label)| !Filter::allows(self.all, name, labels[*label])) {
             return;
         }
-        let known = self.made.iter().find(|head| head.families[0].name == name);
+        let known = self.made.iter().find(|head| head.families[0].name() == name);
         let head = match known {
             Some(head) => head,
             None if self.made.len() == FAMILIES_MAX => return,
@@ -388,7 +388,7 @@ fn project(block: &Block, reader: &mut Reader, rows: &mut Rows<'_>) {
         let place = |name: &str| {
             let mut column = 0;
             for family in section.head.families {
-                if family.name == name {
+                if family.name() == name {
                     return Some(column);
                 }
                 column += family.width();
@@ -498,7 +498,7 @@ impl Named {
             wanted.truncate(*count);
             let mut families = Vec::with_capacity(values.len());
             for (name, _) in names.split(|&byte| byte == b'\n').zip(wanted).filter(|(_, wanted)| **wanted) {
-                let name = format!("{}{}", pattern.name, String::from_utf8_lossy(name));
+                let name = format!("{}{}", pattern.name(), String::from_utf8_lossy(name));
                 families.push(Family::foreign(name.leak(), pattern.kind));
             }
             let head = spec::head(Vec::new(), families, false);

@@ -39,8 +39,12 @@ fn page(dialect: &mut Dialect, collector: &str) -> String {
 fn the_table_has_no_mistake() {
     let (collectors, known) = spec::parse(table());
     let own: BTreeSet<_> = collect::ALL.iter().map(|it| it.name).collect();
-    let families: BTreeSet<_> =
-        collect::ALL.iter().flat_map(|it| it.tables).flat_map(|head| head.families).map(|family| family.name).collect();
+    let families: BTreeSet<_> = collect::ALL
+        .iter()
+        .flat_map(|it| it.tables)
+        .flat_map(|head| head.families)
+        .map(|family| family.name())
+        .collect();
     let mut names = BTreeSet::new();
     for collector in &collectors[..collectors.len() - 1] {
         let switch = if collector.name == "processes" { "processes.states" } else { collector.name };
@@ -74,14 +78,14 @@ fn the_table_has_no_mistake() {
             for (family, column) in block.head.families.iter().zip(&block.columns) {
                 // Two blocks of which one flag chooses are one.
                 assert!(
-                    names.insert((family.name, block.only_with.starts_with('-'))),
+                    names.insert((family.name(), block.only_with.starts_with('-'))),
                     "{} is in two blocks",
-                    family.name
+                    family.name()
                 );
                 assert!(block.shape != "from" || families.contains(column.source), "{}", column.source);
                 crate::format::explain(table());
                 let help = crate::format::help(family);
-                assert!(help.ends_with('.') && help.len() > 10, "{}: {help}", family.name);
+                assert!(help.ends_with('.') && help.len() > 10, "{}: {help}", family.name());
             }
         }
     }

@@ -97,7 +97,7 @@ fn write_summary_line(label: &str, words: &[&str], out: &mut Vec<u8>) {
 fn cpu_busy(snapshot: &Snapshot, highlights: &Highlights) -> Option<f64> {
     let Input { family, column, .. } = highlights.cpu;
     let total = rows(snapshot, highlights.cpu).find(|row| row.labels().next() == Some("total"))?;
-    let modes = family.by.as_ref()?.values.iter().zip(&total.values()[*column..]);
+    let modes = family.by()?.values.iter().zip(&total.values()[*column..]);
     let mut busy = 100.0;
     for (_, value) in modes.filter(|(mode, _)| matches!(**mode, "idle" | "iowait")) {
         busy -= value.to_f64()?;
@@ -148,7 +148,7 @@ fn write_row(section: &Section, row: Row<'_>, collector: &str, out: &mut Vec<u8>
             let start = out.len();
             out.extend_from_slice(b"  ");
             out.extend_from_slice(family.key(collector).as_bytes());
-            if let Some(by) = &family.by {
+            if let Some(by) = family.by() {
                 out.push(b' ');
                 out.extend_from_slice(by.values[place].as_bytes());
             }
@@ -223,13 +223,13 @@ fn write_value(value: Value, unit: Unit, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, Family, Moment, Place, Report, RuleHead, Severity, Table, prose};
+    use crate::model::{Family, Moment, More, Place, Report, RuleHead, Severity, Table, prose};
 
     static CPUS: Table<1, 3> = Table::new(
         Place::List("cpus"),
         &["cpu"],
         &[Family::gauge("pi_cpu_usage_percent", "", Unit::Percent)
-            .by(&Dimension { label: "mode", values: &["user", "idle", "iowait"] })],
+            .more(&More::NONE.by("mode", &["user", "idle", "iowait"]))],
     );
     static MEMORY: Table<0, 2> = Table::new(
         Place::Inline,

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 /// Returns what a family's help says; nothing for one that no collector declares.
 pub fn help(family: &Family) -> &'static str {
-    let help = family.help.text();
-    if help.is_empty() { foreign(family.name).unwrap_or_default() } else { help }
+    let help = family.help();
+    if help.is_empty() { foreign(family.name()).unwrap_or_default() } else { help }
 }
 
 /// The help of families that no collector declares: lines of a kind, a name, where it is read, and the help. Where it is read in `*`,

@@ -177,7 +177,7 @@ fn write_row(section: &Section, row: Row<'_>, collector: &str, object: &mut Obje
             continue;
         }
         let out = object.key(family.key(collector));
-        match &family.by {
+        match family.by() {
             None => own[0].write(out),
             Some(by) => {
                 let mut inner = Object::open(out);
@@ -193,15 +193,14 @@ fn write_row(section: &Section, row: Row<'_>, collector: &str, object: &mut Obje
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, Family, Foreign, Moment, Selection, Table};
+    use crate::model::{Family, Foreign, Moment, More, Selection, Table};
     use std::time::Duration;
 
     static LIST: Table<1, 3> = Table::new(
         Place::List("things"),
         &["name"],
         &[
-            Family::counter("pi_thing_seconds_total", "", Unit::Seconds)
-                .by(&Dimension { label: "mode", values: &["a", "b"] }),
+            Family::counter("pi_thing_seconds_total", "", Unit::Seconds).more(&More::NONE.by("mode", &["a", "b"])),
             Family::gauge("pi_thing_bytes", "", Unit::Bytes),
         ],
     );

@@ -151,7 +151,7 @@ impl Frame {
         let mut column = 0;
         for family in section.head.families {
             let mut head_written = false;
-            if omitted.iter().any(|start| family.name.starts_with(start)) {
+            if omitted.iter().any(|start| family.name().starts_with(start)) {
                 column += family.width();
                 continue;
             }
@@ -167,14 +167,14 @@ impl Frame {
                         write_head(family, syntax, text);
                         head_written = true;
                     }
-                    text.extend_from_slice(family.name.as_bytes());
+                    text.extend_from_slice(family.name().as_bytes());
                     let mut mark = b'{';
                     for (name, label) in section.head.labels.iter().zip(row.labels()) {
                         if !(section.head.sparse && label.is_empty()) {
                             write_label(name, label, &mut mark, text);
                         }
                     }
-                    if let Some(by) = &family.by {
+                    if let Some(by) = family.by() {
                         write_label(by.label, by.values[place], &mut mark, text);
                     }
                     text.extend_from_slice(if mark == b',' { b"} " } else { b" " });
@@ -191,14 +191,14 @@ impl Frame {
 
 fn write_head(family: &Family, syntax: Syntax, out: &mut Vec<u8>) {
     let (name, kind) = match (syntax, family.kind, family.unit) {
-        (Syntax::Text, kind, _) => (family.name, kind.name()),
+        (Syntax::Text, kind, _) => (family.name(), kind.name()),
         // OpenMetrics keeps what a sample's name ends in out of the family's name.
-        (Syntax::OpenMetrics, _, Unit::Info) => (family.name.strip_suffix("_info").unwrap_or(family.name), "info"),
+        (Syntax::OpenMetrics, _, Unit::Info) => (family.name().strip_suffix("_info").unwrap_or(family.name()), "info"),
         (Syntax::OpenMetrics, Kind::Counter, _) => {
-            (family.name.strip_suffix("_total").unwrap_or(family.name), "counter")
+            (family.name().strip_suffix("_total").unwrap_or(family.name()), "counter")
         }
-        (Syntax::OpenMetrics, Kind::Gauge, _) => (family.name, "gauge"),
-        (Syntax::OpenMetrics, Kind::Untyped, _) => (family.name, "unknown"),
+        (Syntax::OpenMetrics, Kind::Gauge, _) => (family.name(), "gauge"),
+        (Syntax::OpenMetrics, Kind::Untyped, _) => (family.name(), "unknown"),
     };
     let mut line = |keyword: &str, text: &str| {
         for part in ["# ", keyword, " ", name, " ", text, "\n"] {
@@ -278,15 +278,14 @@ fn write_label(name: &str, text: &str, mark: &mut u8, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, Foreign, Moment, Place, Table};
+    use crate::model::{Foreign, Moment, More, Place, Table};
     use std::rc::Rc;
 
     static THINGS: Table<1, 4> = Table::new(
         Place::List("things"),
         &["name"],
         &[
-            Family::counter("pi_thing_seconds_total", "Time.", Unit::Seconds)
-                .by(&Dimension { label: "mode", values: &["a", "b"] }),
+            Family::counter("pi_thing_seconds_total", "Time.", Unit::Seconds).more(&More::NONE.by("mode", &["a", "b"])),
             Family::gauge("pi_thing_bytes", "Size.", Unit::Bytes),
             Family::gauge("pi_thing_info", "What it is.", Unit::Info),
         ],

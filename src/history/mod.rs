@@ -69,7 +69,7 @@ impl History {
         let mut series: Vec<Series> = Vec::new();
         let mut feeds = Vec::new();
         for Column { part, section, column, family } in snapshot.columns() {
-            for chart in family.charts {
+            for chart in family.charts() {
                 let place = series.iter().position(|series| series.name == chart.series).unwrap_or_else(|| {
                     series.push(Series {
                         name: chart.series,
@@ -81,14 +81,14 @@ impl History {
                     });
                     series.len() - 1
                 });
-                let names = family.by.as_ref().map_or(&[""][..], |by| by.values);
+                let names = family.by().map_or(&[""][..], |by| by.values);
                 let wanted = names.iter().enumerate().fold(0, |wanted, (bit, name)| {
                     let counts = chart.values.is_empty() || chart.values.contains(name);
                     wanted | u32::from(counts) << bit
                 });
                 let (kind, unit) = (family.kind, family.unit);
                 let is_only = |other: &Column| {
-                    (other.part, other.section) == (part, section) && chart.only == Some(other.family.name)
+                    (other.part, other.section) == (part, section) && chart.only == Some(other.family.name())
                 };
                 let only = snapshot.columns().find(is_only).map(|other| other.column);
                 feeds.push(Feed { chart, series: place, part, section, column, only, wanted, kind, unit });
@@ -317,13 +317,14 @@ impl Span {
 mod tests {
     use super::*;
     use crate::format::history::{Times, write};
-    use crate::model::{Chart, Family, Moment, Place, Table, Value};
+    use crate::model::{Chart, Family, Moment, More, Place, Table, Value};
 
     static CHOSEN: Table<1, 2> = Table::new(
         Place::List("chosen"),
         &["name"],
         &[
-            Family::gauge("pi_chosen_load", "", Unit::Count).history(&[Chart::sum("load").only("pi_chosen_counted")]),
+            Family::gauge("pi_chosen_load", "", Unit::Count)
+                .more(&More::NONE.history(&[Chart::sum("load").only("pi_chosen_counted")])),
             Family::gauge("pi_chosen_counted", "", Unit::Count),
         ],
     );
@@ -349,11 +350,12 @@ mod tests {
         Place::List("things"),
         &["name"],
         &[
-            Family::gauge("pi_thing_percent", "", Unit::Percent).history(&[Chart::first("share")]),
+            Family::gauge("pi_thing_percent", "", Unit::Percent).more(&More::NONE.history(&[Chart::first("share")])),
             Family::counter("pi_thing_bytes_total", "", Unit::Bytes)
-                .history(&[Chart::sum("bytes").rows(|name| name != "lo")]),
-            Family::counter("pi_thing_busy_seconds_total", "", Unit::Seconds).history(&[Chart::max("busy")]),
-            Family::gauge("pi_thing_state", "", Unit::Count).history(&[Chart::max("state").peak()]),
+                .more(&More::NONE.history(&[Chart::sum("bytes").rows(|name| name != "lo")])),
+            Family::counter("pi_thing_busy_seconds_total", "", Unit::Seconds)
+                .more(&More::NONE.history(&[Chart::max("busy")])),
+            Family::gauge("pi_thing_state", "", Unit::Count).more(&More::NONE.history(&[Chart::max("state").peak()])),
         ],
     );
 

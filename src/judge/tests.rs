@@ -580,7 +580,7 @@ fn laws_over_the_rules() {
         let name = rule.head.name;
         assert!(names.insert(name), "duplicate rule {name}");
         for input in rule.reads {
-            assert!(snapshot.locate(input.head).is_some(), "no collector has {}", input.family.name);
+            assert!(snapshot.locate(input.head).is_some(), "no collector has {}", input.family.name());
         }
         let cards = ["cpu", "memory", "thermal", "pressure", "diskio", "network", "processes", "filesystems"];
         assert!(cards.contains(&rule.head.card), "{name}");

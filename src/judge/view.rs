@@ -113,7 +113,7 @@ impl<'a> View<'a> {
     /// The place of a family among those that the rule has declared.
     fn number(&self, input: &'static Input) -> Option<usize> {
         let number = self.reads.iter().position(|read| std::ptr::eq(*read, input));
-        debug_assert!(number.is_some(), "{} is not declared", input.family.name);
+        debug_assert!(number.is_some(), "{} is not declared", input.family.name());
         number
     }
 
@@ -137,7 +137,7 @@ impl<'a> View<'a> {
         self.section(input).into_iter().flat_map(|section| {
             section.rows().flat_map(|row| {
                 let label = row.labels().next().unwrap_or("");
-                let names = input.family.by.as_ref().map_or(&[""][..], |by| by.values);
+                let names = input.family.by().map_or(&[""][..], |by| by.values);
                 let values = row.values()[input.column..].iter().zip(names);
                 values.filter_map(move |(value, name)| Some((label, *name, value.to_f64()?)))
             })
@@ -151,7 +151,7 @@ impl<'a> View<'a> {
 
     /// A family's value in a row of its table.
     pub fn of(&self, row: Row<'_>, input: &'static Input) -> Option<f64> {
-        debug_assert!(std::ptr::eq(row.head(), input.head), "{} is in another table", input.family.name);
+        debug_assert!(std::ptr::eq(row.head(), input.head), "{} is in another table", input.family.name());
         row.values().get(input.column)?.to_f64()
     }
 

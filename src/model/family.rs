@@ -1,6 +1,6 @@
 //! What a metric is: its name, help, kind and unit, and what history keeps of it.
 
-use super::Prose;
+use super::{Prose, prose};
 
 /// How a value behaves over time, as Prometheus names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,17 +144,47 @@ impl Chart {
     }
 }
 
+/// What few families have.
+#[derive(Debug)]
+pub struct More {
+    by: By,
+    charts: &'static [Chart],
+}
+
+#[derive(Debug)]
+enum By {
+    Nothing,
+    Dimension(Dimension),
+    /// A family of another program, which is called this.
+    Name(&'static str),
+}
+
+impl More {
+    pub const NONE: More = More { by: By::Nothing, charts: &[] };
+
+    /// Splits the family by a label with fixed values; it then takes one value for each of them.
+    pub const fn by(mut self, label: &'static str, values: &'static [&'static str]) -> Self {
+        self.by = By::Dimension(Dimension { label, values });
+        self
+    }
+
+    /// Keeps the family in the agent's memory, as these series.
+    pub const fn history(mut self, charts: &'static [Chart]) -> Self {
+        self.charts = charts;
+        self
+    }
+}
+
 /// What every output knows about a metric; said once, in the collector's file.
 #[derive(Debug)]
 pub struct Family {
-    pub name: &'static str,
-    /// `format::help` returns it.
-    pub help: Prose,
+    /// Its name, and in the next line its help: the build script takes them out of the source, in front of each other.
+    name: Prose,
+    #[cfg(test)]
+    help: &'static str,
     pub kind: Kind,
     pub unit: Unit,
-    pub by: Option<&'static Dimension>,
-    /// What history keeps of it.
-    pub charts: &'static [Chart],
+    more: &'static More,
 }
 
 impl Family {
@@ -168,34 +198,73 @@ impl Family {
         Family::new(name, help, unit, Kind::Counter)
     }
 
-    /// Returns a family of another program, which says no unit.
-    pub const fn foreign(name: &'static str, kind: Kind) -> Self {
-        Family::new(name, "", Unit::Count, kind)
+    /// Returns a family of another program, which says no unit. What is kept for it lives as long as the process.
+    pub fn foreign(name: &'static str, kind: Kind) -> Self {
+        Family {
+            name: Prose::NONE,
+            #[cfg(test)]
+            help: "",
+            kind,
+            unit: Unit::Count,
+            more: Box::leak(Box::new(More { by: By::Name(name), charts: &[] })),
+        }
     }
 
     const fn new(name: &'static str, help: &'static str, unit: Unit, kind: Kind) -> Self {
-        let help = match Prose::find(help) {
-            Some(help) => help,
-            None => Prose::NONE,
-        };
-        Family { name, help, kind, unit, by: None, charts: &[] }
+        let _ = help;
+        Family {
+            name: prose(name),
+            #[cfg(test)]
+            help,
+            kind,
+            unit,
+            more: &More::NONE,
+        }
     }
 
-    /// Splits the family by a label with fixed values; it then takes one value for each of them.
-    pub const fn by(mut self, dimension: &'static Dimension) -> Self {
-        self.by = Some(dimension);
+    /// Adds what few families have.
+    pub const fn more(mut self, more: &'static More) -> Self {
+        self.more = more;
         self
     }
 
-    /// Keeps the family in the agent's memory, as these series.
-    pub const fn history(mut self, charts: &'static [Chart]) -> Self {
-        self.charts = charts;
-        self
+    /// Returns its name.
+    pub fn name(&self) -> &'static str {
+        match &self.more.by {
+            By::Name(name) => name,
+            _ => self.name.text(),
+        }
+    }
+
+    /// Whether this is its name, for declarations of the agent's own families.
+    pub const fn is(&self, name: &'static str) -> bool {
+        self.name.is(name)
+    }
+
+    /// Returns what it says, which `format::help` completes.
+    pub fn help(&self) -> &'static str {
+        #[cfg(test)]
+        return self.help;
+        #[cfg(not(test))]
+        self.name.next()
+    }
+
+    /// Returns the label that splits it.
+    pub const fn by(&self) -> Option<&'static Dimension> {
+        match &self.more.by {
+            By::Dimension(dimension) => Some(dimension),
+            _ => None,
+        }
+    }
+
+    /// Returns what history keeps of it.
+    pub const fn charts(&self) -> &'static [Chart] {
+        self.more.charts
     }
 
     /// Returns how many values one row holds for this family.
     pub const fn width(&self) -> usize {
-        match &self.by {
+        match self.by() {
             Some(dimension) => dimension.values.len(),
             None => 1,
         }
@@ -204,7 +273,7 @@ impl Family {
     /// Returns the key in JSON: the name without `pi_`, without the collector's name and without `_total`, since the
     /// surrounding object says the former and nobody says the latter.
     pub fn key(&self, collector: &str) -> &'static str {
-        let name = self.name.strip_prefix("pi_").unwrap_or(self.name);
+        let name = self.name().strip_prefix("pi_").unwrap_or(self.name());
         // `services` has `pi_services_left_out` and `pi_service_tasks`.
         let rest = name.strip_prefix(collector).or_else(|| name.strip_prefix(collector.strip_suffix('s')?));
         let name = rest.and_then(|rest| rest.strip_prefix('_')).unwrap_or(name);

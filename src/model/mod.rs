@@ -21,7 +21,7 @@ mod value;
 pub use checksum::crc32;
 pub use diagnosis::{Looked, Outcome};
 pub use event::{BUSY_LISTS, BUSY_MAX, Busy, Episode, Event, EventKind, Keep, Lane, Note, kinds};
-pub use family::{Chart, Combine, Dimension, Family, Kind, Unit};
+pub use family::{Chart, Combine, Dimension, Family, Kind, More, Unit};
 pub use finding::{Finding, Report, RuleHead, Severity, Threshold, Top};
 pub use foreign::{Foreign, ForeignFamily, PARTS, take_label};
 pub use level::{Level, Levels};

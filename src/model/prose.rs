@@ -16,17 +16,6 @@ pub struct Prose(u16);
 #[derive(Clone, Copy, Debug)]
 pub struct Prose(&'static str);
 
-/// Makes a text for people of a literal, for constants and statics alone.
-///
-/// # Panics
-/// The build script has not collected the literal; as this is known while compiling, it stops the build.
-pub const fn prose(text: &'static str) -> Prose {
-    match Prose::find(text) {
-        Some(found) => found,
-        None => panic!("expected prose(\"…\") or another form that prose() in build.rs knows"),
-    }
-}
-
 #[cfg(not(test))]
 mod packed {
     include!(concat!(env!("OUT_DIR"), "/prose.rs"));
@@ -34,44 +23,68 @@ mod packed {
     pub static LINES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/prose.deflate"));
 }
 
+/// Makes a text for people of a literal, for constants and statics alone.
+///
+/// # Panics
+/// The build script has not collected the literal; as this is known while compiling, it stops the build.
+#[cfg(not(test))]
+pub const fn prose(text: &'static str) -> Prose {
+    let bytes = text.as_bytes();
+    // FNV-1a, as in the build script.
+    let mut mark = 0x811c_9dc5_u32;
+    let mut at = 0;
+    while at < bytes.len() {
+        mark = (mark ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    let (mut low, mut high) = (0, packed::PLACES.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        let (other, place) = packed::PLACES[middle];
+        if other == mark {
+            return Prose(place);
+        } else if other < mark {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    panic!("expected prose(\"…\") or another form that build.rs collects")
+}
+
+/// Makes a text for people of a literal.
+#[cfg(test)]
+pub const fn prose(text: &'static str) -> Prose {
+    Prose(text)
+}
+
 #[cfg(not(test))]
 impl Prose {
     /// No text.
     pub const NONE: Prose = Prose(u16::MAX);
 
-    /// Finds a text, if the build script has collected it; for constants and statics alone.
-    pub const fn find(text: &'static str) -> Option<Prose> {
-        let bytes = text.as_bytes();
-        // FNV-1a, as in the build script.
-        let mut mark = 0x811c_9dc5_u32;
-        let mut at = 0;
-        while at < bytes.len() {
-            mark = (mark ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
-            at += 1;
-        }
-        let (mut low, mut high) = (0, packed::PLACES.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            let (other, place) = packed::PLACES[middle];
-            if other == mark {
-                return Some(Prose(place));
-            } else if other < mark {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        None
-    }
-
-    /// Returns the text.
-    pub fn text(self) -> &'static str {
+    /// Returns the text, and what follows it.
+    fn lines(self) -> (&'static str, &'static str) {
         static OFTEN: OnceLock<String> = OnceLock::new();
         static ALL: OnceLock<String> = OnceLock::new();
         let place = usize::from(self.0);
         let (lines, length) = if place < packed::KEPT { (&OFTEN, packed::KEPT) } else { (&ALL, packed::LENGTH) };
-        let rest = lines.get_or_init(|| unpack(length)).get(place..);
-        rest.and_then(|rest| rest.split_once('\n')).map_or("", |(line, _)| line)
+        lines.get_or_init(|| unpack(length)).get(place..).and_then(|rest| rest.split_once('\n')).unwrap_or_default()
+    }
+
+    /// Returns the text.
+    pub fn text(self) -> &'static str {
+        self.lines().0
+    }
+
+    /// Returns the text in the next line.
+    pub fn next(self) -> &'static str {
+        self.lines().1.split_once('\n').unwrap_or_default().0
+    }
+
+    /// Whether it is this text.
+    pub const fn is(self, text: &'static str) -> bool {
+        self.0 == prose(text).0
     }
 }
 
@@ -86,12 +99,17 @@ fn unpack(length: usize) -> String {
 impl Prose {
     pub const NONE: Prose = Prose("");
 
-    pub const fn find(text: &'static str) -> Option<Prose> {
-        Some(Prose(text))
-    }
-
     pub fn text(self) -> &'static str {
         self.0
+    }
+
+    pub const fn is(self, text: &'static str) -> bool {
+        let (one, other) = (self.0.as_bytes(), text.as_bytes());
+        let mut at = 0;
+        while at < one.len() && at < other.len() && one[at] == other[at] {
+            at += 1;
+        }
+        at == one.len() && at == other.len()
     }
 }
 

@@ -281,7 +281,7 @@ impl Snapshot {
     pub fn push(&mut self, head: &'static Head, labels: &[&[u8]], values: &[Value]) {
         let sections = &mut self.parts[self.current].sections;
         let Some(section) = sections.iter_mut().find(|section| std::ptr::eq(section.head, head)) else {
-            debug_assert!(false, "table {} is not registered for this collector", head.families[0].name);
+            debug_assert!(false, "table {} is not registered for this collector", head.families[0].name());
             return;
         };
         debug_assert!(labels.len() == head.labels.len() && values.len() == head.width, "a row of the table's shape");
@@ -293,7 +293,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::super::name::tests::decode;
-    use super::super::{Dimension, Family, Place, Unit};
+    use super::super::{Family, More, Place, Unit};
     use super::*;
 
     static CARS: Table<2, 3> = Table::new(
@@ -302,7 +302,7 @@ mod tests {
         &[
             Family::gauge("pi_car_speed_ratio", "Speed.", Unit::Ratio),
             Family::counter("pi_car_wheel_turns_total", "Turns.", Unit::Count)
-                .by(&Dimension { label: "side", values: &["left", "right"] }),
+                .more(&More::NONE.by("side", &["left", "right"])),
         ],
     );
 

@@ -59,12 +59,12 @@ impl<const LABELS: usize, const VALUES: usize> Table<LABELS, VALUES> {
 
     /// Returns the family of this name, for those who read it from a snapshot. A name that the table does not have does not compile in
     /// the declaration of a `static`.
-    pub const fn input(&'static self, name: &str) -> Input {
+    pub const fn input(&'static self, name: &'static str) -> Input {
         let Table(head) = self;
         let (mut column, mut i) = (0, 0);
         while i < head.families.len() {
             let family = &head.families[i];
-            if is_same(family.name, name) {
+            if family.is(name) {
                 return Input { head, family, column };
             }
             column += family.width();
@@ -77,16 +77,6 @@ impl<const LABELS: usize, const VALUES: usize> Table<LABELS, VALUES> {
     pub const fn head(&self) -> &Head {
         &self.0
     }
-}
-
-/// `==` for declarations.
-const fn is_same(one: &str, other: &str) -> bool {
-    let (one, other) = (one.as_bytes(), other.as_bytes());
-    let mut i = 0;
-    while i < one.len() && i < other.len() && one[i] == other[i] {
-        i += 1;
-    }
-    i == one.len() && i == other.len()
 }
 
 /// One family of a table, as something that is read.

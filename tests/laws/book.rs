@@ -385,7 +385,7 @@ fn families_that_chapters_name_exist() {
     let mut known = BTreeSet::new();
     for registration in collect::ALL {
         for head in registration.tables {
-            known.extend(head.families.iter().map(|family| family.name));
+            known.extend(head.families.iter().map(|family| family.name()));
         }
     }
     let mut faults = Vec::new();

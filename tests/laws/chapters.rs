@@ -238,8 +238,8 @@ fn the_http_reference_has_every_key_and_series() {
         }
     }
     for head in pi_monitor::collect::ALL.iter().flat_map(|it| it.tables) {
-        let charts = head.families.iter().flat_map(|family| family.charts);
-        wanted.extend(charts.map(|chart| (head.families[0].name.to_owned(), format!("`{}`", chart.series))));
+        let charts = head.families.iter().flat_map(|family| family.charts());
+        wanted.extend(charts.map(|chart| (head.families[0].name().to_owned(), format!("`{}`", chart.series))));
     }
     assert_all_are_there(wanted, 50);
 }

@@ -43,7 +43,7 @@ fn metrics_reference() {
             );
             for family in head.families {
                 let labels = head.labels.iter().map(|label| format!("`{label}`"));
-                let by = family.by.iter().map(|by| format!("`{}`: {}", by.label, by.values.join(", ")));
+                let by = family.by().into_iter().map(|by| format!("`{}`: {}", by.label, by.values.join(", ")));
                 let labels = labels.chain(by).collect::<Vec<_>>().join(", ");
                 let (unit, key) = match family.unit {
                     _ if matches!(head.place, Place::Elsewhere(_)) => ("", String::new()),
@@ -51,7 +51,7 @@ fn metrics_reference() {
                     Unit::Info => ("always 1", "the labels".to_owned()),
                     unit => (unit.suffix(), format!("`{}`", family.key(registration.name))),
                 };
-                let (name, kind, help) = (family.name, family.kind.name(), format::help(family));
+                let (name, kind, help) = (family.name(), family.kind.name(), format::help(family));
                 let _ = writeln!(text, "| `{name}` | {labels} | {kind} | {unit} | {key} | {help} |");
             }
         }
@@ -112,7 +112,7 @@ fn rules_reference() {
         let limits = rule.limits.iter().map(|limit| {
             format!("`--{}={}`: {}", limit.flag.name, limit.flag.default, limit.flag.help.text().trim_end_matches('.'))
         });
-        let reads = rule.reads.iter().map(|input| format!("`{}`", input.family.name));
+        let reads = rule.reads.iter().map(|input| format!("`{}`", input.family.name()));
         let _ = writeln!(
             text,
             "| `{}` | {} | {} | {} | {} s, {} s | {} | {} |",

@@ -44,7 +44,7 @@ fn scripts() -> Vec<(String, String)> {
 
 fn series() -> BTreeSet<&'static str> {
     let families = collect::ALL.iter().flat_map(|it| it.tables).flat_map(|head| head.families);
-    families.flat_map(|family| family.charts).map(|chart| chart.series).collect()
+    families.flat_map(|family| family.charts()).map(|chart| chart.series).collect()
 }
 
 /// Every key and every series, and the labels and values that become keys.
@@ -60,7 +60,7 @@ fn names() -> BTreeSet<String> {
             names.extend(head.labels.iter().map(|label| (*label).to_owned()));
             for family in head.families {
                 names.insert(family.key(registration.name).to_owned());
-                names.extend(family.by.iter().flat_map(|by| by.values).map(|value| (*value).to_owned()));
+                names.extend(family.by().iter().flat_map(|by| by.values).map(|value| (*value).to_owned()));
             }
         }
     }

@@ -24,11 +24,11 @@ fn is_name(text: &str) -> bool {
 fn names_are_unique_and_well_formed() {
     let mut seen = HashSet::new();
     for (head, family) in families() {
-        let name = family.name;
+        let name = family.name();
         assert!(seen.insert(name), "duplicate family {name}");
         assert!(is_name(name) && !name.contains("__"), "{name}");
         assert!(name.starts_with("pi_") || name.starts_with("process_"), "{name}: families begin with pi_");
-        for label in head.labels.iter().copied().chain(family.by.iter().map(|by| by.label)) {
+        for label in head.labels.iter().copied().chain(family.by().iter().map(|by| by.label)) {
             assert!(
                 is_name(label) && label != "le" && label != "quantile" && label != "job" && label != "instance",
                 "{name}: {label}"
@@ -40,7 +40,7 @@ fn names_are_unique_and_well_formed() {
 #[test]
 fn names_say_kind_and_unit() {
     for (_, family) in families() {
-        let name = family.name;
+        let name = family.name();
         assert_eq!(
             name.ends_with("_total"),
             family.kind == Kind::Counter,
@@ -63,11 +63,11 @@ fn names_say_kind_and_unit() {
 fn every_family_says_what_it_is() {
     for (_, family) in families() {
         let help = format::help(family);
-        assert!(help.len() >= 8 && help.len() <= 160 && help.ends_with('.'), "{}: {help:?}", family.name);
-        assert!(!help.contains(['\\', '"', '\n']), "{}: no escapes needed in help", family.name);
-        if let Some(by) = &family.by {
+        assert!(help.len() >= 8 && help.len() <= 160 && help.ends_with('.'), "{}: {help:?}", family.name());
+        assert!(!help.contains(['\\', '"', '\n']), "{}: no escapes needed in help", family.name());
+        if let Some(by) = family.by() {
             assert!(by.values.len() > 1 && by.values.iter().collect::<HashSet<_>>().len() == by.values.len());
-            assert!(by.values.iter().all(|value| !value.contains(['\\', '"', '\n'])), "{}", family.name);
+            assert!(by.values.iter().all(|value| !value.contains(['\\', '"', '\n'])), "{}", family.name());
         }
     }
 }
@@ -133,15 +133,15 @@ fn every_family_is_seen_on_some_board() {
     let seen = samples_of_all_boards();
     for (_, family) in families() {
         // What a rule found is in the table of one who looks once; for others the rules wait.
-        let line = format!("\n  {} ", family.name.trim_start_matches("pi_"));
+        let line = format!("\n  {} ", family.name().trim_start_matches("pi_"));
         let at_once = || boards::outputs().iter().any(|output| output.table.contains(&line));
         // What takes days is on a board where they have passed.
-        let in_days = || boards::filling().contains(&format!("\n{}{{", family.name));
+        let in_days = || boards::filling().contains(&format!("\n{}{{", family.name()));
         // What devices have to be asked for.
-        let played = || ["{", " "].iter().any(|end| boards::played().contains(&format!("\n{}{end}", family.name)));
-        let from_files = || boards::with_files().contains(&format!("\n{}{{", family.name));
-        let is_seen = seen.contains_key(family.name) || at_once() || in_days() || played() || from_files();
-        assert!(is_seen, "no board shows {}", family.name);
+        let played = || ["{", " "].iter().any(|end| boards::played().contains(&format!("\n{}{end}", family.name())));
+        let from_files = || boards::with_files().contains(&format!("\n{}{{", family.name()));
+        let is_seen = seen.contains_key(family.name()) || at_once() || in_days() || played() || from_files();
+        assert!(is_seen, "no board shows {}", family.name());
     }
 }
 
@@ -184,7 +184,7 @@ fn json_is_json_and_holds_the_same_numbers() {
             if key.starts_with('/') {
                 continue;
             }
-            assert!(value[key].is_object(), "{board}: {} says that JSON has {key}", head.families[0].name);
+            assert!(value[key].is_object(), "{board}: {} says that JSON has {key}", head.families[0].name());
         }
         let sample = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name) && line.as_bytes()[name.len()] == b' ');

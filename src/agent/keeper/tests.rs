@@ -3,7 +3,7 @@
 use super::*;
 use crate::history::Request;
 use crate::history::events::Wanted;
-use crate::model::{Chart, Family, Note, Place, Severity, Snapshot, Table, Unit, Value, kinds as events};
+use crate::model::{Chart, Family, More, Note, Place, Severity, Snapshot, Table, Unit, Value, kinds as events};
 use std::path::PathBuf;
 
 #[path = "../../../tests/e2e/card.rs"]
@@ -14,7 +14,7 @@ mod needs;
 
 macro_rules! gauges {
     ($($name:literal)*) => {
-        [$(Family::gauge(concat!("pi_", $name, "_count"), "", Unit::Count).history(&[Chart::first($name)])),*]
+        [$(Family::gauge(concat!("pi_", $name, "_count"), "", Unit::Count).more(&More::NONE.history(&[Chart::first($name)]))),*]
     };
 }
 

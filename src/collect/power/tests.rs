@@ -161,7 +161,7 @@ fn collect(firmware: fn(&Path) -> Option<Messenger>, until: fn(&[String], &Resul
         let result = collector.collect(&mut context, &mut out);
         let mut rows = Vec::new();
         for row in out.parts()[0].sections.iter().flat_map(Section::rows) {
-            let families = row.head().families.iter().flat_map(|family| vec![family.name; family.width()]);
+            let families = row.head().families.iter().flat_map(|family| vec![family.name(); family.width()]);
             for (family, value) in families.zip(row.values()).filter(|(_, value)| value.is_present()) {
                 rows.push(format!("{family} {} {value:?}", row.labels().next().unwrap_or_default()));
             }

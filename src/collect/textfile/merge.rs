@@ -24,7 +24,7 @@ impl Merged {
                 (_, Unit::Info) => "info",
                 _ => "gauge",
             };
-            taken.names(family.name.as_bytes(), kind);
+            taken.names(family.name().as_bytes(), kind);
         }
         reserved(&mut |name, kind| {
             taken.names(name.as_bytes(), if kind == Kind::Counter { "counter" } else { "gauge" });

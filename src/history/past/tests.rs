@@ -1,24 +1,24 @@
 use super::*;
 use crate::history::{RANGES, Request};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit};
+use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit};
 use std::time::Duration;
 
 static OLD: Table<0, 2> = Table::new(
     Place::Inline,
     &[],
     &[
-        Family::gauge("pi_old_bytes", "", Unit::Bytes).history(&[Chart::first("old")]),
-        Family::gauge("pi_both_bytes", "", Unit::Bytes).history(&[Chart::first("both")]),
+        Family::gauge("pi_old_bytes", "", Unit::Bytes).more(&More::NONE.history(&[Chart::first("old")])),
+        Family::gauge("pi_both_bytes", "", Unit::Bytes).more(&More::NONE.history(&[Chart::first("both")])),
     ],
 );
 static NEW: Table<0, 3> = Table::new(
     Place::Inline,
     &[],
     &[
-        Family::gauge("pi_new_bytes", "", Unit::Bytes).history(&[Chart::first("new")]),
-        Family::gauge("pi_both_bytes", "", Unit::Bytes).history(&[Chart::first("both")]),
+        Family::gauge("pi_new_bytes", "", Unit::Bytes).more(&More::NONE.history(&[Chart::first("new")])),
+        Family::gauge("pi_both_bytes", "", Unit::Bytes).more(&More::NONE.history(&[Chart::first("both")])),
         // The same name with another unit is not the same.
-        Family::gauge("pi_old_celsius", "", Unit::Celsius).history(&[Chart::first("old")]),
+        Family::gauge("pi_old_celsius", "", Unit::Celsius).more(&More::NONE.history(&[Chart::first("old")])),
     ],
 );
 
