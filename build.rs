@@ -149,7 +149,7 @@ fn prose(out: &Path) -> io::Result<()> {
 
 /// Returns what a literal is by the code before it, if it is a text for people.
 fn kind(before: &str) -> Option<Kind<'_>> {
-    if before.ends_with("help: prose(") {
+    if before.ends_with("help: prose(") || before.ends_with("Prose = prose(") {
         return Some(Kind::Once);
     }
     if before.ends_with("prose(") || before.ends_with(".fix(") {

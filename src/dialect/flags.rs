@@ -39,45 +39,48 @@ pub static DIALECT: Flag = Flag {
 };
 
 /// Flags of node_exporter that the agent does not have, by their beginnings, and what it has instead.
-static ELSEWHERE: &[(&str, &str)] = &[
-    ("collector.arp.netlink", "the agent reads files instead"),
-    ("collector.netclass.netlink", "the agent reads files instead"),
-    ("collector.netdev.netlink", "the agent reads files instead"),
-    ("collector.cpu.guest", "guest time is always reported"),
-    ("collector.hwmon.sensor-", "use --collector.hwmon.chip-exclude"),
-    ("collector.interrupts.include-zeros", "zeros are always reported"),
-    ("collector.netdev.address-info", "addresses are not reported"),
-    ("collector.netdev.enable-detailed-metrics", "names are those without this flag"),
-    ("collector.netdev.label-ifalias", "the alias is a label of node_network_info"),
-    ("collector.diskstats.ignored-devices", "use --collector.diskstats.device-exclude"),
-    ("collector.filesystem.ignored-fs-types", "use --collector.filesystem.fs-types-exclude"),
-    ("collector.filesystem.ignored-mount-points", "use --collector.filesystem.mount-points-exclude"),
-    ("collector.netdev.device-blacklist", "use --collector.netdev.device-exclude"),
-    ("collector.netdev.device-whitelist", "use --collector.netdev.device-include"),
-    ("collector.systemd", "services are in the agent's own families pi_service_…"),
-    ("collector.filesystem.mount-timeout", "a filesystem that does not answer is given up by itself"),
-    ("collector.filesystem.stat-workers", "a filesystem that does not answer holds up nothing"),
-    ("log.format", "the log is plain text"),
-    ("runtime.gomaxprocs", "the agent has one thread"),
-    ("web.disable-exporter-metrics", "use --no-collector.agent"),
-    ("web.max-requests", "requests share a collection; use --web.connections-per-address"),
-    ("web.systemd-socket", "use --web.listen-address"),
-    ("web.telemetry-path", "metrics are at /metrics"),
-];
+static ELSEWHERE: Prose = prose(
+    "collector.arp.netlink the agent reads files instead|\
+     collector.netclass.netlink the agent reads files instead|\
+     collector.netdev.netlink the agent reads files instead|\
+     collector.cpu.guest guest time is always reported|\
+     collector.hwmon.sensor- use --collector.hwmon.chip-exclude|\
+     collector.interrupts.include-zeros zeros are always reported|\
+     collector.netdev.address-info addresses are not reported|\
+     collector.netdev.enable-detailed-metrics names are those without this flag|\
+     collector.netdev.label-ifalias the alias is a label of node_network_info|\
+     collector.diskstats.ignored-devices use --collector.diskstats.device-exclude|\
+     collector.filesystem.ignored-fs-types use --collector.filesystem.fs-types-exclude|\
+     collector.filesystem.ignored-mount-points use --collector.filesystem.mount-points-exclude|\
+     collector.netdev.device-blacklist use --collector.netdev.device-exclude|\
+     collector.netdev.device-whitelist use --collector.netdev.device-include|\
+     collector.systemd services are in the agent's own families pi_service_…|\
+     collector.filesystem.mount-timeout a filesystem that does not answer is given up by itself|\
+     collector.filesystem.stat-workers a filesystem that does not answer holds up nothing|\
+     log.format the log is plain text|\
+     runtime.gomaxprocs the agent has one thread|\
+     web.disable-exporter-metrics use --no-collector.agent|\
+     web.max-requests requests share a collection; use --web.connections-per-address|\
+     web.systemd-socket use --web.listen-address|\
+     web.telemetry-path metrics are at /metrics",
+);
 
 /// Collectors of node_exporter that the agent does not have.
-const MISSING: &str = "bcache bcachefs bonding btrfs buddyinfo cgroups dmi drbd drm edac ethtool fibrechannel infiniband ipvs ksmd lnstat \
+static MISSING: Prose = prose(
+    "bcache bcachefs bonding btrfs buddyinfo cgroups dmi drbd drm edac ethtool fibrechannel infiniband ipvs ksmd lnstat \
                        logind meminfo_numa mountstats network_route nfs nfsd ntp pcidevice perf qdisc rapl runit selinux slabinfo \
-                       supervisord swap sysctl tapestats xfrm xfs zfs zoneinfo";
+                       supervisord swap sysctl tapestats xfrm xfs zfs zoneinfo",
+);
 
 /// Returns what stands in for a flag of node_exporter that the agent does not know; `name` is without the dashes.
 pub fn elsewhere(name: &str) -> Option<&'static str> {
     let name = name.strip_prefix("no-").unwrap_or(name);
     let collector = name.strip_prefix("collector.").map(|rest| rest.split('.').next().unwrap_or_default());
-    if collector.is_some_and(|name| MISSING.split(' ').any(|missing| missing == name)) {
+    if collector.is_some_and(|name| MISSING.text().split(' ').any(|missing| missing == name)) {
         return Some("not among the collectors that docs/do/node-exporter.md lists");
     }
-    ELSEWHERE.iter().find(|(start, _)| name.starts_with(start)).map(|(_, instead)| *instead)
+    let mut flags = ELSEWHERE.text().split('|').filter_map(|flag| flag.split_once(' '));
+    flags.find(|(start, _)| name.starts_with(start)).map(|(_, instead)| instead)
 }
 
 /// A flag with a regular expression.
