@@ -160,7 +160,7 @@ fn kind(before: &str) -> Option<Kind<'_>> {
         let (_, unit) = before.rsplit_once([' ', '\n'])?;
         return unit.starts_with("Unit::").then_some(Kind::Unit);
     };
-    if before.trim_end().ends_with("regex(") {
+    if before.trim_end_matches('r').trim_end().ends_with("regex(") {
         return Some(Kind::Once);
     }
     let is_name = name.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'_'));

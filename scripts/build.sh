@@ -303,12 +303,17 @@ compile() {
     # Cortex-A53 (Pi 3, Zero 2) may compute a wrong address after some load sequences.
     if [ "$erratum $TRIPLE" = "yes aarch64-unknown-linux-musl" ]; then flags+=(-C link-arg=--fix-cortex-a53-843419); fi
     [ "$icf" = no ] || flags+=(-C link-arg=--icf=all)
+    # No index of unwinding tables, which only the C library's own functions have.
+    [ "$unwind" = yes ] || flags+=(-C link-arg=--no-eh-frame-hdr)
     # Common sequences of instructions become functions, and fewer functions are copied to where they are called.
     if [ "$outline $TRIPLE" = "yes aarch64-unknown-linux-musl" ]; then
         flags+=(-C llvm-args=--enable-machine-outliner=always -C llvm-args=--machine-outliner-reruns=3
             -C llvm-args=--inline-threshold=5)
         # Small functions save registers with code that they share.
         flags+=(-C llvm-args=--homogeneous-prolog-epilog)
+        # Blocks in the order that takes fewest jumps; registers are saved where that takes least.
+        flags+=(-C llvm-args=--enable-ext-tsp-block-placement -C llvm-args=--apply-ext-tsp-for-size
+            -C llvm-args=--split-spill-mode=size)
     fi
     # One instruction for an address instead of two: everything is less than a megabyte apart.
     if [ "$near $TLS $std $TRIPLE" = "yes no build aarch64-unknown-linux-musl" ]; then flags+=(-C code-model=tiny); fi

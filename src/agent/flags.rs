@@ -4,9 +4,7 @@ use crate::cli::{Flag, Options, flag::parse_duration, prose};
 use std::time::Duration;
 
 pub static INTERVAL: Flag = Flag {
-    name: "sample.interval",
-    value: "DURATION",
-    default: "2s",
+    words: "sample.interval DURATION 2s",
     help: prose("Interval over which CPU percentages are averaged, such as 500ms, 2s or 1m."),
     check: |value| match parse_duration(value) {
         None => Err("expected a duration such as 500ms, 2s or 1m".to_owned()),

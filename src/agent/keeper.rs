@@ -10,9 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub static DIRECTORY: Flag = Flag {
-    name: "state.directory",
-    value: "DIR",
-    default: "",
+    words: "state.directory DIR ",
     help: prose(
         "Keep the past and the events in DIR over restarts and reboots, in 2 MB at most; none keeps it in memory alone. Without it, $STATE_DIRECTORY counts if that is set.",
     ),

@@ -9,14 +9,33 @@ use std::time::Duration;
 /// A flag that takes a value: `--NAME=VALUE`.
 #[derive(Debug)]
 pub struct Flag {
-    /// Without the two dashes.
-    pub name: &'static str,
-    /// What stands for the value in help.
-    pub value: &'static str,
-    pub default: &'static str,
+    /// Its name without the two dashes, what stands for the value in help, and the default: one text takes less room than three.
+    pub words: &'static str,
     pub help: Prose,
     /// Says what is wrong with a given value. The default is not checked.
     pub check: fn(&str) -> Result<(), String>,
+}
+
+impl Flag {
+    /// Its name, without the two dashes.
+    pub fn name(&self) -> &'static str {
+        self.word(0)
+    }
+
+    /// What stands for the value in help.
+    pub fn value(&self) -> &'static str {
+        self.word(1)
+    }
+
+    /// What counts if it is not given.
+    pub fn default(&self) -> &'static str {
+        self.word(2)
+    }
+
+    #[inline(never)]
+    fn word(&self, place: usize) -> &'static str {
+        self.words.splitn(3, ' ').nth(place).unwrap_or_default()
+    }
 }
 
 /// A flag that takes no value: `--NAME`.
@@ -71,13 +90,13 @@ pub struct Command {
 impl Entry {
     /// Whether both are the same flag with a value: several commands may have it, or a collector and another program's dialect.
     pub fn is(&self, other: &Entry) -> bool {
-        matches!((self, other), (Entry::Value(one), Entry::Value(other)) if one.name == other.name)
+        matches!((self, other), (Entry::Value(one), Entry::Value(other)) if one.name() == other.name())
     }
 
     /// The ways to write it.
     pub fn spellings(&self) -> impl Iterator<Item = String> + use<> {
         let (first, second) = match self {
-            Entry::Value(flag) => (format!("--{}", flag.name), None),
+            Entry::Value(flag) => (format!("--{}", flag.name()), None),
             Entry::Bare(bare) => (format!("--{}", bare.name), None),
             Entry::Switch(Switch { group, name, .. }) => {
                 (format!("--{}.{name}", group.name), Some(format!("--no-{}.{name}", group.name)))

@@ -23,8 +23,8 @@ pub fn help(commands: &[&Command], entries: &[Entry]) -> String {
         match entry {
             Entry::Value(flag) => {
                 let default =
-                    if flag.default.is_empty() { String::new() } else { format!(" (default {})", flag.default) };
-                line(&format!("--{}={}", flag.name, flag.value), &format!("{}{default}", flag.help.text()));
+                    if flag.default().is_empty() { String::new() } else { format!(" (default {})", flag.default()) };
+                line(&format!("--{}={}", flag.name(), flag.value()), &format!("{}{default}", flag.help.text()));
             }
             Entry::Bare(bare) => line(&format!("--{}", bare.name), bare.help.text()),
             Entry::Switch(_) => {}

@@ -101,14 +101,14 @@ impl Options {
         };
         for entry in entries {
             match *entry {
-                Entry::Value(flag) if flag.name == name => {
+                Entry::Value(flag) if flag.name() == name => {
                     let value = value
                         .or_else(|| rest.next())
-                        .ok_or_else(|| format!("--{name} needs a value: {}", flag.value))?;
+                        .ok_or_else(|| format!("--{name} needs a value: {}", flag.value()))?;
                     // The reason stands behind it, and a message has an end.
                     let cut = if value.chars().nth(200).is_some() { "…" } else { "" };
                     (flag.check)(&value).map_err(|wrong| format!("--{name}={value:.200}{cut}: {wrong}"))?;
-                    self.given.push((flag.name, value));
+                    self.given.push((flag.name(), value));
                     return Ok(true);
                 }
                 Entry::Bare(bare) if bare.name == name => self.bare.push(bare.name),
@@ -133,7 +133,7 @@ impl Options {
                 let (name, value) = match entry {
                     Entry::Value(_) if command.flags.iter().any(|own| own.is(entry)) => continue,
                     Entry::Value(flag) => {
-                        let Some((name, value)) = self.given.iter().find(|(name, _)| *name == flag.name) else {
+                        let Some((name, value)) = self.given.iter().find(|(name, _)| *name == flag.name()) else {
                             continue;
                         };
                         (*name, format!("={value}"))
@@ -159,13 +159,13 @@ impl Options {
 
     /// Returns the value given for `flag`, or its default.
     pub fn value(&self, flag: &Flag) -> &str {
-        let given = self.given.iter().rev().find(|(name, _)| *name == flag.name);
-        given.map_or(flag.default, |(_, value)| value)
+        let given = self.given.iter().rev().find(|(name, _)| *name == flag.name());
+        given.map_or(flag.default(), |(_, value)| value)
     }
 
     /// Returns all values of a repeatable flag, or its default.
     pub fn values(&self, flag: &Flag) -> impl Iterator<Item = &str> {
-        let (name, default) = (flag.name, flag.default);
+        let (name, default) = (flag.name(), flag.default());
         let given = move || self.given.iter().filter(move |(given, _)| *given == name).map(|(_, value)| value.as_str());
         let default = given().next().is_none().then_some(default);
         given().chain(default)

@@ -156,50 +156,18 @@ fn cpuinfo_value(path: &Path, name: &str) -> Option<Vec<u8>> {
 
 /// Returns whether a text of DMI is what firmware is delivered with, before a maker puts in its own.
 fn is_filler(text: &[u8]) -> bool {
-    const WITHIN: [&str; 8] = [
-        "filled by",
-        "default string",
-        "o.e.m",
-        "not applicable",
-        "not specified",
-        "not available",
-        "not settable",
-        "to be set",
-    ];
-    const WHOLE: [&str; 24] = [
-        "system product name",
-        "system manufacturer",
-        "system version",
-        "system name",
-        "product name",
-        "product version",
-        "base board product name",
-        "base board version",
-        "board manufacturer",
-        "board version",
-        "manufacturer",
-        "version",
-        "default",
-        "none",
-        "null",
-        "n/a",
-        "na",
-        "oem",
-        "unknown",
-        "undefined",
-        "not defined",
-        "invalid",
-        "empty",
-        "0123456789",
-    ];
+    const WITHIN: &str = "filled by|default string|o.e.m|not applicable|not specified|not available|not settable|to be set";
+    const WHOLE: &str = "system product name|system manufacturer|system version|system name|product name|product version|\
+        base board product name|base board version|board manufacturer|board version|manufacturer|version|default|\
+        none|null|n/a|na|oem|unknown|undefined|not defined|invalid|empty|0123456789";
     let text = text.to_ascii_lowercase();
     let mut signs = text.iter().filter(|byte| byte.is_ascii_alphanumeric());
     let first = signs.next();
     // Zeros or crosses with or without points between them, or points alone.
     let nothing = matches!(first, None | Some(b'0' | b'x')) && signs.all(|sign| Some(sign) == first);
     nothing
-        || WITHIN.iter().any(|part| text.windows(part.len()).any(|it| it == part.as_bytes()))
-        || WHOLE.iter().any(|whole| text == whole.as_bytes())
+        || WITHIN.split('|').any(|part| text.windows(part.len()).any(|it| it == part.as_bytes()))
+        || WHOLE.split('|').any(|whole| text == whole.as_bytes())
 }
 
 /// Returns a Raspberry Pi revision code's chip and manufacturer. New codes (bit 23 set) hold them as numbers in bits 12 to 15 and 16

@@ -58,17 +58,13 @@ pub static FILESYSTEMS: Table<3, 10> = Table::new(
 );
 
 static MOUNT_POINTS_EXCLUDE: Flag = Flag {
-    name: "collector.disk.mount-points-exclude",
-    value: "REGEX",
-    default: "^/(dev|proc|sys|run/credentials|run/user|var/lib/containers|var/lib/docker|var/lib/kubelet|var/lib/private)($|/)",
+    words: "collector.disk.mount-points-exclude REGEX ^/(dev|proc|sys|run/credentials|run/user|var/lib/containers|var/lib/docker|var/lib/kubelet|var/lib/private)($|/)",
     help: prose("Mount points to exclude."),
     check: check_pattern,
 };
 
 static FS_TYPES_EXCLUDE: Flag = Flag {
-    name: "collector.disk.fs-types-exclude",
-    value: "REGEX",
-    default: "",
+    words: "collector.disk.fs-types-exclude REGEX ",
     help: prose("Filesystem types to exclude, in addition to those without files on a device, such as proc."),
     check: check_pattern,
 };

@@ -57,9 +57,7 @@ pub static DISKS: Table<1, 13> = Table::new(
 );
 
 static EXCLUDE: Flag = Flag {
-    name: "collector.diskio.device-exclude",
-    value: "REGEX",
-    default: "",
+    words: "collector.diskio.device-exclude REGEX ",
     help: prose("Disks to exclude. The default keeps whole physical disks: no partitions, and nothing that lies on other disks, in \
            memory or in a file."),
     check: check_pattern,

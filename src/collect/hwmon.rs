@@ -46,9 +46,7 @@ const KINDS: [Kind; 5] = [
 ];
 
 static EXCLUDE: Flag = Flag {
-    name: "collector.hwmon.chip-exclude",
-    value: "REGEX",
-    default: "^drivetemp$",
+    words: "collector.hwmon.chip-exclude REGEX ^drivetemp$",
     help: prose("Chips to exclude, by name. The default lets hard disks sleep: some wake up, or stay awake, when they are asked for \
            their temperature."),
     check: check_pattern,

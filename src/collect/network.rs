@@ -42,9 +42,7 @@ pub static INTERFACES: Table<1, 11> = Table::new(
 );
 
 static EXCLUDE: Flag = Flag {
-    name: "collector.network.device-exclude",
-    value: "REGEX",
-    default: "",
+    words: "collector.network.device-exclude REGEX ",
     help: prose("Interfaces to exclude."),
     check: check_pattern,
 };

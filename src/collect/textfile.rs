@@ -51,9 +51,7 @@ pub static FILES: Table<1, 2> = Table::new(
 );
 
 static DIRECTORY: Flag = Flag {
-    name: "collector.textfile.directory",
-    value: "DIR",
-    default: "",
+    words: "collector.textfile.directory DIR ",
     help: prose("Directory whose files *.prom hold metrics of other programs (repeatable)."),
     check: check_absolute,
 };

@@ -21,9 +21,7 @@ pub static COMMAND: Command = Command {
 };
 
 static SINCE: Flag = Flag {
-    name: "since",
-    value: "DURATION",
-    default: "24h",
+    words: "since DURATION 24h",
     help: prose("How far events looks back, such as 30m, 24h or 7d."),
     check: |value| {
         parse_duration(value).map(drop).ok_or_else(|| "expected a duration such as 30m, 24h or 7d".to_owned())

@@ -167,20 +167,20 @@ mod tests {
             }
             match entry {
                 Entry::Value(flag) => {
-                    assert!(flag.help.text().ends_with('.') && !flag.value.is_empty(), "{}", flag.name);
-                    assert!(text.contains(&format!("--{}={}", flag.name, flag.value)));
-                    if flag.default.is_empty() {
+                    assert!(flag.help.text().ends_with('.') && !flag.value().is_empty(), "{}", flag.name());
+                    assert!(text.contains(&format!("--{}={}", flag.name(), flag.value())));
+                    if flag.default().is_empty() {
                         continue;
                     }
-                    assert_eq!((flag.check)(flag.default), Ok(()), "{}", flag.name);
+                    assert_eq!((flag.check)(flag.default()), Ok(()), "{}", flag.name());
                     // Both spellings give the same, with the command that the flag goes with.
                     let owns = |command: &&&Command| {
                         command.flags.iter().any(|own| own.spellings().next().as_ref() == spelled.first())
                     };
                     let command = ALL.iter().find(owns).map_or("serve", |command| command.name);
                     for gap in ["=", " "] {
-                        let line = format!("{command} --{}{gap}{}", flag.name, flag.default);
-                        assert_eq!(parse(&line).unwrap().value(flag), flag.default, "{line}");
+                        let line = format!("{command} --{}{gap}{}", flag.name(), flag.default());
+                        assert_eq!(parse(&line).unwrap().value(flag), flag.default(), "{line}");
                     }
                 }
                 Entry::Bare(bare) => {
@@ -206,7 +206,7 @@ mod tests {
         }
         for registration in collect::ALL {
             for flag in registration.flags {
-                assert!(flag.name.starts_with(&format!("collector.{}.", registration.name)), "{}", flag.name);
+                assert!(flag.name().starts_with(&format!("collector.{}.", registration.name)), "{}", flag.name());
             }
         }
     }

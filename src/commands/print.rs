@@ -25,9 +25,7 @@ pub static COMMAND: Command = Command {
 
 /// The command `doctor` has it, too.
 pub static FORMAT: Flag = Flag {
-    name: "format",
-    value: "FORMAT",
-    default: "table",
+    words: "format FORMAT table",
     help: prose("Output format: prometheus, json or table; doctor has no prometheus."),
     check: |value| match value {
         "prometheus" | "json" | "table" => Ok(()),

@@ -31,9 +31,7 @@ impl Tongue {
 
 /// The dialect of requests that do not say which.
 pub static DIALECT: Flag = Flag {
-    name: "metrics.dialect",
-    value: "DIALECT",
-    default: "pi",
+    words: "metrics.dialect DIALECT pi",
     help: prose("Names in /metrics: pi, those of node_exporter (node), or both."),
     check: |value| Tongue::parse(value).map(drop).map_err(str::to_owned),
 };
@@ -84,15 +82,13 @@ pub fn elsewhere(name: &str) -> Option<&'static str> {
 }
 
 /// A flag with a regular expression.
-const fn regex(name: &'static str, help: &'static str, default: &'static str) -> Flag {
-    Flag { name, value: "REGEX", default, help: prose(help), check: check_pattern }
+const fn regex(words: &'static str, help: &'static str) -> Flag {
+    Flag { words, help: prose(help), check: check_pattern }
 }
 
 /// Where udev keeps what it knows of devices.
 pub static UDEV: Flag = Flag {
-    name: "path.udev.data",
-    value: "DIR",
-    default: "/run/udev/data",
+    words: "path.udev.data DIR /run/udev/data",
     help: prose("Directory of udev's database, for the dialect node."),
     check: |_| Ok(()),
 };
@@ -105,64 +101,60 @@ pub static NO_SPEED: Bare =
 pub static FILTERS: &[(&str, Option<Flag>, Option<Flag>)] = &[
     (
         "arp",
-        Some(regex("collector.arp.device-exclude", "Interfaces to exclude, in node_exporter's names.", "")),
-        Some(regex("collector.arp.device-include", "Interfaces to report alone.", "")),
+        Some(regex("collector.arp.device-exclude REGEX ", "Interfaces to exclude, in node_exporter's names.")),
+        Some(regex("collector.arp.device-include REGEX ", "Interfaces to report alone.")),
     ),
-    ("bug", None, Some(regex("collector.cpu.info.bugs-include", "Faults of the CPU to report.", ""))),
+    ("bug", None, Some(regex("collector.cpu.info.bugs-include REGEX ", "Faults of the CPU to report."))),
     (
         "diskstats",
         Some(regex(
-            "collector.diskstats.device-exclude",
+            r"collector.diskstats.device-exclude REGEX ^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$",
             "Disks to exclude.",
-            r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$",
         )),
-        Some(regex("collector.diskstats.device-include", "Disks to report alone.", "")),
+        Some(regex("collector.diskstats.device-include REGEX ", "Disks to report alone.")),
     ),
-    ("flag", None, Some(regex("collector.cpu.info.flags-include", "Features of the CPU to report.", ""))),
+    ("flag", None, Some(regex("collector.cpu.info.flags-include REGEX ", "Features of the CPU to report."))),
     (
         "fs-types",
-        Some(regex("collector.filesystem.fs-types-exclude", "Filesystem types to exclude.", "")),
-        Some(regex("collector.filesystem.fs-types-include", "Filesystem types to report alone.", "")),
+        Some(regex("collector.filesystem.fs-types-exclude REGEX ", "Filesystem types to exclude.")),
+        Some(regex("collector.filesystem.fs-types-include REGEX ", "Filesystem types to report alone.")),
     ),
     (
         "mount-points",
-        Some(regex("collector.filesystem.mount-points-exclude", "Mount points to exclude.", "")),
-        Some(regex("collector.filesystem.mount-points-include", "Mount points to report alone.", "")),
+        Some(regex("collector.filesystem.mount-points-exclude REGEX ", "Mount points to exclude.")),
+        Some(regex("collector.filesystem.mount-points-include REGEX ", "Mount points to report alone.")),
     ),
     (
         "hwmon",
-        Some(regex("collector.hwmon.chip-exclude", "Chips to exclude.", "")),
-        Some(regex("collector.hwmon.chip-include", "Chips to report alone.", "")),
+        Some(regex("collector.hwmon.chip-exclude REGEX ", "Chips to exclude.")),
+        Some(regex("collector.hwmon.chip-include REGEX ", "Chips to report alone.")),
     ),
     (
         "interrupts",
-        Some(regex("collector.interrupts.name-exclude", "Interrupts to exclude.", "")),
-        Some(regex("collector.interrupts.name-include", "Interrupts to report alone.", "")),
+        Some(regex("collector.interrupts.name-exclude REGEX ", "Interrupts to exclude.")),
+        Some(regex("collector.interrupts.name-include REGEX ", "Interrupts to report alone.")),
     ),
-    ("netclass", Some(regex("collector.netclass.ignored-devices", "Interfaces to exclude.", "^$")), None),
+    ("netclass", Some(regex("collector.netclass.ignored-devices REGEX ^$", "Interfaces to exclude.")), None),
     (
         "netdev",
-        Some(regex("collector.netdev.device-exclude", "Interfaces to exclude.", "")),
-        Some(regex("collector.netdev.device-include", "Interfaces to report alone.", "")),
+        Some(regex("collector.netdev.device-exclude REGEX ", "Interfaces to exclude.")),
+        Some(regex("collector.netdev.device-include REGEX ", "Interfaces to report alone.")),
     ),
     (
         "netstat",
         None,
         Some(regex(
-            "collector.netstat.fields",
+            "collector.netstat.fields REGEX ^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_(InOctets|OutOctets)|Icmp6?_(InMsgs|OutMsgs)|TcpExt_(Listen.*|\
+             Syncookies.*|TCPSynRetrans|TCPTimeouts|TCPOFOQueue|TCPRcvQDrop)|Tcp_(ActiveOpens|InSegs|OutSegs|OutRsts|\
+             PassiveOpens|RetransSegs|CurrEstab)|Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$",
             "Numbers of netstat, snmp and snmp6 to report.",
-            concat!(
-                "^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_(InOctets|OutOctets)|Icmp6?_(InMsgs|OutMsgs)|TcpExt_(Listen.*|",
-                "Syncookies.*|TCPSynRetrans|TCPTimeouts|TCPOFOQueue|TCPRcvQDrop)|Tcp_(ActiveOpens|InSegs|OutSegs|OutRsts|",
-                "PassiveOpens|RetransSegs|CurrEstab)|Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$"
-            ),
         )),
     ),
-    ("power", Some(regex("collector.powersupply.ignored-supplies", "Power supplies to exclude.", "^$")), None),
+    ("power", Some(regex("collector.powersupply.ignored-supplies REGEX ^$", "Power supplies to exclude.")), None),
     (
         "vmstat",
         None,
-        Some(regex("collector.vmstat.fields", "Lines of vmstat to report.", "^(oom_kill|pgpg|pswp|pg.*fault).*")),
+        Some(regex("collector.vmstat.fields REGEX ^(oom_kill|pgpg|pswp|pg.*fault).*", "Lines of vmstat to report.")),
     ),
 ];
 
@@ -222,8 +214,8 @@ impl Settings {
         let mut settings = Settings { tongue, values: Vec::new(), bare: Vec::new(), switched: Vec::new() };
         for entry in entries() {
             match entry {
-                Entry::Value(flag) if options.value(flag) != flag.default => {
-                    settings.values.push((flag.name, options.value(flag).to_owned()));
+                Entry::Value(flag) if options.value(flag) != flag.default() => {
+                    settings.values.push((flag.name(), options.value(flag).to_owned()));
                 }
                 Entry::Bare(bare) if options.has(bare) => settings.bare.push(bare.name),
                 _ => {}
@@ -241,7 +233,7 @@ impl Settings {
 
     /// Returns the value given for `flag`, or its default.
     pub fn value(&self, flag: &'static Flag) -> &str {
-        self.values.iter().find(|(name, _)| *name == flag.name).map_or(flag.default, |(_, value)| value)
+        self.values.iter().find(|(name, _)| *name == flag.name()).map_or(flag.default(), |(_, value)| value)
     }
 
     /// Returns whether a bare flag was given.

@@ -138,31 +138,18 @@ impl Rule {
     }
 }
 
-/// Trouble is at and above a threshold: the flag `rule.NAME.above`, its default and its unit.
-pub const fn above(flag: &'static str, default: &'static str, unit: Unit, help: &'static str) -> Limit {
-    limit(Direction::Above, flag, default, unit, help)
+/// Trouble is at and above a threshold: the flag `rule.NAME.above`, with what stands for its value and its default, and its unit.
+pub const fn above(words: &'static str, unit: Unit, help: &'static str) -> Limit {
+    limit(Direction::Above, words, unit, help)
 }
 
-/// Trouble is below a threshold: the flag `rule.NAME.below`, its default and its unit.
-pub const fn below(flag: &'static str, default: &'static str, unit: Unit, help: &'static str) -> Limit {
-    limit(Direction::Below, flag, default, unit, help)
+/// Trouble is below a threshold: the flag `rule.NAME.below`, with what stands for its value and its default, and its unit.
+pub const fn below(words: &'static str, unit: Unit, help: &'static str) -> Limit {
+    limit(Direction::Below, words, unit, help)
 }
 
-const fn limit(
-    direction: Direction,
-    name: &'static str,
-    default: &'static str,
-    unit: Unit,
-    help: &'static str,
-) -> Limit {
-    let value = match unit {
-        Unit::Percent => "PERCENT",
-        Unit::Celsius => "CELSIUS",
-        Unit::Days => "DAYS",
-        Unit::Seconds => "SECONDS",
-        _ => "NUMBER",
-    };
-    Limit { flag: Flag { name, value, default, help: prose(help), check: check_number }, direction, unit }
+const fn limit(direction: Direction, words: &'static str, unit: Unit, help: &'static str) -> Limit {
+    Limit { flag: Flag { words, help: prose(help), check: check_number }, direction, unit }
 }
 
 /// The switches of rules.
@@ -183,7 +170,7 @@ impl Limit {
 
     /// The flag's name without the rule's: `above`, `busy.above`.
     pub fn key(&self) -> &'static str {
-        self.flag.name.splitn(3, '.').nth(2).unwrap_or_default()
+        self.flag.name().splitn(3, '.').nth(2).unwrap_or_default()
     }
 }
 

@@ -588,12 +588,12 @@ fn laws_over_the_rules() {
         assert!(fix.starts_with(char::is_uppercase) && !fix.ends_with('.'), "{name}: {fix}");
         for (place, limit) in rule.limits.iter().enumerate() {
             let (flag, direction) = (&limit.flag, limit.direction.name());
-            assert_eq!((flag.check)(flag.default), Ok(()), "{name}");
+            assert_eq!((flag.check)(flag.default()), Ok(()), "{name}");
             if place == 0 {
-                assert_eq!(flag.name, format!("rule.{name}.{direction}"));
+                assert_eq!(flag.name(), format!("rule.{name}.{direction}"));
             }
-            assert_eq!(flag.name, format!("rule.{name}.{}", limit.key()));
-            assert!(flag.name.ends_with(direction), "{name}");
+            assert_eq!(flag.name(), format!("rule.{name}.{}", limit.key()));
+            assert!(flag.name().ends_with(direction), "{name}");
         }
     }
 }

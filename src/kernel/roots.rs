@@ -5,24 +5,12 @@ use crate::sys;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-static PROCFS: Flag = Flag {
-    name: "path.procfs",
-    value: "DIR",
-    default: "/proc",
-    help: prose("Mount point of procfs."),
-    check: check_directory,
-};
-static SYSFS: Flag = Flag {
-    name: "path.sysfs",
-    value: "DIR",
-    default: "/sys",
-    help: prose("Mount point of sysfs."),
-    check: check_directory,
-};
+static PROCFS: Flag =
+    Flag { words: "path.procfs DIR /proc", help: prose("Mount point of procfs."), check: check_directory };
+static SYSFS: Flag =
+    Flag { words: "path.sysfs DIR /sys", help: prose("Mount point of sysfs."), check: check_directory };
 static ROOTFS: Flag = Flag {
-    name: "path.rootfs",
-    value: "DIR",
-    default: "/",
+    words: "path.rootfs DIR /",
     help: prose("Mount point of the host's root filesystem, for an agent in a container."),
     check: check_directory,
 };
@@ -64,7 +52,7 @@ impl Roots {
 
 impl Default for Roots {
     fn default() -> Self {
-        Roots { proc: PROCFS.default.into(), sys: SYSFS.default.into(), root: ROOTFS.default.into() }
+        Roots { proc: PROCFS.default().into(), sys: SYSFS.default().into(), root: ROOTFS.default().into() }
     }
 }
 

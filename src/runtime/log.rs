@@ -27,9 +27,7 @@ impl Level {
 }
 
 pub static LOG_LEVEL: Flag = Flag {
-    name: "log.level",
-    value: "LEVEL",
-    default: "info",
+    words: "log.level LEVEL info",
     help: prose("Least severe messages to log: error, warn, info or debug."),
     check: |value| match named(value) {
         Some(_) => Ok(()),

@@ -4,34 +4,26 @@ use super::gate::CONNECTIONS_MAX;
 use crate::cli::{Bare, Entry, Flag, Options, prose};
 
 pub static LISTEN: Flag = Flag {
-    name: "web.listen-address",
-    value: "ADDRESS",
-    default: ":9100",
+    words: "web.listen-address ADDRESS :9100",
     help: prose("Address and port to serve on; without an address, all of IPv6 and IPv4. May be given more than once."),
     check: check_address,
 };
 pub static ALLOWED_HOSTS: Flag = Flag {
-    name: "web.allowed-hosts",
-    value: "NAMES",
-    default: "",
+    words: "web.allowed-hosts NAMES ",
     help: prose(
         "Host names to answer to, separated by commas; *.NAME for all below one. Addresses and localhost always work. Without it, every name does.",
     ),
     check: super::host::check,
 };
 pub static FRAME_ANCESTORS: Flag = Flag {
-    name: "web.frame-ancestors",
-    value: "ORIGINS",
-    default: "",
+    words: "web.frame-ancestors ORIGINS ",
     help: prose(
         "Sites whose pages may show the dashboard in a frame, separated by commas, such as http://homeassistant.local:8123; self, *, and https: for all of that scheme. Without it, none.",
     ),
     check: super::frames::check,
 };
 pub static CONNECTIONS_PER_ADDRESS: Flag = Flag {
-    name: "web.connections-per-address",
-    value: "NUMBER",
-    default: "16",
+    words: "web.connections-per-address NUMBER 16",
     help: prose(
         "Connections of one client address that stay open between requests, from 1 to 128; more are answered and closed. Raise it where many clients share an address.",
     ),
@@ -44,18 +36,14 @@ pub static WAIT_FOR_ADDRESS: Bare = Bare {
     ),
 };
 pub static AUTH_FILE: Flag = Flag {
-    name: "web.auth-file",
-    value: "FILE",
-    default: "",
+    words: "web.auth-file FILE ",
     help: prose(
         "Require one of the credentials in FILE, one per line: bearer TOKEN, or basic NAME:PASSWORD. /health stays open. The command events shows the first one to the agent that it asks.",
     ),
     check: check_file,
 };
 pub static CONFIG_FILE: Flag = Flag {
-    name: "web.config.file",
-    value: "FILE",
-    default: "",
+    words: "web.config.file FILE ",
     help: prose(
         "Require a user in basic_auth_users of a web configuration file of Prometheus exporters. /health stays open. A binary built with TLS speaks it as tls_server_config in the file says.",
     ),

@@ -67,9 +67,9 @@ fn flags() {
     for entry in commands::entries() {
         match entry {
             Entry::Value(flag) => {
-                let default = flag.default.replace('|', "\\|");
+                let default = flag.default().replace('|', "\\|");
                 let default = if default.is_empty() { default } else { format!("`{default}`") };
-                let _ = writeln!(text, "| `--{}={}` | {default} | {} |", flag.name, flag.value, flag.help.text());
+                let _ = writeln!(text, "| `--{}={}` | {default} | {} |", flag.name(), flag.value(), flag.help.text());
             }
             Entry::Bare(bare) => {
                 let _ = writeln!(text, "| `--{}` | | {} |", bare.name, bare.help.text());
@@ -110,7 +110,12 @@ fn rules_reference() {
     for rule in rules::ALL {
         let head = &rule.head;
         let limits = rule.limits.iter().map(|limit| {
-            format!("`--{}={}`: {}", limit.flag.name, limit.flag.default, limit.flag.help.text().trim_end_matches('.'))
+            format!(
+                "`--{}={}`: {}",
+                limit.flag.name(),
+                limit.flag.default(),
+                limit.flag.help.text().trim_end_matches('.')
+            )
         });
         let reads = rule.reads.iter().map(|input| format!("`{}`", input.family.name()));
         let _ = writeln!(

@@ -113,7 +113,7 @@ fn beginning(alert: &Alert, rule: Option<&Rule>) -> String {
     );
     for (i, limit) in limits.iter().enumerate() {
         text.push_str(if i == 0 { "\n" } else { "" });
-        let _ = writeln!(text, "- `--{}={}`: {}", limit.flag.name, limit.flag.default, limit.flag.help.text());
+        let _ = writeln!(text, "- `--{}={}`: {}", limit.flag.name(), limit.flag.default(), limit.flag.help.text());
     }
     let _ = write!(text, "\n**In short:** {}.\n\n", head.fix.text());
     text
@@ -163,7 +163,7 @@ fn alerts_compare_with_what_the_rules_compare_with() {
         let Alert { expression, .. } = alerts.iter().find(|alert| alert.name == name).unwrap();
         for (limit, form) in rule.limits.iter().zip(forms) {
             let Some(form) = form else { continue };
-            let number = (form(limit.flag.default.parse().unwrap()) * 1e6).round() / 1e6;
+            let number = (form(limit.flag.default().parse().unwrap()) * 1e6).round() / 1e6;
             let mut words = expression.split([' ', '\n', '(', ')']);
             let found = words.any(|word| word == number.to_string());
             assert!(found, "{}: no {number} in {name}: {expression}", rule.head.name);

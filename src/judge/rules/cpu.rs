@@ -13,8 +13,7 @@ static LOAD: Input = SYSTEM.input("pi_load_average");
 pub static CPU_BUSY: Rule =
     Rule::new("cpu_busy", "the CPUs are fully used", Severity::Warning, "cpu", &[&USAGE], cpu_busy)
         .limits(&[above(
-            "rule.cpu_busy.above",
-            "92",
+            "rule.cpu_busy.above PERCENT 92",
             Unit::Percent,
             "CPU time in use, of all CPUs together, without niced work.",
         )])
@@ -42,7 +41,7 @@ const MOSTLY_NICED: f64 = 50.0;
 
 pub static LOAD_HIGH: Rule =
     Rule::new("load_high", "the load average is high", Severity::Warning, "pressure", &[&LOAD, &USAGE], load_high)
-        .limits(&[above("rule.load_high.above", "2", Unit::Ratio, "Load average over 15 minutes for each CPU.")])
+        .limits(&[above("rule.load_high.above NUMBER 2", Unit::Ratio, "Load average over 15 minutes for each CPU.")])
         .blames(by_load)
         .fix("Look for processes that wait for a disk or a network share, and for too many that run at once");
 

@@ -29,10 +29,7 @@ pub static OOM_KILL: Rule = Rule::new(
     &[&OOM_KILLS, &RECLAIMS, &TOTAL, &AVAILABLE, &GROUP_KILLS, &EXHAUSTED, &GROUP_LIMIT],
     oom_kill,
 )
-.limits(&[below(
-    "rule.oom_kill.below",
-    "20",
-    Unit::Percent,
+.limits(&[below("rule.oom_kill.below PERCENT 20", Unit::Percent,
     "Available share of memory below which the machine ran out of memory; otherwise a service or container reached its limit.",
 )])
 .news()
@@ -132,7 +129,11 @@ pub static MEMORY_LOW: Rule = Rule::new(
     &[&TOTAL, &AVAILABLE, &ZFS_CACHE],
     memory_low,
 )
-.limits(&[below("rule.memory_low.below", "8", Unit::Percent, "Available share of memory, what ZFS caches included.")])
+.limits(&[below(
+    "rule.memory_low.below PERCENT 8",
+    Unit::Percent,
+    "Available share of memory, what ZFS caches included.",
+)])
 .blames(by_memory)
 .fix("Stop or limit the program that uses most memory, or add swap (zram)");
 
@@ -161,8 +162,7 @@ pub static MEMORY_PRESSURE: Rule = Rule::new(
     memory_pressure,
 )
 .limits(&[above(
-    "rule.memory_pressure.above",
-    "10",
+    "rule.memory_pressure.above PERCENT 10",
     Unit::Percent,
     "Share of time in which all processes were stalled on memory.",
 )])

@@ -37,10 +37,9 @@ pub static NETWORK_ERRORS: Rule = Rule::new(
     network_errors,
 )
 .limits(&[
-    above("rule.network_errors.above", "1", Unit::Percent, "Share of an interface's packets that are broken."),
+    above("rule.network_errors.above PERCENT 1", Unit::Percent, "Share of an interface's packets that are broken."),
     above(
-        "rule.network_errors.count.above",
-        "5",
+        "rule.network_errors.count.above NUMBER 5",
         Unit::Count,
         "Broken packets within about a minute, below which a share says nothing.",
     ),
@@ -127,8 +126,7 @@ pub static LINK_FLAPPING: Rule = Rule::new(
     link_flapping,
 )
 .limits(&[above(
-    "rule.link_flapping.above",
-    "6",
+    "rule.link_flapping.above NUMBER 6",
     Unit::Count,
     "Changes of a link within a few minutes; a link that went and came back changed twice.",
 )])
@@ -176,8 +174,7 @@ pub static CONNTRACK_FULL: Rule = Rule::new(
     conntrack_full,
 )
 .limits(&[above(
-    "rule.conntrack_full.above",
-    "90",
+    "rule.conntrack_full.above PERCENT 90",
     Unit::Percent,
     "Connections that the firewall tracks, of those it can.",
 )])

@@ -20,8 +20,7 @@ pub static UNDER_VOLTAGE: Rule = Rule::new(
     under_voltage,
 )
 .limits(&[above(
-    "rule.under_voltage.above",
-    "5",
+    "rule.under_voltage.above NUMBER 5",
     Unit::Count,
     "Under-voltages within an hour, however short, at most 32.",
 )])
@@ -69,10 +68,9 @@ fn throttled(view: &mut View<'_>, found: &mut Finding) -> bool {
 pub static HOT: Rule =
     Rule::new("hot", "a temperature sensor is hot", Severity::Critical, "thermal", &[&TEMPERATURE, &CRITICAL], hot)
         .limits(&[
-            above("rule.hot.above", "80", Unit::Celsius, "Temperature of a sensor that has no critical one."),
+            above("rule.hot.above CELSIUS 80", Unit::Celsius, "Temperature of a sensor that has no critical one."),
             below(
-                "rule.hot.margin.below",
-                "10",
+                "rule.hot.margin.below CELSIUS 10",
                 Unit::Celsius,
                 "Distance of a sensor from its own critical temperature.",
             ),

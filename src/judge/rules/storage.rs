@@ -44,7 +44,7 @@ pub static DISK_FULL: Rule = Rule::new(
     &[&READ_ONLY, &USED, &AVAILABLE, &TOTAL],
     disk_full,
 )
-.limits(&[above("rule.disk_full.above", "95", Unit::Percent, "Used share of a filesystem, as df counts it.")])
+.limits(&[above("rule.disk_full.above PERCENT 95", Unit::Percent, "Used share of a filesystem, as df counts it.")])
 .filesystems()
 .fix("Delete what is not needed, such as logs under /var/log or old packages (apt clean), or move it to another disk");
 
@@ -71,7 +71,7 @@ pub static FILESYSTEM_FULL_SOON: Rule = Rule::new(
     &[&FULL_IN, &AVAILABLE],
     filesystem_full_soon,
 )
-.limits(&[below("rule.filesystem_full_soon.below", "14", Unit::Days, "Days until a filesystem that fills steadily is full.")])
+.limits(&[below("rule.filesystem_full_soon.below DAYS 14", Unit::Days, "Days until a filesystem that fills steadily is full.")])
 .filesystems()
 // By the hour, it may be a little more or less than the threshold.
 .until(3600)
@@ -100,7 +100,7 @@ pub static INODES_FULL: Rule = Rule::new(
     &[&READ_ONLY, &INODES, &INODES_FREE],
     inodes_full,
 )
-.limits(&[above("rule.inodes_full.above", "95", Unit::Percent, "Used share of a filesystem's inodes.")])
+.limits(&[above("rule.inodes_full.above PERCENT 95", Unit::Percent, "Used share of a filesystem's inodes.")])
 .filesystems()
 .fix("Delete directories with very many small files, such as caches, sessions or mail queues");
 
@@ -194,10 +194,7 @@ pub static IO_PRESSURE: Rule = Rule::new(
     &[&WAITING, &BUSY],
     io_pressure,
 )
-.limits(&[above("rule.io_pressure.above", "20", Unit::Percent, "Share of time in which some process was stalled on disk I/O."), above(
-    "rule.io_pressure.busy.above",
-    "10",
-    Unit::Percent,
+.limits(&[above("rule.io_pressure.above PERCENT 20", Unit::Percent, "Share of time in which some process was stalled on disk I/O."), above("rule.io_pressure.busy.above PERCENT 10", Unit::Percent,
     "Share of time from which a disk is busy; otherwise a disk must have worked within a minute, and a process be blocked.",
 )])
 .blames(by_io)
@@ -241,8 +238,8 @@ pub static DISK_SLOW: Rule = Rule::new(
     disk_slow,
 )
 .limits(&[
-    above("rule.disk_slow.above", "0.05", Unit::Seconds, "Average time of an operation of a disk that is busy."),
-    above("rule.disk_slow.busy.above", "90", Unit::Percent, "Share of time from which a disk is busy."),
+    above("rule.disk_slow.above SECONDS 0.05", Unit::Seconds, "Average time of an operation of a disk that is busy."),
+    above("rule.disk_slow.busy.above PERCENT 90", Unit::Percent, "Share of time from which a disk is busy."),
 ])
 .blames(by_io)
 .fix("Move what writes much to a faster disk, or replace a worn SD card");
