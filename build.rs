@@ -8,7 +8,7 @@
 //! It compresses the texts for people that stand in the source, for `src/model/prose.rs`.
 //!
 //! The runbooks of `docs/runbooks` that are about a rule become one text, which the page fetches when somebody asks what to do.
-//! The doctor's texts are compressed too, which halves them.
+//! The doctor's texts and Home Assistant's are compressed too, which at least halves them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +20,7 @@ use std::{env, fs, io};
 const FOLDER: &str = "src/dashboard";
 const RUNBOOKS: &str = "docs/runbooks";
 const CHECKS: &str = "src/doctor/checks.txt";
+const DISCOVERY: &str = "src/format/discovery.txt";
 const NODE: &str = "src/dialect/node.txt";
 const ENTRY: &str = "main.js";
 const SOURCE: &str = "src";
@@ -76,10 +77,12 @@ fn main() -> io::Result<()> {
     let node = fs::read_to_string(NODE)?;
     let node: String = node.split_inclusive('\n').filter(|line| !line.starts_with("//")).collect();
     fs::write(Path::new(&out).join("node.deflate"), deflate(node.as_bytes()))?;
-    println!("cargo::rerun-if-changed={CHECKS}");
-    let checks = fs::read_to_string(CHECKS)?;
-    let checks: String = checks.split_inclusive('\n').filter(|line| !line.starts_with("// ")).collect();
-    fs::write(Path::new(&out).join("checks.deflate"), deflate(checks.as_bytes()))?;
+    for (file, name) in [(CHECKS, "checks.deflate"), (DISCOVERY, "discovery.deflate")] {
+        println!("cargo::rerun-if-changed={file}");
+        let text = fs::read_to_string(file)?;
+        let text: String = text.split_inclusive('\n').filter(|line| !line.starts_with("// ")).collect();
+        fs::write(Path::new(&out).join(name), deflate(text.as_bytes()))?;
+    }
     let facts =
         [&page, &more, &runbooks].map(|text| format!("Facts {{ length: {}, tag: {:?} }}", text.len(), tag(text)));
     fs::write(Path::new(&out).join("dashboard.rs"), format!("({}, {policy:?})\n", facts.join(", ")))

@@ -20,6 +20,7 @@ pub mod history;
 pub mod judge;
 pub mod kernel;
 pub mod model;
+pub mod outbound;
 pub mod runtime;
 pub mod server;
 #[allow(unsafe_code, reason = "system calls; each piece of it stands behind one safe function")]

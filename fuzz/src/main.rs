@@ -17,6 +17,7 @@ mod routes;
 use libfuzzer_sys::fuzz_target;
 use pi_monitor::collect;
 use pi_monitor::kernel::{mailbox, packages, text, watch};
+use pi_monitor::runtime::sandbox::Needs;
 use pi_monitor::server::{access, config};
 use pi_monitor::{cli, commands, format, model};
 use std::cell::RefCell;
@@ -58,11 +59,11 @@ fn prepare() -> fn(&[u8]) {
     if let Some(directory) = std::env::var_os("PI_FUZZ_SEEDS") {
         let directory = Path::new(&directory);
         match known {
-            Some(registration) if has_parsers(name) => seed_texts(registration.needs.paths, directory),
+            Some(registration) if has_parsers(name) => seed_texts(&paths(&registration.needs), directory),
             None if name == "text" || name == "names" => {
                 seed_texts(&["proc/stat", "proc/uptime", "proc/self/mountinfo"], directory);
             }
-            None if name == "processes" => seed_texts(collect::processes::NEEDS.paths, directory),
+            None if name == "processes" => seed_texts(&paths(&collect::processes::NEEDS), directory),
             Some(_) => agent::seed(directory),
             None if name == "whole" => agent::seed(directory),
             None => {}
@@ -96,6 +97,11 @@ fn target() -> &'static str {
 
 fn has_parsers(collector: &str) -> bool {
     collect::fuzz_parsers(collector, b"")
+}
+
+/// What is read, one by one.
+fn paths(needs: &Needs) -> Vec<&'static str> {
+    needs.paths.split_ascii_whitespace().collect()
 }
 
 /// Writes each text that is at or below one of `paths` on some board.

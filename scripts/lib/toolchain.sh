@@ -218,7 +218,7 @@ unpacked_package() {
     if have "$command"; then return 0; fi
     INSTALL_ERROR=
     for package in "$@"; do
-        if [ -x "$PI_CACHE/debs/$package/usr/bin/$command" ]; then dir=$PI_CACHE/debs/$package; break; fi
+        if [ -x "$PI_CACHE/debs/$package/usr/bin/$command" ] || [ -x "$PI_CACHE/debs/$package/usr/sbin/$command" ]; then dir=$PI_CACHE/debs/$package; break; fi
     done
     if [ -z "$dir" ]; then
         have_apt || { INSTALL_ERROR="this system has no apt-get; install $command yourself"; return 1; }
@@ -241,7 +241,7 @@ unpacked_package() {
         mv "$tmp/root" "$dir"
         rm -rf "$tmp"
     fi
-    PATH=$PATH:$dir/usr/bin
+    PATH=$PATH:$dir/usr/bin:$dir/usr/sbin
     have "$command" || { INSTALL_ERROR="package $package has no $command"; return 1; }
 }
 

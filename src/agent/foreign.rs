@@ -1,11 +1,12 @@
 //! Pages in the names of another program, made when a request asks for them.
 
 use super::pages::{Page, Rendered};
+use super::slot::Slot;
 use super::{Agent, Selection};
+use crate::dialect::Dialect;
 use crate::dialect::flags::{Settings, Tongue};
-use crate::dialect::{self, Dialect};
-use crate::format::prometheus::{Syntax, Writer};
-use crate::format::{Format, Gzip, Renderer, explain};
+use crate::format::prometheus::{Syntax, Writer, write_foreign};
+use crate::format::{Format, Gzip, Renderer};
 use crate::model::{Family, Snapshot};
 use std::time::Duration;
 
@@ -26,9 +27,10 @@ pub struct Foreign {
 #[derive(Debug)]
 struct AtWork {
     dialect: Dialect,
-    writer: Writer,
     /// Writes what the other program does not know.
     rest: Writer,
+    /// The agent's own collectors of which it knows all.
+    covered: Selection,
     /// Absent while it is being made, since making it needs the rest.
     page: Option<Rendered>,
     /// What the page was made of: a collection, both selections, and the dialect.
@@ -90,14 +92,19 @@ impl Agent {
     }
 
     fn at_work(&mut self) -> &mut AtWork {
-        let Agent { foreign, roots, machine, .. } = self;
+        let Agent { foreign, roots, machine, slots, .. } = self;
         foreign.at_work.get_or_insert_with(|| {
-            explain(dialect::table());
-            let dialect = Dialect::new(&foreign.settings, roots, *machine);
-            let rest = Writer::without(Syntax::Text, dialect.known.clone());
-            let writer = Writer::new(Syntax::Text);
+            let mut dialect = Dialect::new(&foreign.settings, roots, *machine);
+            let is_known = |family: &Family| dialect.known.iter().any(|start| family.name().starts_with(start));
+            let mut covered = Selection::NONE;
+            for (place, slot) in slots.iter().enumerate() {
+                if slot.families().all(is_known) {
+                    covered = covered.with(place);
+                }
+            }
+            let rest = Writer::without(Syntax::Text, std::mem::take(&mut dialect.known));
             let page = Some(Rendered::default());
-            Box::new(AtWork { dialect, writer, rest, page, made_of: None, made: 0 })
+            Box::new(AtWork { dialect, rest, covered, page, made_of: None, made: 0 })
         })
     }
 
@@ -106,8 +113,7 @@ impl Agent {
         let other = self.at_work().dialect.defaults();
         let Agent { snapshot, foreign, renderer, .. } = self;
         if let Some(at_work) = &mut foreign.at_work {
-            at_work.dialect.collect(snapshot.moment, other, snapshot);
-            at_work.write(tongue, snapshot, renderer, out);
+            at_work.write(tongue, other, snapshot, renderer, out);
         }
     }
 
@@ -143,46 +149,40 @@ impl Agent {
         let Some(at_work) = &self.foreign.at_work else { return Err(String::new()) };
         // A collector of which all is there under other names is not asked; what the other program's rows are taken from is collected,
         // but not shown.
-        let is_known = |family: &Family| at_work.dialect.known.iter().any(|start| family.name().starts_with(start));
-        let mut needed = Selection::NONE;
-        for (place, slot) in self.slots.iter().enumerate() {
-            let mut families = slot.registration.tables.iter().flat_map(|head| head.families);
-            if tongue == Tongue::Node && families.clone().all(is_known) {
-                own = own.without(Selection::NONE.with(place));
-            }
-            if own.contains(place)
-                || families.any(|family| at_work.dialect.sources(other).any(|source| source == family.name()))
-            {
-                needed = needed.with(place);
-            }
+        if tongue == Tongue::Node {
+            own = own.without(at_work.covered);
+        }
+        let mut needed = own;
+        for source in at_work.dialect.sources(other) {
+            let has = |slot: &Slot| slot.families().any(|family| family.name() == source);
+            needed = self.slots.iter().position(has).map_or(needed, |place| needed.with(place));
         }
         let id = self.snapshot_of(needed, max_age).await.moment.id;
         let Agent { snapshot, foreign, renderer, gzip: compressor, .. } = self;
         let Some(at_work) = &mut foreign.at_work else { return Err(String::new()) };
         let of = (id, own, other, tongue);
         if at_work.made_of != Some(of) {
-            at_work.dialect.collect(snapshot.moment, other, snapshot);
             at_work.made_of = Some(of);
             at_work.made += 1;
         }
         snapshot.show(own);
         let level = gzip.then(|| compressor.level(Gzip::FAST));
         let mut page = at_work.page.take().unwrap_or_default();
-        let made = page.get((at_work.made, 0), level, |out| at_work.write(tongue, snapshot, renderer, out));
+        let made = page.get((at_work.made, 0), level, |out| at_work.write(tongue, other, snapshot, renderer, out));
         at_work.page = Some(page);
         Ok(made)
     }
 }
 
 impl AtWork {
-    /// Puts the page in the place of what `out` held.
-    fn write(&mut self, tongue: Tongue, snapshot: &Snapshot, renderer: &mut Renderer, out: &mut Vec<u8>) {
-        let AtWork { dialect, writer, rest, .. } = self;
+    /// Puts the page in the place of what `out` held; `other` are the other program's collectors.
+    fn write(&mut self, tongue: Tongue, other: Selection, own: &Snapshot, renderer: &mut Renderer, out: &mut Vec<u8>) {
+        let AtWork { dialect, rest, .. } = self;
         if tongue == Tongue::Both {
-            renderer.replace(Format::Prometheus, snapshot, out);
+            renderer.replace(Format::Prometheus, own, out);
         } else {
-            rest.replace(snapshot, out);
+            rest.replace(own, out);
         }
-        writer.append(&dialect.snapshot, out);
+        dialect.collect(other, own, &mut |family| write_foreign(family, Syntax::Text, out));
     }
 }

@@ -6,6 +6,7 @@ use crate::collect::{self, processes::PROCESSES};
 use crate::kernel::watch::{Wanted, Watch};
 use crate::kernel::{Machine, Roots};
 use crate::model::Note;
+use crate::runtime::task;
 use crate::sys;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
@@ -21,6 +22,9 @@ pub fn watch(options: &Options, machine: Machine) -> Watch {
     };
     Watch::open(&Roots::new(options), wanted)
 }
+
+/// Follows what happens to the agent.
+pub type Follow = Box<dyn FnMut(&mut Agent)>;
 
 /// What is ready.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +44,7 @@ pub struct Heartbeat {
 /// [`tokio::task::LocalSet`].
 pub fn look(agent: &'static Mutex<Agent>, busy: &mut Agent) {
     if let Some(pause) = busy.look() {
-        tokio::task::spawn_local(second_look(agent, pause));
+        task::spawn(Box::pin(second_look(agent, pause)));
     }
 }
 
@@ -73,8 +77,9 @@ impl Heartbeat {
 
     /// Ticks for as long as it is polled, within a [`tokio::task::LocalSet`].
     ///
-    /// History counts time in ticks, so missed ones are skipped and the others stay where they are.
-    pub async fn run(mut self, agent: &'static Mutex<Agent>) {
+    /// History counts time in ticks, so missed ones are skipped and the others stay where they are. `follow` gets the agent after
+    /// each tick, and whenever something was noticed.
+    pub async fn run(mut self, agent: &'static Mutex<Agent>, mut follow: Option<Follow>) {
         while let Some(woken) = std::future::poll_fn(|context| self.next(context)).await {
             let mut busy = agent.lock().await;
             let now = sys::since_boot();
@@ -90,6 +95,9 @@ impl Heartbeat {
                 Woken::Timer => {}
             }
             look(agent, &mut busy);
+            if let Some(follow) = &mut follow {
+                follow(&mut busy);
+            }
         }
     }
 

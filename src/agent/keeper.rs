@@ -69,6 +69,8 @@ mod kinds {
     pub const SPACE: u8 = 8;
     /// Which packages are installed.
     pub const PACKAGES: u8 = 9;
+    /// What receivers were told of events.
+    pub const TOLD: u8 = 10;
 }
 
 /// What a start is: when, in which boot, on which kernel.
@@ -120,6 +122,8 @@ pub struct Keeper {
     space: u64,
     /// The checksum of the packages that are in the file; 0 if it has none.
     packages: u32,
+    /// The checksum of what receivers were told, as the file has it.
+    told: u32,
     /// When the budget's day began and when was written last, in milliseconds since boot.
     day: i64,
     flushed: i64,
@@ -208,13 +212,14 @@ struct Past {
     /// How much of the budget's day is over, in milliseconds, and what it has cost so far, in bytes.
     elapsed: i64,
     spent: u64,
+    told: Vec<u8>,
 }
 
 /// Reads the boots, the budget and the last run's end, and puts the events back into `events`.
 fn recall(journal: &mut Journal, events: &mut Events) -> Past {
     let mut past = Past::default();
     journal.each(&mut |kind, bytes| {
-        let Past { boots, before, elapsed, spent } = &mut past;
+        let Past { boots, before, elapsed, spent, told } = &mut past;
         if let Some(before) = before {
             before.clean = kind == kinds::END;
         }
@@ -231,6 +236,7 @@ fn recall(journal: &mut Journal, events: &mut Events) -> Past {
             }
             kinds::SPENT => (*elapsed, *spent) = (i64::from(number(bytes, 0)), u64::from(number(bytes, 4))),
             kinds::EVENT => drop(events.restore(bytes)),
+            kinds::TOLD => *told = bytes.to_vec(),
             _ => {}
         }
         let Some(last) = boots.last_mut() else { return };
@@ -288,6 +294,7 @@ impl Keeper {
         start: &Start<'_>,
         history: &mut History,
         events: &mut Events,
+        told: &mut Vec<u8>,
     ) -> (Self, Option<Before>) {
         let now = milliseconds(start.moment.since_boot);
         let offset = offset(&start.moment);
@@ -295,6 +302,7 @@ impl Keeper {
         let past_end = align(&mut past.boots, start.boot, offset);
         restore(&mut journal, &past.boots, history);
         journal.forget_past();
+        *told = past.told;
         let mut names = Vec::new();
         history.names(&mut names);
         let mut keeper = Keeper {
@@ -310,6 +318,7 @@ impl Keeper {
             written: [0, 1, 2].map(|tier| history.own_slot(tier)),
             space: history.space.restored(),
             packages: crc32(0, &history.packages),
+            told: crc32(0, told),
             day: now - past.elapsed,
             flushed: now,
             spent: past.spent,
@@ -325,7 +334,7 @@ impl Keeper {
             not_before: 0,
         };
         if keeper.journal.turns() {
-            (keeper.space, keeper.packages) = (0, 0);
+            (keeper.space, keeper.packages, keeper.told) = (0, 0, 0);
         }
         keeper.begin();
         (keeper, past.before)
@@ -338,7 +347,7 @@ impl Keeper {
     }
 
     /// Takes the card's answers, follows the clock, and writes what is due.
-    pub fn tick(&mut self, moment: &Moment, history: &mut History, events: &Events) {
+    pub fn tick(&mut self, moment: &Moment, history: &mut History, events: &Events, told: &[u8]) {
         let now = milliseconds(moment.since_boot);
         self.answer(now);
         let offset = offset(moment);
@@ -386,7 +395,7 @@ impl Keeper {
         }
         // On a bad day, the hourly write takes what fits into a page; the rest waits in the rings.
         self.journal.limit(if affords { BATCH_MAX } else { 4096 });
-        self.write(now, history, events, false);
+        self.write(now, history, events, told, false);
     }
 
     /// Takes the answer of the writer.
@@ -421,16 +430,20 @@ impl Keeper {
     }
 
     /// Writes what waits, and the history since the last time; what is critical takes the last minutes along.
-    fn write(&mut self, now: i64, history: &History, events: &Events, last: bool) {
+    fn write(&mut self, now: i64, history: &History, events: &Events, told: &[u8], last: bool) {
         if self.journal.turns() {
             self.begin();
-            (self.stretch, self.space, self.packages) = ([0; 24], 0, 0);
+            (self.stretch, self.space, self.packages, self.told) = ([0; 24], 0, 0, 0);
         }
         self.write_events(events);
         self.write_space(history);
         let check = crc32(0, &history.packages);
         if check != self.packages && self.journal.append(kinds::PACKAGES, &history.packages) {
             self.packages = check;
+        }
+        let check = crc32(0, told);
+        if check != self.told && self.journal.append(kinds::TOLD, told) {
+            self.told = check;
         }
         for tier in [FINE, COARSE] {
             let open = history.open_slot(tier);
@@ -507,12 +520,12 @@ impl Keeper {
     }
 
     /// Writes everything, and that the end was asked for.
-    pub fn end(&mut self, now: Duration, history: &History, events: &Events) {
+    pub fn end(&mut self, now: Duration, history: &History, events: &Events, told: &[u8]) {
         let now = milliseconds(now);
         self.journal.wait(LAST_WORDS);
         self.journal.limit(BATCH_MAX);
         self.urgent = true;
-        self.write(now, history, events, true);
+        self.write(now, history, events, told, true);
         self.journal.wait(LAST_WORDS);
     }
 }

@@ -28,7 +28,7 @@ use crate::judge::{
 };
 use crate::kernel::packages::Packages;
 use crate::kernel::{Machine, RemoteStat, Roots, read_once};
-use crate::model::{self, Looked, Moment, Note, Report, Selection, Severity, Snapshot, kinds};
+use crate::model::{self, Looked, Moment, Note, Receiver, Report, Selection, Severity, Snapshot, kinds};
 use crate::runtime::sandbox::Needs;
 use foreign::Foreign;
 use keeper::{Before, Keeper, Start};
@@ -83,6 +83,10 @@ pub struct Agent {
     roots: Roots,
     gzip: Gzip,
     foreign: Foreign,
+    /// Who is told of what happens; empty without a flag that names somebody.
+    pub receivers: Vec<Receiver>,
+    /// What the process that tells them has to know after a start.
+    told: Vec<u8>,
 }
 
 impl std::fmt::Debug for Agent {
@@ -95,9 +99,9 @@ impl std::fmt::Debug for Agent {
 pub fn needs(options: &Options) -> Vec<Needs> {
     let collectors = collect::ALL.iter().filter(|it| collect::is_enabled(options, &it.switch()));
     let mut needs: Vec<_> = collectors.map(|registration| registration.needs).collect();
-    needs.push(Needs::reading(&["proc/sys/kernel/random/boot_id", "proc/sys/kernel/osrelease"]));
+    needs.push(Needs::reading("proc/sys/kernel/random/boot_id proc/sys/kernel/osrelease"));
     needs.extend(collect::is_enabled(options, &PROCESSES).then_some(processes::NEEDS));
-    needs.extend(dialect::needs(options));
+    needs.push(dialect::NEEDS);
     needs
 }
 
@@ -117,7 +121,7 @@ impl Agent {
         let kernel = String::from_utf8_lossy(kernel.trim_ascii());
         self.events = Events::new(self.processes.is_some());
         let start = Start { moment: self.sampled.moment, boot: self.boot(), kernel: &kernel };
-        let (keeper, before) = Keeper::new(journal, &start, &mut self.history, &mut self.events);
+        let (keeper, before) = Keeper::new(journal, &start, &mut self.history, &mut self.events, &mut self.told);
         self.begin(before.as_ref(), &kernel);
         self.keeper = Some(keeper);
     }
@@ -125,7 +129,7 @@ impl Agent {
     /// Writes what the journal does not have yet, and that the end was asked for.
     pub fn end(&mut self) {
         if let Some(keeper) = &mut self.keeper {
-            keeper.end((self.machine.since_boot)(), &self.history, &self.events);
+            keeper.end((self.machine.since_boot)(), &self.history, &self.events, &self.told);
         }
     }
 
@@ -226,6 +230,8 @@ impl Agent {
             roots,
             gzip: Gzip::new(),
             foreign: Foreign::new(Settings::new(options)),
+            receivers: Vec::new(),
+            told: Vec::new(),
         };
         agent.tick();
         agent
@@ -254,13 +260,13 @@ impl Agent {
         }
         history.sample(sampled);
         self.judge();
-        let Agent { sampled, verdicts, history, keeper, events, recorder, .. } = self;
+        let Agent { sampled, verdicts, history, keeper, events, recorder, told, .. } = self;
         if let Some(recorder) = recorder {
             events.clock(moment.since_boot, moment.unix);
             recorder.record(verdicts, sampled, events);
         }
         if let Some(keeper) = keeper {
-            keeper.tick(&moment, history, events);
+            keeper.tick(&moment, history, events, told);
         }
         if let Some(mut packages) = self.packages.take() {
             let mut table = std::mem::take(&mut self.history.packages);
@@ -330,6 +336,22 @@ impl Agent {
         let filesystems = filesystems.map(|scraped| if scraped { &*snapshot } else { &*sampled });
         let top = processes.as_ref().and_then(|processes| processes.top(moment.since_boot));
         verdicts.judge(sampled, filesystems, slowly, top);
+    }
+
+    /// Returns the events that are kept.
+    pub fn events_kept(&self) -> &Events {
+        &self.events
+    }
+
+    /// Returns what was last set by [`Agent::set_told`], in this run or in one before it.
+    pub fn told(&self) -> &[u8] {
+        &self.told
+    }
+
+    /// Keeps what the process that tells somebody has to know after a start.
+    pub fn set_told(&mut self, told: &[u8]) {
+        self.told.clear();
+        self.told.extend_from_slice(told);
     }
 
     /// Returns the last collection.
@@ -506,7 +528,9 @@ impl Agent {
     fn fill(&mut self, selection: Selection) {
         // What took long to answer must not make everything else look old.
         let moment = self.next_moment();
-        let Agent { machine, slots, outcomes, remote, snapshot, history, verdicts, events, recorder, .. } = self;
+        let Agent {
+            machine, slots, outcomes, remote, snapshot, history, verdicts, events, recorder, receivers, ..
+        } = self;
         snapshot.clear(moment);
         outcomes.clear();
         let mut context = Context { moment, remote, levels: &mut history.space };
@@ -524,7 +548,7 @@ impl Agent {
             slot.note(result.err(), moment.since_boot);
         }
         let counts = recorder.as_ref().map(|_| events.counts());
-        let summary = Summary { report: verdicts.report(), events: counts, outcomes };
+        let summary = Summary { report: verdicts.report(), events: counts, receivers, outcomes };
         for (index, slot) in slots.iter_mut().enumerate().filter(|(index, _)| selection.contains(*index)) {
             snapshot.select(index);
             slot.collector.conclude(&summary, snapshot);

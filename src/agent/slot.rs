@@ -2,6 +2,7 @@
 
 use crate::collect::{Collect, Registration, Setup};
 use crate::kernel::Fault;
+use crate::model::Family;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -17,6 +18,11 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// Returns the families of its tables.
+    pub fn families(&self) -> impl Iterator<Item = &'static Family> {
+        self.registration.tables.iter().flat_map(|head| head.families)
+    }
+
     /// Creates a collector that has not collected yet.
     pub fn new(registration: &'static Registration, setup: &mut Setup<'_>) -> Self {
         let collector = (registration.new)(setup);

@@ -94,15 +94,14 @@ impl Entry {
     }
 
     /// The ways to write it.
-    pub fn spellings(&self) -> impl Iterator<Item = String> + use<> {
-        let (first, second) = match self {
-            Entry::Value(flag) => (format!("--{}", flag.name()), None),
-            Entry::Bare(bare) => (format!("--{}", bare.name), None),
+    pub fn spellings(&self) -> Vec<String> {
+        match self {
+            Entry::Value(flag) => vec![format!("--{}", flag.name())],
+            Entry::Bare(bare) => vec![format!("--{}", bare.name)],
             Entry::Switch(Switch { group, name, .. }) => {
-                (format!("--{}.{name}", group.name), Some(format!("--no-{}.{name}", group.name)))
+                ["", "no-"].map(|no| format!("--{no}{}.{name}", group.name)).into()
             }
-        };
-        std::iter::once(first).chain(second)
+        }
     }
 }
 

@@ -56,13 +56,21 @@ pub fn version() -> String {
 
 /// Returns an error that names the unknown word and the nearest known one.
 pub fn unknown(word: &str, commands: &[&Command], entries: &[Entry]) -> String {
-    let words = commands.iter().map(|command| command.name).chain(["--help", "--version"]).map(str::to_owned);
-    let all = entries.iter().flat_map(Entry::spellings).chain(words);
-    let nearest = all.map(|known| (distance(word, &known), known)).min_by_key(|(distance, _)| *distance);
-    let hint = match nearest {
-        Some((distance, known)) if distance <= word.len() / 2 => format!("; did you mean {known}?"),
-        _ => "; see --help".to_owned(),
-    };
+    let mut all = Vec::new();
+    for entry in entries {
+        all.extend(entry.spellings());
+    }
+    for known in commands.iter().map(|command| command.name).chain(["--help", "--version"]) {
+        all.push(known.to_owned());
+    }
+    // The first of those that are as near; from half of the word on, it is another one.
+    let (mut least, mut hint) = (word.len() / 2 + 1, "; see --help".to_owned());
+    for known in all {
+        let distance = distance(word, &known);
+        if distance < least {
+            (least, hint) = (distance, format!("; did you mean {known}?"));
+        }
+    }
     format!("unknown {} {word}{hint}", if word.starts_with('-') { "flag" } else { "command" })
 }
 

@@ -164,11 +164,17 @@ impl Options {
     }
 
     /// Returns all values of a repeatable flag, or its default.
-    pub fn values(&self, flag: &Flag) -> impl Iterator<Item = &str> {
-        let (name, default) = (flag.name(), flag.default());
-        let given = move || self.given.iter().filter(move |(given, _)| *given == name).map(|(_, value)| value.as_str());
-        let default = given().next().is_none().then_some(default);
-        given().chain(default)
+    pub fn values(&self, flag: &Flag) -> Vec<&str> {
+        let mut values = Vec::new();
+        for (name, value) in &self.given {
+            if *name == flag.name() {
+                values.push(value.as_str());
+            }
+        }
+        if values.is_empty() {
+            values.push(flag.default());
+        }
+        values
     }
 
     /// Returns whether a bare flag was given.

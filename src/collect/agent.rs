@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration, Setup, Summary};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Shared, Source, size};
-use crate::model::{More, Family, Place, Snapshot, Table, Unit, Value, kinds, prose, reference};
+use crate::model::{Family, More, OUTCOMES, Place, Snapshot, Table, Unit, Value, kinds, prose, reference};
 use crate::runtime::sandbox::{self, Needs};
 use crate::runtime::traffic::{self, REASONS};
 use crate::sys::{self, Directory};
@@ -46,6 +46,28 @@ static COLLECTORS: Table<1, 2> = Table::new(
             "Time that the collector's last collection took.",
             Unit::Seconds,
         ),
+    ],
+);
+
+static NOTIFICATIONS: Table<1, { OUTCOMES.len() + 2 }> = Table::new(
+    Place::List("receivers"),
+    &["receiver"],
+    &[
+        Family::counter("pi_notifications_total", "Messages about events, by what came of sending them; dropped are events.", Unit::Count)
+            .more(&More::NONE.by("outcome", &OUTCOMES)),
+        Family::gauge("pi_notifications_waiting", "Events that wait for a receiver that is out of reach.", Unit::Count),
+        Family::gauge("pi_notifications_last_seconds", "Unix time at which the last message arrived.", Unit::Seconds),
+    ],
+);
+
+static PUSHES: Table<1, { OUTCOMES.len() + 2 }> = Table::new(
+    Place::List("push_receivers"),
+    &["receiver"],
+    &[
+        Family::counter("pi_pushes_total", "Collections pushed, by what came of sending them.", Unit::Count)
+            .more(&More::NONE.by("outcome", &OUTCOMES)),
+        Family::gauge("pi_pushes_waiting", "Collections that wait for a receiver that is out of reach.", Unit::Count),
+        Family::gauge("pi_pushes_last_seconds", "Unix time at which the last collection arrived.", Unit::Seconds),
     ],
 );
 
@@ -97,11 +119,13 @@ pub static COLLECTOR: Registration = Registration {
     name: "agent",
     summary: prose("the agent's own state and cost"),
     source: reference("/proc/self/stat, /proc/self/limits, /proc/self/fd"),
-    needs: Needs::reading(&["proc/self/stat", "proc/self/limits", "proc/self/fd", "proc/stat"]),
+    needs: Needs::reading("proc/self/stat proc/self/limits proc/self/fd proc/stat"),
     tables: &[
         VERDICTS.head(),
         VERDICT_INFO.head(),
         EVENTS.head(),
+        NOTIFICATIONS.head(),
+        PUSHES.head(),
         COLLECTORS.head(),
         BUILD.head(),
         CONNECTIONS.head(),
@@ -176,6 +200,12 @@ impl Collect for Agent {
         }
         if let Some(counts) = summary.events {
             out.row(&EVENTS, [], counts.map(Value::from));
+        }
+        for receiver in summary.receivers {
+            let [sent, failed, dropped] = receiver.counts.map(Value::from);
+            let last = (receiver.last > 0).then_some(receiver.last);
+            let table = if receiver.is_push { &PUSHES } else { &NOTIFICATIONS };
+            out.row(table, [receiver.name.as_bytes()], [sent, failed, dropped, receiver.waiting.into(), last.into()]);
         }
         for outcome in summary.outcomes {
             out.row(&COLLECTORS, [outcome.collector.as_bytes()], [outcome.up.into(), Value::seconds(outcome.duration)]);

@@ -21,7 +21,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "arp",
     summary: prose("IPv4 neighbors on each interface"),
     source: reference("/proc/net/arp"),
-    needs: Needs::reading(&["proc/net/arp"]),
+    needs: Needs::reading("proc/net/arp"),
     tables: &[INTERFACES.head()],
     flags: &[],
     new: |setup| super::boxed(Arp { table: setup.proc("net/arp").in_small_records(), interfaces: Vec::new() }),

@@ -52,15 +52,7 @@ pub static COLLECTOR: Registration = Registration {
     summary: prose("board, operating system and kernel"),
     source: reference("/proc/device-tree, /sys/firmware/devicetree, /proc/cpuinfo, /sys/class/dmi/id, /etc/os-release, /etc/localtime, /proc/sys/kernel"),
     // Updates of the system replace the files in /etc.
-    needs: Needs::reading(&[
-        "proc/device-tree",
-        "proc/cpuinfo",
-        "proc/sys/kernel",
-        "sys/class/dmi/id",
-        "sys/firmware/devicetree/base",
-        "root/etc",
-        "root/usr/lib/os-release",
-    ]),
+    needs: Needs::reading("proc/device-tree proc/cpuinfo proc/sys/kernel sys/class/dmi/id sys/firmware/devicetree/base root/etc root/usr/lib/os-release"),
     tables: &[BOARD.head(), OS.head(), UNAME.head(), ZONE.head()],
     flags: &[],
     new: |setup| super::boxed(Board::new(setup)),

@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::{Fault, Machine};
 use crate::model::{Family, Place, Snapshot, Table, Unit, Value, prose, reference};
-use crate::runtime::sandbox::{Call, Needs};
+use crate::runtime::sandbox::{Call, Needs, Rights};
 
 pub static CLOCK: Table<0, 4> = Table::new(
     Place::Inline,
@@ -33,7 +33,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "clock",
     summary: prose("whether the clock is synchronized, and how wrong it may be"),
     source: reference("adjtimex"),
-    needs: Needs { calls: &[Call::Any(libc::SYS_adjtimex)], ..Needs::NONE },
+    needs: Needs { paths: "", rights: &Rights { calls: &[Call::Any(libc::SYS_adjtimex)], ..Rights::NONE } },
     tables: &[CLOCK.head()],
     flags: &[],
     new: |setup| super::boxed(Clock { machine: setup.machine }),

@@ -32,7 +32,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "conntrack",
     summary: prose("connections that the firewall tracks"),
     source: reference("/proc/sys/net/netfilter"),
-    needs: Needs::reading(&["proc/sys/net/netfilter"]),
+    needs: Needs::reading("proc/sys/net/netfilter"),
     tables: &[CONNTRACK.head()],
     flags: &[],
     new: |setup| PLAN.collector(setup),

@@ -87,7 +87,7 @@ impl Plan {
         }
         let mut width = 0;
         for (head, _) in self.rows {
-            width += head.width;
+            width += head.width();
         }
         let names = self.names();
         debug_assert!(names.list.is_empty() || names.list.len() == width, "a name for each value");
@@ -196,7 +196,7 @@ impl Collect for Counters {
         }
         let mut rest = &values[..];
         for (head, labels) in plan.rows {
-            let (row, next) = rest.split_at(head.width);
+            let (row, next) = rest.split_at(head.width());
             rest = next;
             if row.iter().any(|value| value.is_present()) {
                 out.push(head, labels, row);

@@ -51,7 +51,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "cpu",
     summary: prose("CPU time by mode, for each CPU and in total"),
     source: reference("/proc/stat"),
-    needs: Needs::reading(&["proc/stat"]),
+    needs: Needs::reading("proc/stat"),
     tables: &[CPUS.head()],
     flags: &[],
     new: |setup| super::boxed(Cpu::new(setup)),

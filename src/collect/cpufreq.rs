@@ -39,7 +39,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "cpufreq",
     summary: prose("clock frequency of each CPU"),
     source: reference("/sys/devices/system/cpu/cpufreq"),
-    needs: Needs::reading(&["sys/devices/system/cpu/cpufreq"]),
+    needs: Needs::reading("sys/devices/system/cpu/cpufreq"),
     tables: &[CPUS.head(), GOVERNORS.head()],
     flags: &[],
     new: |setup| {

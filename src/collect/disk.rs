@@ -17,7 +17,7 @@ use crate::kernel::mounts::Mounts;
 use crate::kernel::text::{trim, uint};
 use crate::kernel::{Fault, Source, is_file};
 use crate::model::{Family, Level, Place, Snapshot, Table, Unit, Value, prose, reference};
-use crate::runtime::sandbox::{CAP_DAC_READ_SEARCH, Call, Needs};
+use crate::runtime::sandbox::{CAP_DAC_READ_SEARCH, Call, Needs, Rights};
 use crate::sys::FsStat;
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -74,12 +74,14 @@ pub static COLLECTOR: Registration = Registration {
     summary: prose("space and files of each mounted filesystem"),
     source: reference("/proc/self/mountinfo, statvfs()"),
     needs: Needs {
-        paths: &["proc/self/mountinfo", "sys/fs/ext4"],
-        // To end a helper process that a mount does not answer.
-        calls: &[Call::With(libc::SYS_kill, libc::SIGKILL as u32)],
-        // Mounts can be below directories that only their user may enter.
-        capabilities: CAP_DAC_READ_SEARCH,
-        ..Needs::NONE
+        paths: "proc/self/mountinfo sys/fs/ext4",
+        rights: &Rights {
+            // To end a helper process that a mount does not answer.
+            calls: &[Call::With(libc::SYS_kill, libc::SIGKILL as u32)],
+            // Mounts can be below directories that only their user may enter.
+            capabilities: CAP_DAC_READ_SEARCH,
+            ..Rights::NONE
+        },
     },
     tables: &[FILESYSTEMS.head()],
     flags: &[&MOUNT_POINTS_EXCLUDE, &FS_TYPES_EXCLUDE],

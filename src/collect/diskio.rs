@@ -67,7 +67,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "diskio",
     summary: prose("bytes, requests and time of each disk"),
     source: reference("/proc/diskstats"),
-    needs: Needs::reading(&["proc/diskstats"]),
+    needs: Needs::reading("proc/diskstats"),
     tables: &[DISKS.head()],
     flags: &[&EXCLUDE],
     new: |setup| {

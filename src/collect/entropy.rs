@@ -23,7 +23,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "entropy",
     summary: prose("randomness that the kernel has gathered"),
     source: reference("/proc/sys/kernel/random/entropy_avail"),
-    needs: Needs::reading(&["proc/sys/kernel/random/entropy_avail"]),
+    needs: Needs::reading("proc/sys/kernel/random/entropy_avail"),
     tables: &[ENTROPY.head()],
     flags: &[],
     new: |setup| PLAN.collector(setup),

@@ -30,7 +30,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "files",
     summary: prose("open files of all processes"),
     source: reference("/proc/sys/fs/file-nr"),
-    needs: Needs::reading(&["proc/sys/fs/file-nr"]),
+    needs: Needs::reading("proc/sys/fs/file-nr"),
     tables: &[FILES.head()],
     flags: &[],
     new: |setup| PLAN.collector(setup),

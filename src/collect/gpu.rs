@@ -24,7 +24,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "gpu",
     summary: prose("jobs and busy time of the graphics processor's queues"),
     source: reference("/sys/class/drm/card*/device/gpu_stats"),
-    needs: Needs::reading(&["sys/class/drm"]),
+    needs: Needs::reading("sys/class/drm"),
     tables: &[QUEUES.head()],
     flags: &[],
     new: |setup| PLAN.collector(setup),

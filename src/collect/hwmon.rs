@@ -56,7 +56,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "hwmon",
     summary: prose("temperatures, fans, voltages, currents and power by chip"),
     source: reference("/sys/class/hwmon"),
-    needs: Needs::reading(&["sys/class/hwmon"]),
+    needs: Needs::reading("sys/class/hwmon"),
     tables: &[SENSORS.head()],
     flags: &[&EXCLUDE],
     new: |setup| PLAN.collector(setup),

@@ -27,7 +27,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "link",
     summary: prose("speed and duplex mode of network interfaces"),
     source: reference("/sys/class/net"),
-    needs: Needs::reading(&["sys/class/net"]),
+    needs: Needs::reading("sys/class/net"),
     tables: &[LINKS.head()],
     flags: &[],
     new: |setup| PLAN.collector(setup),

@@ -37,7 +37,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "mdraid",
     summary: prose("software RAID: arrays, their disks, and what is being rebuilt"),
     source: reference("/proc/mdstat"),
-    needs: Needs::reading(&["proc/mdstat"]),
+    needs: Needs::reading("proc/mdstat"),
     tables: &[ARRAYS.head()],
     flags: &[],
     new: |setup| super::boxed(MdRaid { mdstat: setup.proc("mdstat") }),

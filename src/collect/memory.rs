@@ -67,7 +67,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "memory",
     summary: prose("memory and swap"),
     source: reference("/proc/meminfo, /proc/spl/kstat/zfs/arcstats"),
-    needs: Needs::reading(&["proc/meminfo", "proc/spl/kstat/zfs"]),
+    needs: Needs::reading("proc/meminfo proc/spl/kstat/zfs"),
     tables: &[MEMORY.head(), ZFS.head()],
     flags: &[],
     new: |setup| {

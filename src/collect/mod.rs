@@ -6,7 +6,7 @@
 use crate::cli::pattern::Pattern;
 use crate::cli::{Bare, Flag, Group, Options, Switch};
 use crate::kernel::{Fault, Machine, RemoteStat, Roots, Shared, Source};
-use crate::model::{Head, Kind, Levels, Moment, Prose, Reference, Report, Snapshot, kinds, prose};
+use crate::model::{Head, Kind, Levels, Moment, Prose, Receiver, Reference, Report, Snapshot, kinds, prose};
 use crate::runtime::sandbox::Needs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -227,6 +227,8 @@ pub struct Summary<'a> {
     pub report: &'a Report,
     /// How often each kind of event happened, if they are recorded.
     pub events: Option<&'a [u64; kinds::NAMES.len()]>,
+    /// Who is told of what happens.
+    pub receivers: &'a [Receiver],
     /// One for each collector of this collection, in their order.
     pub outcomes: &'a [Outcome],
 }
@@ -277,7 +279,7 @@ impl<'a> Setup<'a> {
     }
 
     /// Returns all values given for a repeatable flag of the collector.
-    pub fn values(&self, flag: &'static Flag) -> impl Iterator<Item = &str> {
+    pub fn values(&self, flag: &'static Flag) -> Vec<&str> {
         self.options.values(flag)
     }
 

@@ -91,7 +91,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "netstat",
     summary: prose("connections, retransmissions, drops and errors of TCP, UDP and IP"),
     source: reference("/proc/net/snmp, /proc/net/netstat, /proc/net/snmp6"),
-    needs: Needs::reading(&["proc/net/snmp", "proc/net/netstat", "proc/net/snmp6"]),
+    needs: Needs::reading("proc/net/snmp proc/net/netstat proc/net/snmp6"),
     tables: &[TCP.head(), IP.head()],
     flags: &[],
     new: |setup| PLAN.collector(setup),

@@ -51,7 +51,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "network",
     summary: prose("bytes, packets, errors, drops and the link of each interface"),
     source: reference("/proc/net/dev, /sys/class/net"),
-    needs: Needs::reading(&["proc/net/dev", "sys/class/net"]),
+    needs: Needs::reading("proc/net/dev sys/class/net"),
     tables: &[INTERFACES.head()],
     flags: &[&EXCLUDE],
     new: |setup| {
@@ -78,7 +78,7 @@ impl Collect for Network {
                 continue;
             }
             let link = links.get(place, interface).unwrap_or_else(|| {
-                links.renew(names(text, exclude));
+                links.renew(&mut names(text, exclude));
                 links.get(place, interface).unwrap_or_default()
             });
             place += 1;
@@ -102,7 +102,7 @@ impl Collect for Network {
             out.row(&INTERFACES, [interface], values);
         }
         if place < links.known() {
-            links.renew(names(text, exclude));
+            links.renew(&mut names(text, exclude));
         }
         first.result().map_err(|bad| Fault::parse(dev.path(), bad))
     }

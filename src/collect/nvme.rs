@@ -26,7 +26,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "nvme",
     summary: prose("NVMe disks: model, firmware and state"),
     source: reference("/sys/class/nvme"),
-    needs: Needs::reading(&["sys/class/nvme"]),
+    needs: Needs::reading("sys/class/nvme"),
     tables: &[CONTROLLERS.head()],
     flags: &[],
     new: |setup| PLAN.collector(setup),

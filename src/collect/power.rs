@@ -19,7 +19,7 @@ use crate::kernel::mailbox::{MAILBOX, Mailbox, NUMBERS, REST, SENDING, VOLTAGES,
 use crate::kernel::text::trim;
 use crate::kernel::{Answer, Bad, Device, Devices, Fault, Members, Source, read_all, read_once};
 use crate::model::{Chart, More, Family, Moment, Place, Snapshot, Table, Unit, Value, prose, reference};
-use crate::runtime::sandbox::Needs;
+use crate::runtime::sandbox::{Needs, Rights};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -108,15 +108,9 @@ pub static COLLECTOR: Registration = Registration {
     summary: prose("under-voltage, throttling, voltages, clocks and fan of a Raspberry Pi"),
     source: reference("/dev/vcio, /sys/devices/platform/soc/soc:firmware/get_throttled, /sys/class/hwmon, /sys/class/rtc, /proc/device-tree"),
     needs: Needs {
-        paths: &[
-            MAILBOX,
-            "sys/devices/platform/soc/soc:firmware/get_throttled",
-            "sys/class/hwmon",
-            "sys/class/rtc/rtc0",
-            "proc/device-tree/chosen/power",
-        ],
-        calls: &[SENDING],
-        ..Needs::NONE
+        paths: "/dev/vcio sys/devices/platform/soc/soc:firmware/get_throttled sys/class/hwmon sys/class/rtc/rtc0 \
+                proc/device-tree/chosen/power",
+        rights: &Rights { calls: &[SENDING], ..Rights::NONE },
     },
     tables: &[THROTTLING.head(), RAILS.head(), CURRENTS.head(), CLOCKS.head(), BOARD.head()],
     flags: &[],

@@ -36,7 +36,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "pressure",
     summary: prose("time lost waiting for CPU, memory and disks"),
     source: reference("/proc/pressure"),
-    needs: Needs::reading(&["proc/pressure"]),
+    needs: Needs::reading("proc/pressure"),
     tables: &[RESOURCES.head()],
     flags: &[],
     new: |setup| super::boxed(Pressure::new(setup)),

@@ -14,7 +14,7 @@ use crate::kernel::cgroups::io_bytes;
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Cgroups, Roots, read_into, read_record};
 use crate::model::{BUSY_LISTS, BUSY_MAX, Busy, ProcessRow, ProcessScan, Top, Value, key, prose, push_label};
-use crate::runtime::sandbox::{CAP_SYS_PTRACE, Needs};
+use crate::runtime::sandbox::{CAP_SYS_PTRACE, Needs, Rights};
 use crate::sys::{self, Directory};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -37,7 +37,7 @@ pub static COMMAND_LINES: Switch = Switch {
 
 /// What [`Processes`] need: users' names change while the agent runs.
 pub const NEEDS: Needs =
-    Needs { capabilities: CAP_SYS_PTRACE, ..Needs::reading(&["proc", "root/etc", "sys/fs/cgroup"]) };
+    Needs { paths: "proc root/etc sys/fs/cgroup", rights: &Rights { capabilities: CAP_SYS_PTRACE, ..Rights::NONE } };
 
 /// How many processes are shown by each of CPU, memory and I/O.
 const MOST: usize = 10;
@@ -123,7 +123,7 @@ impl Groups {
                 return false;
             }
             let bytes = io_bytes(buffer).into_iter().fold(0, u64::saturating_add);
-            let hash = key(&path.to_string_lossy(), 0);
+            let hash = key(&*path.to_string_lossy(), 0);
             present.push((hash, bytes));
             let old = before.iter().find(|(other, _)| *other == hash).map_or(bytes, |(_, old)| *old);
             if bytes.saturating_sub(old) > most {

@@ -135,7 +135,7 @@ fn push(head: &'static Head, all: &[Reading], out: &mut Snapshot) {
             for (label, text) in labels.iter_mut().zip(&row[0].labels) {
                 *label = text;
             }
-            out.push(head, &labels[..head.labels.len()], &values[..head.width]);
+            out.push(head, &labels[..head.labels.len()], &values[..head.width()]);
         }
     }
 }

@@ -37,7 +37,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "schedstat",
     summary: prose("time that tasks ran on and waited for each CPU, and tasks that hang"),
     source: reference("/proc/schedstat, /proc/sys/kernel/hung_task_detect_count"),
-    needs: Needs::reading(&["proc/schedstat", "proc/sys/kernel/hung_task_detect_count"]),
+    needs: Needs::reading("proc/schedstat proc/sys/kernel/hung_task_detect_count"),
     tables: &[CPUS.head(), HUNG.head()],
     flags: &[],
     new: |setup| PLAN.collector(setup),

@@ -13,7 +13,7 @@ use crate::kernel::engines::{CALLS, Engines, container_id};
 use crate::kernel::text::{lines, trim, words};
 use crate::kernel::{Bad, Cgroups, Fault, First, Roots, inode, read_record};
 use crate::model::{More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
-use crate::runtime::sandbox::Needs;
+use crate::runtime::sandbox::{Needs, Rights};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -90,7 +90,10 @@ pub static COLLECTOR: Registration = Registration {
     name: "services",
     summary: prose("CPU, memory, I/O and restarts of services and containers"),
     source: reference("/sys/fs/cgroup (version 2)"),
-    needs: Needs { calls: CALLS, ..Needs::reading(&["sys/fs/cgroup", "proc", "root/var/lib/docker/containers"]) },
+    needs: Needs {
+        paths: "sys/fs/cgroup proc root/var/lib/docker/containers",
+        rights: &Rights { calls: CALLS, ..Rights::NONE },
+    },
     tables: &[STATE.head(), SERVICES.head()],
     flags: &[],
     new: |setup| {

@@ -34,7 +34,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "sockets",
     summary: prose("sockets in use and the memory of their buffers"),
     source: reference("/proc/net/sockstat, /proc/net/sockstat6"),
-    needs: Needs::reading(&["proc/net/sockstat", "proc/net/sockstat6"]),
+    needs: Needs::reading("proc/net/sockstat proc/net/sockstat6"),
     tables: &[SOCKETS.head()],
     flags: &[],
     new: |setup| PLAN.collector(setup),

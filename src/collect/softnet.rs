@@ -29,7 +29,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "softnet",
     summary: prose("network packets processed and dropped by each CPU"),
     source: reference("/proc/net/softnet_stat"),
-    needs: Needs::reading(&["proc/net/softnet_stat"]),
+    needs: Needs::reading("proc/net/softnet_stat"),
     tables: &[CPUS.head()],
     flags: &[],
     new: |setup| PLAN.collector(setup),

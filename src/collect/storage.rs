@@ -81,7 +81,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "storage",
     summary: prose("SD cards and eMMC: identity, age and wear; writes and errors of ext4"),
     source: reference("/sys/class/block, /sys/fs/ext4"),
-    needs: Needs::reading(&["sys/class/block", "sys/fs/ext4"]),
+    needs: Needs::reading("sys/class/block sys/fs/ext4"),
     tables: &[CARDS.head(), FILESYSTEMS.head()],
     flags: &[],
     new: |setup| {

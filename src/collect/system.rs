@@ -36,7 +36,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "system",
     summary: prose("load, uptime, processes, interrupts"),
     source: reference("/proc/loadavg, /proc/uptime, /proc/stat"),
-    needs: Needs::reading(&["proc"]),
+    needs: Needs::reading("proc"),
     tables: &[SYSTEM.head()],
     flags: &[],
     new: |setup| super::boxed(System::new(setup)),
@@ -67,7 +67,7 @@ impl Collect for System {
         let load = first.keep(loadavg.parse(parse_loadavg)).unwrap_or_default();
         // The kernel makes this file's number of the same clock, which can be read without a system call.
         let uptime = match uptime.is_original() {
-            true => Some(Value::decimal((context.moment.since_boot.as_millis() / 10) as u64, 2)),
+            true => Some(Value::decimal(context.moment.since_boot.as_millis() as u64 / 10, 2)),
             false => first.keep(uptime.parse(parse_uptime)),
         };
         let stat = match stat.read(context.moment) {

@@ -12,7 +12,7 @@ use crate::cli::Flag;
 use crate::kernel::mounts::Mounts;
 use crate::kernel::{Fault, First, Source, Stamp, read_foreign};
 use crate::model::{Family, Foreign, Place, Snapshot, Table, Unit, Value, prose, reference};
-use crate::runtime::sandbox::Needs;
+use crate::runtime::sandbox::{Needs, Rights};
 use crate::sys::Directory;
 use merge::Merged;
 use std::cmp::Ordering;
@@ -60,7 +60,10 @@ pub static COLLECTOR: Registration = Registration {
     name: "textfile",
     summary: prose("metrics that other programs leave in files"),
     source: reference("*.prom in the directories that --collector.textfile.directory names"),
-    needs: Needs { named_by: &[&DIRECTORY], ..Needs::reading(&["proc/self/mountinfo"]) },
+    needs: Needs {
+        paths: "proc/self/mountinfo",
+        rights: &Rights { named_by: &[&DIRECTORY], ..Rights::NONE },
+    },
     tables: &[FILES.head()],
     flags: &[&DIRECTORY],
     new: |setup| super::boxed(TextFile::new(setup)),
@@ -101,7 +104,12 @@ struct File {
 
 impl TextFile {
     fn new(setup: &Setup) -> Self {
-        let directories: Vec<_> = setup.values(&DIRECTORY).filter(|path| !path.is_empty()).map(PathBuf::from).collect();
+        let mut directories: Vec<PathBuf> = Vec::new();
+        for path in setup.values(&DIRECTORY) {
+            if !path.is_empty() {
+                directories.push(path.into());
+            }
+        }
         TextFile {
             reserved: setup.reserved,
             refused: vec![false; directories.len()],

@@ -48,7 +48,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "thermal",
     summary: prose("temperatures and cooling devices"),
     source: reference("/sys/class/thermal, /sys/class/hwmon"),
-    needs: Needs::reading(&["sys/class/thermal", "sys/class/hwmon"]),
+    needs: Needs::reading("sys/class/thermal sys/class/hwmon"),
     tables: &[SENSORS.head(), PROCESSOR.head(), COOLING.head()],
     flags: &[],
     new: |setup| {

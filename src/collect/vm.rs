@@ -50,7 +50,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "vm",
     summary: prose("page faults, swapping, out-of-memory kills"),
     source: reference("/proc/vmstat"),
-    needs: Needs::reading(&["proc/vmstat", "sys/fs/cgroup"]),
+    needs: Needs::reading("proc/vmstat sys/fs/cgroup"),
     tables: &[VM.head(), GROUPS.head()],
     flags: &[],
     new: |setup| {

@@ -29,7 +29,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "watchdog",
     summary: prose("watchdogs, whether they run, and their timeouts"),
     source: reference("/sys/class/watchdog"),
-    needs: Needs::reading(&["sys/class/watchdog"]),
+    needs: Needs::reading("sys/class/watchdog"),
     tables: &[WATCHDOGS.head()],
     flags: &[],
     new: |setup| PLAN.collector(setup),

@@ -7,7 +7,7 @@ use super::{Collect, Context, Registration};
 use crate::kernel::nl80211::{self, Interface, Talk, VALUES};
 use crate::kernel::{Answer, Asker, Fault, Source};
 use crate::model::{Family, Place, Snapshot, Table, Unit, Value, prose, reference};
-use crate::runtime::sandbox::Needs;
+use crate::runtime::sandbox::{Needs, Rights};
 use crate::sys;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -71,9 +71,8 @@ pub static COLLECTOR: Registration = Registration {
     summary: prose("signal, bit rates, retries and power save of Wi-Fi"),
     source: reference("nl80211, /proc/net/wireless"),
     needs: Needs {
-        paths: &["proc/net/wireless", "sys/class/ieee80211"],
-        before: Some(nl80211::reserve),
-        ..Needs::NONE
+        paths: "proc/net/wireless sys/class/ieee80211",
+        rights: &Rights { before: Some(nl80211::reserve), ..Rights::NONE },
     },
     tables: &[INTERFACES.head()],
     flags: &[],

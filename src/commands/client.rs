@@ -1,6 +1,7 @@
 //! A client of an agent's HTTP, for commands that ask one.
 
 use crate::cli::Options;
+use crate::model::find;
 use crate::server::{answer::EXPECTED_HTTPS, flags::LISTEN};
 use crate::sys;
 use std::io::{self, Read, Write};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 const TIME: Duration = Duration::from_secs(5);
 /// How much of an answer is read.
 const ANSWER_MAX: usize = 1 << 20;
+/// What ends the head of an answer.
+const END: &str = "\r\n\r\n";
 
 /// What an agent answered.
 pub struct Answer {
@@ -35,7 +38,7 @@ pub fn get(options: &Options, page: &str, query: &str, header: &str) -> Result<A
             Some((_, rest)) => format!("…@{rest}: {wrong}"),
             None => format!("{url}: {wrong}"),
         })?,
-        None => (local(options.values(&LISTEN).next().unwrap_or_default()), page.to_owned()),
+        None => (local(options.values(&LISTEN)[0]), page.to_owned()),
     };
     let url = format!("http://{address}{path}");
     let answer = ask(&address, &format!("{path}{query}"), header).map_err(|error| match error.kind() {
@@ -45,11 +48,16 @@ pub fn get(options: &Options, page: &str, query: &str, header: &str) -> Result<A
         io::ErrorKind::ConnectionRefused => format!("{url}: nothing listens there; is pi-monitor running?"),
         _ => format!("{url}: {error}"),
     })?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let (head, body) = answer.split_at(find(&answer, END).unwrap_or(answer.len()));
     match head.lines().next().and_then(|line| line.split_once(' ')) {
         Some((version, status)) if version.starts_with("HTTP/1.") => {
-            let speaks_tls = status.starts_with("400") && body.contains(EXPECTED_HTTPS);
-            Ok(Answer { status: status.to_owned(), body: body.to_owned(), url, speaks_tls })
+            let speaks_tls = status.starts_with("400") && find(body, EXPECTED_HTTPS).is_some();
+            Ok(Answer {
+                status: status.to_owned(),
+                body: body.strip_prefix(END).unwrap_or_default().to_owned(),
+                url,
+                speaks_tls,
+            })
         }
         _ => Err(format!("{url}: expected an HTTP response, found something else")),
     }

@@ -3,8 +3,9 @@
 use super::{client, write};
 use crate::cli::{Command, Entry, Flag, Options, flag::parse_duration, prose};
 use crate::format::console::write_text;
+use crate::format::time::{self, duration};
 use crate::kernel::Zone;
-use crate::model::Severity;
+use crate::model::{Severity, find};
 use crate::server::access::Access;
 use crate::sys;
 use std::io::Write;
@@ -83,7 +84,7 @@ fn write_event(line: &str, zone: &Zone, out: &mut Vec<u8>) {
     };
     word("", title, "");
     word(" (", if times == "1" { "" } else { times }, " times)");
-    word(" [", if title.contains(culprit) || detail.contains(culprit) { "" } else { culprit }, "]");
+    word(" [", if find(title, culprit).or_else(|| find(detail, culprit)).is_some() { "" } else { culprit }, "]");
     word(": ", detail, "");
     let unit = match unit {
         "percent" => "%",
@@ -99,30 +100,8 @@ fn write_event(line: &str, zone: &Zone, out: &mut Vec<u8>) {
 /// `2026-11-26 03:12:04`, with a `Z` where the time zone is not known.
 fn write_time(unix: i64, zone: &Zone, out: &mut Vec<u8>) {
     let offset = zone.offset(unix);
-    let local = unix.saturating_add(offset.unwrap_or(0));
-    let (days, second) = (local.div_euclid(86_400), local.rem_euclid(86_400));
-    // Years begin in March here, so that the leap day comes last; 400 of them have 146,097 days.
-    let day = days.saturating_add(719_468);
-    let (era, day) = (day.div_euclid(146_097), day.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, year) = (if month < 10 { month + 3 } else { month - 9 }, era * 400 + year + i64::from(month >= 10));
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let mark = if offset.is_some() { ' ' } else { 'Z' };
-    let _ = write!(out, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{mark}");
-}
-
-/// Seconds in the two largest units; nothing for what took no time.
-fn duration(seconds: i64) -> String {
-    match seconds {
-        ..=0 => String::new(),
-        1..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds / 3600 % 24),
-    }
+    time::write_time(unix.saturating_add(offset.unwrap_or(0)), ' ', out);
+    out.push(if offset.is_some() { b' ' } else { b'Z' });
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod events;
 pub mod hash;
 pub mod health;
+pub mod notify;
 pub mod print;
 pub mod serve;
 
@@ -17,20 +18,29 @@ use crate::kernel::roots::{self, Roots};
 use crate::kernel::{Machine, read_all};
 use crate::runtime::log;
 use crate::runtime::sandbox::{self, Needs, REQUIRE_SANDBOX};
-use crate::{agent, collect, dialect, server};
+use crate::{agent, collect, dialect, outbound, server};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 
 /// Every command; the first one is the default.
-pub static ALL: &[&Command] =
-    &[&serve::COMMAND, &print::COMMAND, &events::COMMAND, &doctor::COMMAND, &health::COMMAND, &hash::COMMAND];
+pub static ALL: &[&Command] = &[
+    &serve::COMMAND,
+    &print::COMMAND,
+    &events::COMMAND,
+    &doctor::COMMAND,
+    &health::COMMAND,
+    &notify::COMMAND,
+    &hash::COMMAND,
+];
 
 /// Returns every flag, in the order of `--help`.
 pub fn entries() -> Vec<Entry> {
     let mut all = Vec::new();
     all.extend(server::flags::FLAGS);
+    all.extend(outbound::flags::FLAGS);
     for flags in [roots::FLAGS, &[&INTERVAL, &DIRECTORY, &log::LOG_LEVEL]] {
         all.extend(flags.iter().copied().map(Entry::Value));
     }
@@ -79,9 +89,11 @@ pub fn confine(options: &Options, more: &[Needs]) -> Result<(), String> {
     let mut needs = agent::needs(options);
     needs.extend(more);
     let roots = Roots::new(options);
-    let flags = needs.iter().flat_map(|needs| needs.named_by);
-    let values = flags.flat_map(|flag| options.values(flag)).filter(|path| !path.is_empty());
-    let mut named: Vec<_> = values.map(Path::new).collect();
+    let mut named = Vec::new();
+    for flag in needs.iter().flat_map(|needs| needs.rights.named_by) {
+        named.extend(options.values(flag).into_iter().map(Path::new));
+    }
+    named.retain(|path| !path.as_os_str().is_empty());
     if !named.is_empty() {
         // Not even to be let into it, what may hang is touched.
         let mut mounts = Mounts::default();
@@ -90,15 +102,20 @@ pub fn confine(options: &Options, more: &[Needs]) -> Result<(), String> {
         mounts.find_hidden();
         named.retain(|path| !mounts.hangs(path));
     }
-    sandbox::enter(&needs, |path| roots.locate(path), &named, options.has(&REQUIRE_SANDBOX))
+    sandbox::enter(&needs, &|path| roots.locate(path), &named, options.has(&REQUIRE_SANDBOX))
 }
 
 /// Builds a single-threaded runtime, which only ends with the process.
-fn runtime() -> Result<&'static tokio::runtime::Runtime, String> {
+fn runtime() -> Result<&'static Runtime, String> {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => Ok(Box::leak(Box::new(runtime))),
         Err(error) => Err(format!("cannot start the runtime: {error}")),
     }
+}
+
+/// Runs `work`, which is never taken apart: the end of the process does that without code for it.
+fn run_to_end<T>(runtime: &Runtime, work: impl Future<Output = T>) -> T {
+    runtime.block_on(std::mem::ManuallyDrop::new(Box::pin(work)).as_mut())
 }
 
 /// Collects twice, with the pause between that rates need, and prints what `show` writes.
@@ -107,15 +124,18 @@ fn runtime() -> Result<&'static tokio::runtime::Runtime, String> {
 /// There is no runtime, or standard output cannot be written.
 fn once(options: &Options, show: &mut dyn FnMut(&mut Agent, &mut Vec<u8>)) -> Result<ExitCode, String> {
     const PAUSE: Duration = Duration::from_millis(500);
-    runtime()?.block_on(async {
-        let mut agent = Agent::once(options, Machine::default());
+    let runtime = runtime()?;
+    // Helper processes register with it. The agent is never taken apart, as above.
+    let _entered = runtime.enter();
+    let agent = Box::leak(Box::new(Agent::once(options, Machine::default())));
+    run_to_end(runtime, async {
         // For the rules, which judge filesystems by what a collection saw of them.
         agent.snapshot(Duration::ZERO).await;
         tokio::time::sleep(PAUSE.min(agent::flags::interval(options))).await;
         agent.tick();
         agent.snapshot(Duration::ZERO).await;
         let mut out = Vec::new();
-        show(&mut agent, &mut out);
+        show(agent, &mut out);
         write(&out)
     })
 }
@@ -155,7 +175,7 @@ mod tests {
         let mut names = HashSet::new();
         let text = help();
         for entry in entries() {
-            let spelled: Vec<String> = entry.spellings().collect();
+            let spelled = entry.spellings();
             for spelling in &spelled {
                 assert!(names.insert(spelling.clone()), "duplicate {spelling}");
                 let good = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'-' | b'_');
@@ -175,7 +195,7 @@ mod tests {
                     assert_eq!((flag.check)(flag.default()), Ok(()), "{}", flag.name());
                     // Both spellings give the same, with the command that the flag goes with.
                     let owns = |command: &&&Command| {
-                        command.flags.iter().any(|own| own.spellings().next().as_ref() == spelled.first())
+                        command.flags.iter().any(|own| own.spellings().first() == spelled.first())
                     };
                     let command = ALL.iter().find(owns).map_or("serve", |command| command.name);
                     for gap in ["=", " "] {
@@ -189,7 +209,9 @@ mod tests {
                         "{}",
                         bare.name
                     );
-                    assert!(parse(&format!("--{}", bare.name)).unwrap().has(bare), "{}", bare.name);
+                    let owns = |command: &&&Command| command.flags.iter().any(|own| own.spellings() == spelled);
+                    let command = ALL.iter().find(owns).map_or("serve", |command| command.name);
+                    assert!(parse(&format!("{command} --{}", bare.name)).unwrap().has(bare), "{}", bare.name);
                     let value = format!("--{}=1", bare.name);
                     assert_eq!(parse(&value).unwrap_err(), format!("{value}: takes no value"));
                 }
@@ -277,8 +299,8 @@ mod tests {
         let options =
             parse("--log.level=debug --log.level error --web.listen-address=:1 --web.listen-address=[::1]:2").unwrap();
         assert_eq!(log::level(&options), log::Level::Error);
-        assert_eq!(options.values(&LISTEN).collect::<Vec<_>>(), [":1", "[::1]:2"]);
-        assert_eq!(parse("").unwrap().values(&LISTEN).collect::<Vec<_>>(), [":9100"]);
+        assert_eq!(options.values(&LISTEN), [":1", "[::1]:2"]);
+        assert_eq!(parse("").unwrap().values(&LISTEN), [":9100"]);
     }
 
     #[test]

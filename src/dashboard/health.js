@@ -53,6 +53,8 @@ disk.value = () => {
 const SOON = 60000, LATE = 600000;
 /** What the doctor said, when, and of which verdicts. */
 let answer = null, when = -LATE, at = 0, about = '';
+/** Who is told of what happens. */
+let told = [];
 
 /** Asks the doctor, which reads much. */
 export async function consult() {
@@ -61,6 +63,7 @@ export async function consult() {
   when = performance.now();
   about = rules;
   at = link.json.time;
+  told = (await ask('json?collect[]=agent')).agent?.receivers ?? [];
   answer = await ask('doctor').catch((error) => (error.kind === 'http' ? { error } : Promise.reject(error)));
 }
 
@@ -72,6 +75,7 @@ export function report(most, node = el('ul', 'findings')) {
     const names = `Looked at ${looked.join(', ').replaceAll('_', ' ')}.`;
     if (error) rows.push(['', `No answer: ${error.message}`]);
     else if (answer && (!most || !rows.length)) rows.push(['', rows.length ? 'Nothing else found' : 'Nothing found', names]);
+    if (!most) for (const { receiver, notifications: { sent, failed }, notifications_last_seconds: last } of told) rows.push(['', receiver, join(`${sent} sent`, last && `last ${clock(last, 60)}`, failed && `${failed} failed`)]);
     if (!most) rows.push(...unseen.map((one) => ['', `Could not be checked: ${one.title}`, one.detail, `${one.fix}.`]));
     else rows.push(['', '', join(findings[most] && `+${findings.length - most} more`, unseen[0] && `${unseen.length} could not be checked`)]);
     list(node, rows);

@@ -18,7 +18,6 @@ static ALL: &[(&str, Code)] = &[
     ("cpu_isolated", cpu_isolated),
     ("cpuinfo", cpuinfo),
     ("governor", governor),
-    ("interface_up", interface_up),
     ("interface_info", interface_info),
     ("interrupts", interrupts),
     ("clocksources", devices::clocksources),
@@ -70,7 +69,7 @@ fn conntrack(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let columns = rows.columns;
     let mut values = [Value::ABSENT; 24];
     for (value, column) in values.iter_mut().zip(columns) {
-        *value = sums[column.source.parse().unwrap_or(0)].into();
+        *value = sums[column.source().parse().unwrap_or(0)].into();
     }
     rows.push(&[], &values);
 }
@@ -142,7 +141,7 @@ fn cpuinfo(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
         b"vendor_id",
     ];
     let Some(text) = reader.text(&["proc/cpuinfo"]) else { return };
-    let list: &[u8] = match rows.head.labels {
+    let list: &[u8] = match rows.labels {
         ["flag"] => b"flags",
         ["bug"] => b"bugs",
         _ => b"",
@@ -153,7 +152,7 @@ fn cpuinfo(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
         for line in cpu.split(|&byte| byte == b'\n').chain([&b""[..]]) {
             let Some(colon) = line.iter().position(|&byte| byte == b':') else {
                 if line.is_empty() && !labels[2].is_empty() {
-                    if rows.head.labels.len() == labels.len() {
+                    if rows.labels.len() == labels.len() {
                         rows.push(&labels, &[1.into()]);
                     } else if list.is_empty() {
                         rows.push(&[labels[1], labels[2], labels[7]], &[megahertz.unwrap_or_default()]);
@@ -187,14 +186,6 @@ fn governor(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
     let Some(text) = reader.text(&[directory, "/", name, "/cpufreq/scaling_available_governors"]) else { return };
     for one in words(text) {
         rows.push(&[&name.as_bytes()[3..], one], &[(one == &governor[..length]).into()]);
-    }
-}
-
-fn interface_up(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
-    let [directory, _, name, ..] = entry else { return };
-    if let Some(text) = reader.text(&[directory, "/", name, "/operstate"]) {
-        let up = text.trim_ascii() == b"up";
-        rows.push(&[name.as_bytes()], &[up.into()]);
     }
 }
 
@@ -288,7 +279,7 @@ fn meminfo(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
         let mut rest = line;
         let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) else { continue };
         let (factor, unit) = if take_word(&mut rest).is_some() { (1024, "_bytes") } else { (1, "") };
-        rows.name(&[name], unit, number(value).map(|value| value.times(factor)));
+        rows.name(&[name], unit, value, factor);
     }
 }
 
@@ -297,7 +288,7 @@ fn vmstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     for (_, line) in lines(text) {
         let mut rest = line;
         if let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) {
-            rows.name(&[name], "", number(value));
+            rows.name(&[name], "", value, 1);
         }
     }
 }
@@ -315,7 +306,7 @@ fn netstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
             let (mut names, mut values) = (names, line);
             let (Some(group), _) = (take_word(&mut names), take_word(&mut values)) else { continue };
             while let (Some(name), Some(value)) = (take_word(&mut names), take_word(&mut values)) {
-                rows.name(&[group, name], "", number(value));
+                rows.name(&[group, name], "", value, 1);
             }
         }
     }
@@ -325,7 +316,7 @@ fn netstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
         let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) else { continue };
         // `Icmp6InMsgs` becomes `Icmp6_InMsgs`.
         if let Some(six) = name.iter().position(|&byte| byte == b'6') {
-            rows.name(&[&name[..=six], &name[six + 1..]], "", number(value));
+            rows.name(&[&name[..=six], &name[six + 1..]], "", value, 1);
         }
     }
 }
@@ -411,9 +402,9 @@ fn sockstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
             let mut rest = line;
             let Some(group) = take_word(&mut rest) else { continue };
             while let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) {
-                rows.name(&[group, name], "", number(value));
+                rows.name(&[group, name], "", value, 1);
                 if name == b"mem" {
-                    rows.name(&[group, name], "_bytes", number(value).map(|it| it.times(sys::page_size())));
+                    rows.name(&[group, name], "_bytes", value, sys::page_size());
                 }
             }
         }
@@ -447,7 +438,7 @@ fn softnet(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
         let columns = rows.columns;
         let mut values = [Value::ABSENT; 8];
         for (value, column) in values.iter_mut().zip(columns) {
-            *value = numbers.get(column.source.parse().unwrap_or(99)).copied().flatten().into();
+            *value = numbers.get(column.source().parse().unwrap_or(99)).copied().flatten().into();
         }
         rows.push(&[&text[..length]], &values);
     }

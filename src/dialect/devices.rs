@@ -1,9 +1,10 @@
 //! Devices whose files are too many for a list: sensors by the rules of their names, arrays, disks as udev knows them.
 
-use super::read::{LABELS_MAX, Reader, Rows, number};
+use super::read::{Reader, Rows, number};
+use super::spec::LABELS_MAX;
 use crate::collect::textfile::FILES;
 use crate::kernel::text::{lines, take_word, uint, words};
-use crate::model::{Kind, Value};
+use crate::model::Value;
 
 /// The kinds of sensors, by the beginnings of their files' names.
 /// <https://docs.kernel.org/hwmon/sysfs-interface.html>
@@ -119,6 +120,10 @@ pub fn hwmon_labels(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
 
 pub fn hwmon(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
     let chip = chip(reader, entry);
+    // Some disks wake up when they are asked.
+    if !rows.allows(chip.as_bytes()) {
+        return reader.give(chip);
+    }
     each_sensor(reader, entry, &mut |reader, path, file, names| {
         let Some((kind, digits, of)) = sensor(file) else { return };
         if of == "label" {
@@ -144,7 +149,6 @@ pub fn hwmon(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
             ("fan", "input" | "min" | "max" | "target") => ("_rpm", 0),
             _ => ("", 0),
         };
-        name.push_str("node_hwmon_");
         if kind == "freq" && of == "input" {
             let label = reader.text(&[path, "/", kind, digits, "_label"]).unwrap_or_default();
             clean(&String::from_utf8_lossy(label), &mut sensor);
@@ -163,8 +167,7 @@ pub fn hwmon(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
             }
         }
         name.push_str(end);
-        let family = if kind == "energy" { Kind::Counter } else { Kind::Gauge };
-        rows.push_family(&name, family, &[chip.as_bytes(), sensor.as_bytes()], value.shifted(places));
+        rows.push_named(&name, &[chip.as_bytes(), sensor.as_bytes()], &[value.shifted(places)]);
         reader.give(name);
         reader.give(sensor);
     });
@@ -327,19 +330,15 @@ fn property<'a>(text: &'a str, names: &str) -> &'a str {
 
 /// What udev says of each disk in `/proc/diskstats`.
 pub fn udev(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let disks = reader.copy(&["proc/diskstats"]);
-    for line in disks.lines() {
-        let mut words = line.split_ascii_whitespace();
-        let (Some(major), Some(minor), Some(name)) = (words.next(), words.next(), words.next()) else { continue };
-        // Nothing is read of a disk that is not reported.
-        if !rows.allows(name.as_bytes()) {
+    let all = reader.disks(&mut |name| rows.allows(name.as_bytes()));
+    for disk in all.split_terminator('\0') {
+        let (head, text) = disk.split_once('\n').unwrap_or_default();
+        let mut words = head.split(' ');
+        let mut word = || words.next().unwrap_or_default();
+        let (major, minor, name, rotational) = (word(), word(), word(), word());
+        if name.is_empty() {
             continue;
         }
-        let mut rotational = reader.copy(&["sys/block/", name, "/queue/rotational"]);
-        if rotational.is_empty() {
-            rotational.push('0');
-        }
-        let text = reader.udev([major, minor]);
         let (sources, columns) = (rows.sources, rows.columns);
         let mut labels = [&b""[..]; LABELS_MAX];
         for (label, source) in labels.iter_mut().zip(sources) {
@@ -347,32 +346,30 @@ pub fn udev(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
                 "device" => name,
                 "major" => major,
                 "minor" => minor,
-                "rotational" => &rotational,
-                names => property(&text, names),
+                "rotational" => rotational,
+                names => property(text, names),
             };
             *label = text.as_bytes();
         }
         let mut values = [Value::ABSENT; 4];
         for (value, column) in values.iter_mut().zip(columns) {
-            *value = match column.source.strip_prefix('+') {
+            *value = match column.source().strip_prefix('+') {
                 // Of a kind of disk, or none at all.
-                Some(names) if property(&text, names).is_empty() => Value::ABSENT,
+                Some(names) if property(text, names).is_empty() => Value::ABSENT,
                 Some(_) => true.into(),
-                None if column.source == "1" => true.into(),
-                None => number(property(&text, column.source).as_bytes()).unwrap_or_default(),
+                None if column.source() == "1" => true.into(),
+                None => number(property(text, column.source()).as_bytes()).unwrap_or_default(),
             };
         }
-        rows.push(&labels[..sources.len()], &values);
-        reader.give(rotational);
-        reader.give(text);
+        rows.push(&labels, &values);
     }
-    reader.give(disks);
+    reader.disks = all;
 }
 
 /// Times that cores and packages were slowed down. The CPUs of a core say the same.
 pub fn throttles(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
     let [directory, _, name, ..] = entry else { return };
-    let of_core = rows.head.labels.len() == 2;
+    let of_core = rows.labels.len() == 2;
     let file =
         if of_core { "/thermal_throttle/core_throttle_count" } else { "/thermal_throttle/package_throttle_count" };
     let Some(count) = reader.number(&[directory, "/", name, file]) else { return };
@@ -390,7 +387,7 @@ pub fn throttles(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
 pub fn clocksources(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
     let [directory, _, name, ..] = entry else { return };
     let device = name.strip_prefix("clocksource").unwrap_or(name);
-    let Some(text) = reader.text(&[directory, "/", name, "/", rows.columns[0].source]) else { return };
+    let Some(text) = reader.text(&[directory, "/", name, "/", rows.columns[0].source()]) else { return };
     for source in words(text) {
         rows.push(&[source, device.as_bytes()], &[1.into()]);
     }
@@ -411,7 +408,7 @@ pub fn processes(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     if count == 0 {
         return;
     }
-    if rows.head.labels.is_empty() {
+    if rows.labels.is_empty() {
         let most = reader.number(&["proc/sys/kernel/pid_max"]).unwrap_or_default();
         let most_threads = reader.number(&["proc/sys/kernel/threads-max"]).unwrap_or_default();
         rows.push(&[], &[count.into(), threads.into(), most, most_threads]);
@@ -476,7 +473,7 @@ pub fn os(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     for (label, source) in labels.iter_mut().zip(sources) {
         *label = word(source).as_bytes();
     }
-    let value = match rows.columns[0].source {
+    let value = match rows.columns[0].source() {
         "1" => Some(true.into()),
         source => {
             // A version is a number with one point at most.
@@ -486,7 +483,7 @@ pub fn os(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
         }
     };
     if !text.is_empty() {
-        rows.push(&labels[..sources.len()], &[value.unwrap_or_default()]);
+        rows.push(&labels, &[value.unwrap_or_default()]);
     }
     reader.give(text);
 }

@@ -243,12 +243,17 @@ impl Settings {
 }
 
 /// Returns all of these flags, in the order of `--help`.
-pub fn entries() -> impl Iterator<Item = Entry> {
-    let filters = FILTERS.iter().flat_map(|(_, exclude, include)| [exclude, include]).flatten().map(Entry::Value);
-    [Entry::Value(&DIALECT), Entry::Value(&UDEV), Entry::Bare(&NO_SPEED)]
-        .into_iter()
-        .chain(filters)
-        .chain(BARE.iter().map(|(_, bare)| Entry::Bare(bare)))
+pub fn entries() -> Vec<Entry> {
+    let mut all = vec![Entry::Value(&DIALECT), Entry::Value(&UDEV), Entry::Bare(&NO_SPEED)];
+    for (_, exclude, include) in FILTERS {
+        for flag in [exclude, include].into_iter().flatten() {
+            all.push(Entry::Value(flag));
+        }
+    }
+    for (_, bare) in BARE {
+        all.push(Entry::Bare(bare));
+    }
+    all
 }
 
 /// What is reported of the things that a filter is for.

@@ -7,17 +7,19 @@ mod code;
 mod devices;
 pub mod flags;
 mod read;
+mod sheet;
 mod spec;
 #[cfg(test)]
 mod tests;
 
-use crate::cli::Options;
 use crate::kernel::{Machine, Roots};
-use crate::model::{Kind, Moment, Selection, Snapshot, Value};
-use crate::runtime::sandbox::{Call, Needs};
+use crate::model::{Kind, Selection, Snapshot, Value};
+use crate::runtime::sandbox::{Call, Needs, Rights};
 use flags::{BARE, Filter, Settings};
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
-use read::{Reader, Work};
+use read::{List, Reader, Work};
+use sheet::{Sheet, Sink};
+use spec::{Collector, Column, Heading};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -25,18 +27,20 @@ static COMPRESSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/node.deflat
 const LENGTH_MAX: usize = 1 << 16;
 
 /// The table in `node.txt`, as it was before it was compressed.
-pub fn table() -> &'static str {
-    static PLAIN: OnceLock<Box<[u8]>> = OnceLock::new();
-    let plain = PLAIN.get_or_init(|| decompress_to_vec_with_limit(COMPRESSED, LENGTH_MAX).unwrap_or_default().into());
-    std::str::from_utf8(plain).unwrap_or_default()
+fn table() -> &'static str {
+    static PLAIN: OnceLock<Box<str>> = OnceLock::new();
+    PLAIN.get_or_init(|| unpacked().into())
+}
+
+fn unpacked() -> String {
+    String::from_utf8(decompress_to_vec_with_limit(COMPRESSED, LENGTH_MAX).unwrap_or_default()).unwrap_or_default()
 }
 
 /// Hands on the name and kind of each family in the table. A name that ends in `_` is what the names of a group begin with.
 ///
 /// The table is unpacked for it and not kept, since nobody may ever ask for a page of it.
 pub fn each_family(each: &mut dyn FnMut(&str, Kind)) {
-    let plain = decompress_to_vec_with_limit(COMPRESSED, LENGTH_MAX).unwrap_or_default();
-    for line in String::from_utf8_lossy(&plain).lines() {
+    for line in unpacked().lines() {
         let mut words = line.split(' ');
         if let (Some(kind), Some(name)) = (words.next().and_then(spec::kind), words.next()) {
             each(name, kind);
@@ -45,61 +49,49 @@ pub fn each_family(each: &mut dyn FnMut(&str, Kind)) {
 }
 
 /// What reading for these names takes beyond what the agent's own collectors do.
-pub fn needs(options: &Options) -> [Needs; 2] {
-    let udev: &'static str = options.value(&flags::UDEV).to_owned().leak();
-    let files = Needs {
-        calls: &[Call::Any(libc::SYS_adjtimex)],
-        ..Needs::reading(&["proc", "sys", "root/etc", "root/usr/lib/os-release"])
-    };
-    [files, Needs::reading(vec![udev].leak())]
-}
+pub const NEEDS: Needs = Needs {
+    paths: "proc sys root/etc root/usr/lib/os-release",
+    rights: &Rights { named_by: &[&flags::UDEV], calls: &[Call::Any(libc::SYS_adjtimex)], ..Rights::NONE },
+};
 
-/// The other program's collectors at work.
+/// The other program's collectors at work. It keeps no rows: each family goes to the page as soon as it is complete.
 #[derive(Debug)]
 pub struct Dialect {
     reader: Reader,
     filters: Vec<Filter>,
     collectors: Vec<Collector>,
-    /// What they saw at the last collection.
-    pub snapshot: Snapshot,
+    works: Vec<Work>,
+    columns: Vec<Column>,
+    lists: Vec<List>,
+    sheet: Sheet,
+    /// The rows about the collectors themselves.
+    scrape: Sheet,
     /// What names of the agent's own families begin with that have another name here.
     pub known: Vec<&'static str>,
-}
-
-#[derive(Debug)]
-struct Collector {
-    name: &'static str,
-    /// The agent's own collectors that tell the same.
-    own: &'static str,
-    on: bool,
-    works: Vec<Work>,
 }
 
 impl Dialect {
     /// Prepares all collectors; reads nothing.
     pub fn new(settings: &Settings, roots: &Roots, machine: Machine) -> Self {
-        let mut snapshot = Snapshot::new();
-        let mut collectors = Vec::new();
-        let (specs, known) = spec::parse(table());
-        for spec::Collector { name, own, on, blocks } in specs {
-            let mut blocks = blocks;
-            blocks.retain(|block| {
-                let (name, on) =
-                    block.only_with.strip_prefix('-').map_or((block.only_with, true), |name| (name, false));
-                let bare = BARE.iter().find(|(known, _)| *known == name);
-                bare.is_none_or(|(_, bare)| settings.has(bare) == on)
-            });
-            let heads: Vec<_> = blocks.iter().map(|block| block.head).collect();
-            snapshot.register(name, &heads);
-            let works = blocks.into_iter().map(|block| Work::new(block, roots)).collect();
-            let switch = if name == "processes" { "processes.states" } else { name };
-            let switched = settings.switched.iter().find(|(known, _)| *known == switch);
-            collectors.push(Collector { name, own, on: switched.map_or(on, |(_, on)| *on), works });
+        let spec::Spec { mut collectors, blocks, columns, known } = spec::parse();
+        let mut works = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            let only_with = Heading::parse(block.line).only_with;
+            let (name, on) = only_with.strip_prefix('-').map_or((only_with, true), |name| (name, false));
+            let bare = BARE.iter().find(|(known, _)| *known == name);
+            works.push(Work::new(block, bare.is_none_or(|(_, bare)| settings.has(bare) == on)));
+        }
+        for collector in &mut collectors {
+            let switch = if collector.name == "processes" { "processes.states" } else { collector.name };
+            if let Some((_, on)) = settings.switched.iter().find(|(known, _)| *known == switch) {
+                collector.on = *on;
+            }
         }
         let filters = Filter::all(settings);
         let mut reader = Reader::new(roots.clone(), machine, format!("/{}", settings.value(&flags::UDEV)));
         reader.no_speed = settings.has(&flags::NO_SPEED);
-        Dialect { reader, filters, collectors, snapshot, known }
+        let (lists, sheet, scrape) = (Vec::new(), Sheet::default(), Sheet::default());
+        Dialect { reader, filters, collectors, works, columns, lists, sheet, scrape, known }
     }
 
     /// Returns the collectors that are on by themselves.
@@ -111,8 +103,8 @@ impl Dialect {
     /// Returns the families of the agent's own that a selection is made of.
     pub fn sources(&self, selection: Selection) -> impl Iterator<Item = &'static str> {
         let chosen = self.collectors.iter().enumerate().filter(move |(place, _)| selection.contains(*place));
-        let blocks = chosen.flat_map(|(_, collector)| &collector.works).map(|work| &work.block);
-        blocks.filter(|block| block.shape == "from").map(|block| block.source)
+        let works = chosen.flat_map(|(_, collector)| &self.works[collector.blocks.clone()]);
+        works.filter_map(|work| Some(work.block.line.strip_prefix("from ")?.split(' ').next().unwrap_or_default()))
     }
 
     /// Returns the agent's own collectors that tell what a collector of this name does; `None` if there is none.
@@ -130,36 +122,32 @@ impl Dialect {
         self.collectors.iter().position(|collector| !name.is_empty() && collector.name == name)
     }
 
-    /// Collects what `wanted` names; `own` is the agent's own collection of the same moment.
-    pub fn collect(&mut self, moment: Moment, wanted: Selection, own: &Snapshot) {
-        let Dialect { reader, filters, collectors, snapshot, .. } = self;
-        snapshot.clear(moment);
+    /// Hands on the families that `wanted` names as they are now; `own` is the agent's own collection of the same moment.
+    pub fn collect(&mut self, wanted: Selection, own: &Snapshot, to: Sink<'_>) {
+        let Dialect { reader, filters, collectors, works, columns, lists, sheet, scrape, .. } = self;
         reader.begin();
+        for list in &mut *lists {
+            list.is_fresh = false;
+        }
+        let [others @ .., last] = &collectors[..] else { return };
         // The last one is about the others.
-        let scrape = collectors.len() - 1;
-        for place in 0..scrape {
-            if !wanted.contains(place) {
-                continue;
-            }
+        let Some((works, abouts)) = works.split_at_mut_checked(last.blocks.start) else { return };
+        let [about, build] = abouts else { return };
+        let about = (Heading::parse(about.block.line), &columns[about.block.columns.clone()]);
+        let build = (Heading::parse(build.block.line), &columns[build.block.columns.clone()]);
+        for (_, collector) in others.iter().enumerate().filter(|(place, _)| wanted.contains(*place)) {
             let start = (reader.machine.since_boot)();
-            let Collector { name, works, .. } = &mut collectors[place];
-            snapshot.select(place);
             let mut any = false;
-            for work in works {
-                any |= work.collect(reader, filters, own, snapshot);
+            for work in &mut works[collector.blocks.clone()] {
+                any |= work.collect(reader, lists, filters, columns, own, sheet, to);
             }
-            let name = *name;
             let took: Duration = (reader.machine.since_boot)().saturating_sub(start);
-            snapshot.select(scrape);
-            if let Some(work) = collectors[scrape].works.first() {
-                snapshot.push(work.block.head, &[name.as_bytes()], &[Value::seconds(took), any.into()]);
-            }
+            let values = [Value::seconds(took), any.into()];
+            scrape.push("", &about.0, &[collector.name.as_bytes()], &mut values.into_iter());
         }
-        snapshot.select(scrape);
-        if let Some(work) = collectors[scrape].works.get(1) {
-            let labels = ["pi-monitor", std::env::consts::ARCH, "linux", "", "", "", crate::VERSION];
-            snapshot.push(work.block.head, &labels.map(str::as_bytes), &[1.into()]);
-        }
-        snapshot.show(wanted.with(scrape));
+        scrape.hand_on(about.1, to);
+        let labels = ["pi-monitor", std::env::consts::ARCH, "linux", "", "", "", crate::VERSION];
+        scrape.push("", &build.0, &labels.map(str::as_bytes), &mut [1.into()].into_iter());
+        scrape.hand_on(build.1, to);
     }
 }

@@ -2,22 +2,16 @@
 
 use super::code::{self, Code};
 use super::flags::Filter;
-use super::spec::{self, Block, Column};
-use crate::kernel::text::{lines, take_word};
-use crate::kernel::{Devices, Kept, Machine, Roots, each_name, read_into, real_path};
-use crate::model::{Family, Head, Kind, Snapshot, Value};
-use std::os::unix::ffi::OsStrExt;
+use super::sheet::{Sheet, Sink};
+use super::spec::{Block, Column, Heading, LABELS_MAX};
+use crate::kernel::text::{lines, place, take_word};
+use crate::kernel::{Devices, Kept, Machine, Roots, each_name, read_whole, real_path};
+use crate::model::{Snapshot, Value, key};
 use std::path::Path;
 
-/// The most words of a line, labels of a row and values of a row.
+/// The most words of a line, and values of a row.
 const WORDS_MAX: usize = 24;
-pub const LABELS_MAX: usize = 12;
 const VALUES_MAX: usize = 64;
-
-/// How often the names of a file's numbers may change before new ones are left out: each time, a few kilobytes are lost for good.
-const CHANGES_MAX: usize = 32;
-/// How many families of names that the kernel says there can be in a collector.
-const FAMILIES_MAX: usize = 128;
 
 /// Opens, reads and closes files below the three trees.
 #[derive(Debug)]
@@ -29,10 +23,16 @@ pub struct Reader {
     /// Whether a speed below zero, of a link that is down, is left out.
     pub no_speed: bool,
     path: String,
+    /// Whether the file there may stay open, and what a short read is; see [`Kept::read`].
+    keeps: Option<u16>,
     text: Vec<u8>,
+    /// How much of `text` is the file's.
+    length: usize,
     kept: Kept,
     /// The path of the file that `text` is of.
     read: String,
+    /// What is known of the disks; see [`Reader::disks`](Reader::disks()).
+    pub disks: String,
     /// Spare strings, reused so that a collection does not allocate.
     spare: Vec<String>,
 }
@@ -45,9 +45,12 @@ impl Reader {
             udev,
             no_speed: false,
             path: String::new(),
+            keeps: None,
             text: Vec::new(),
+            length: 0,
             kept: Kept::default(),
             read: String::new(),
+            disks: String::new(),
             spare: Vec::new(),
         }
     }
@@ -59,17 +62,17 @@ impl Reader {
     }
 
     fn read_located(&mut self) -> Option<&[u8]> {
-        let Reader { roots, path, text, kept, read, .. } = self;
+        let Reader { path, keeps, text, length, kept, read, .. } = self;
         if path != read {
             read.clear();
-            // Those of processes come and go; others may be replaced, and an open one would be the old one.
-            let in_proc = Path::new(path).strip_prefix(&roots.proc).ok();
-            let of_kernel = in_proc.is_some_and(|path| !path.as_os_str().as_bytes()[0].is_ascii_digit());
-            let in_sys = Path::new(path).starts_with(&roots.sys);
-            if of_kernel || in_sys { kept.read(path, in_sys, text) } else { read_into(Path::new(path), text) }.ok()?;
+            *length = match *keeps {
+                Some(short) => kept.read(path, short, text),
+                None => read_whole(path, text),
+            }
+            .ok()?;
             read.push_str(path);
         }
-        Some(text)
+        Some(&text[..*length])
     }
 
     /// Returns an empty text; [`Reader::give`] takes it back, so that a collection allocates nothing after the first ones.
@@ -104,19 +107,40 @@ impl Reader {
         names
     }
 
-    /// Returns what udev knows of the device of these numbers; for [`Reader::give`].
-    pub fn udev(&mut self, numbers: [&str; 2]) -> String {
-        let mut directory = std::mem::take(&mut self.udev);
-        self.locate(&[&directory, "/b", numbers[0], ":", numbers[1]]);
-        std::mem::swap(&mut directory, &mut self.udev);
-        let mut copy = self.take();
-        copy.push_str(&String::from_utf8_lossy(self.read_located().unwrap_or_default()));
-        copy
+    /// Takes what this collection knows of the disks that are `wanted`: for each a line of its numbers, its name and whether it rotates,
+    /// then udev's text, then a NUL byte. It belongs into [`Reader::disks`].
+    pub fn disks(&mut self, wanted: &mut dyn FnMut(&str) -> bool) -> String {
+        let mut all = std::mem::take(&mut self.disks);
+        if !all.is_empty() {
+            return all;
+        }
+        let disks = self.copy(&["proc/diskstats"]);
+        let directory = std::mem::take(&mut self.udev);
+        for line in disks.lines() {
+            let mut words = line.split_ascii_whitespace();
+            let (Some(major), Some(minor), Some(name)) = (words.next(), words.next(), words.next()) else { continue };
+            // Nothing is read of a disk that is not reported.
+            if wanted(name) {
+                let rotational = self.text(&["sys/block/", name, "/queue/rotational"]).unwrap_or(b"0");
+                let rotational = std::str::from_utf8(rotational).unwrap_or_default().trim();
+                for part in [major, " ", minor, " ", name, " ", rotational, "\n"] {
+                    all.push_str(part);
+                }
+                let text = self.text(&[&directory, "/b", major, ":", minor]).unwrap_or_default();
+                all.push_str(&String::from_utf8_lossy(text));
+                all.push('\0');
+            }
+        }
+        self.udev = directory;
+        self.give(disks);
+        all
     }
 
     /// Begins a collection: files are read anew. Within one, what is asked for twice in a row is read once.
     pub fn begin(&mut self) {
         self.read.clear();
+        self.disks.clear();
+        self.kept.begin();
     }
 
     /// Returns the number in a file.
@@ -126,14 +150,20 @@ impl Reader {
 
     /// Returns where the parts of a path lead.
     pub fn locate(&mut self, parts: &[&str]) -> &Path {
-        let Reader { roots, path, .. } = self;
+        /// What the kernel prints in records that may be longer than half a page.
+        const LONG: &str = "cpuinfo diskstats interrupts mdstat self/mountinfo";
+        const SHORT: u16 = 2048;
+        let Reader { roots, path, keeps, .. } = self;
         path.clear();
         let (tree, below) = parts[0].split_once('/').unwrap_or_default();
-        let root = match tree {
-            "" => Path::new("/"),
-            "proc" => &roots.proc,
-            "sys" => &roots.sys,
-            _ => &roots.root,
+        let root;
+        // Files of processes come and go; others may be replaced, and an open one would be the old one.
+        (root, *keeps) = match tree {
+            "" => (Path::new("/"), None),
+            "proc" if below.is_empty() => (&*roots.proc, None),
+            "proc" => (&*roots.proc, Some(if place(below.as_bytes(), LONG).is_some() { 0 } else { SHORT })),
+            "sys" => (&*roots.sys, Some(u16::MAX)),
+            _ => (&*roots.root, None),
         };
         path.push_str(root.to_str().unwrap_or_default());
         if !path.ends_with('/') {
@@ -156,80 +186,156 @@ pub fn number(text: &[u8]) -> Option<Value> {
     }
 }
 
-impl Column {
-    fn scaled(self, value: Option<Value>) -> Value {
-        value.map_or(Value::ABSENT, |value| value.times(self.factor).shifted(self.places))
-    }
-}
-
 /// Where the rows of a block go.
-#[derive(Debug)]
 pub struct Rows<'a> {
-    pub snapshot: &'a mut Snapshot,
-    pub head: &'static Head,
-    pub columns: &'a [Column],
-    /// Where the labels are read.
+    sheet: &'a mut Sheet,
+    to: Sink<'a>,
+    heading: &'a Heading,
+    /// The names of the labels, and where they are read.
+    pub labels: &'a [&'static str],
     pub sources: &'a [&'static str],
-    /// The block's filters, and all that there are.
-    filters: &'a [(&'static str, usize)],
-    all: &'a [Filter],
+    pub columns: &'a [Column],
+    /// All filters that there are.
+    filters: &'a [Filter],
+    /// What the filters said at the last collection, and how many of these were asked for in this one; see [`Rows::said`].
+    known: &'a mut Vec<u32>,
+    next: usize,
     /// The agent's own rows of this moment.
     pub own: &'a Snapshot,
-    pub named: &'a mut Named,
-    made: &'a mut Vec<&'static Head>,
     /// Whether there was any.
     pub any: bool,
 }
 
 impl Rows<'_> {
-    /// Adds a row of one value to a family of this name, which is made if there is none yet, up to a number of them.
-    pub fn push_family(&mut self, name: &str, kind: Kind, labels: &[&[u8]], value: Value) {
-        if self.filters.iter().any(|(name, label)| !Filter::allows(self.all, name, labels[*label])) {
-            return;
+    /// Returns what a filter said at the last collection, by a hash of what it was asked. As a rule, things are the same each time, and in
+    /// the same order.
+    #[inline(never)]
+    fn said(&mut self, hash: u64) -> Option<bool> {
+        let said = *self.known.get(self.next)?;
+        if (said ^ (hash >> 32) as u32) & !AGREED != 0 {
+            return None;
         }
-        let known = self.made.iter().find(|head| head.families[0].name() == name);
-        let head = match known {
-            Some(head) => head,
-            None if self.made.len() == FAMILIES_MAX => return,
-            None => {
-                let name: &'static str = name.to_owned().leak();
-                let head = spec::head(self.head.labels.to_vec(), vec![Family::foreign(name, kind)], false);
-                self.snapshot.add(head);
-                self.made.push(head);
-                head
-            }
-        };
-        self.snapshot.push(head, labels, &[value]);
-        self.any = true;
+        self.next += 1;
+        Some(said & AGREED != 0)
     }
 
-    /// Adds a number to the families whose names the kernel says; see [`Named::add`].
-    pub fn name(&mut self, parts: &[&[u8]], unit: &str, value: Option<Value>) {
-        let filter = self.filters.first().map(|(name, _)| *name);
-        let all = self.all;
-        self.named.add(parts, unit, value, &|name| filter.is_none_or(|filter| Filter::allows(all, filter, name)));
+    /// Asks a filter whether it reports a thing of this name, and remembers what it said.
+    #[inline(never)]
+    fn ask(&mut self, filter: &str, hash: u64, name: &[u8]) -> bool {
+        let agreed = filter.is_empty() || Filter::allows(self.filters, filter, name);
+        self.known.truncate(self.next);
+        self.known.push((hash >> 32) as u32 & !AGREED | u32::from(agreed));
+        self.next += 1;
+        agreed
+    }
+
+    /// Returns whether the block's filters report a row of these labels.
+    fn allow(&mut self, labels: &[&[u8]]) -> bool {
+        self.heading.filters.iter().all(|(filter, label)| {
+            let label = labels.get(*label).copied().unwrap_or_default();
+            let hash = key(label, filter.len());
+            filter.is_empty() || self.said(hash).unwrap_or_else(|| self.ask(filter, hash, label))
+        })
     }
 
     /// Returns whether the block's filters report a thing of this name.
-    pub fn allows(&self, name: &[u8]) -> bool {
-        self.filters.iter().all(|(filter, _)| Filter::allows(self.all, filter, name))
+    pub fn allows(&mut self, name: &[u8]) -> bool {
+        self.allow(&[name])
+    }
+
+    /// Adds a number to the families whose names the kernel says: the parts of its name, and what is behind it.
+    #[inline(never)]
+    pub fn name(&mut self, parts: &[&[u8]], unit: &str, value: &[u8], factor: u64) {
+        let hash = parts.iter().fold(unit.len() as u64, |hash, part| key(part, hash as usize));
+        let said = self.said(hash);
+        if said == Some(false) {
+            return;
+        }
+        let mut name = [0; NAME_MAX];
+        let length = clean(parts, unit, &mut name);
+        let name = &name[..length];
+        let (filter, _) = self.heading.filters[0];
+        if said.unwrap_or_else(|| self.ask(filter, hash, name)) {
+            let value = number(value).unwrap_or_default().times(factor);
+            self.sheet.hand_on_one(self.columns[0], name, value, self.to);
+            self.any = true;
+        }
     }
 
     /// Adds a row that has a value, after the columns' factors.
     pub fn push(&mut self, labels: &[&[u8]], values: &[Value]) {
-        if self.filters.iter().any(|(name, label)| !Filter::allows(self.all, name, labels[*label])) {
+        self.push_named("", labels, values);
+    }
+
+    /// The same for a row whose family has a name of its own, behind that of the column.
+    pub fn push_named(&mut self, name: &str, labels: &[&[u8]], values: &[Value]) {
+        if !self.allow(labels) {
             return;
         }
-        let mut scaled = [Value::ABSENT; VALUES_MAX];
-        let mut present = false;
-        for (into, (value, column)) in scaled.iter_mut().zip(values.iter().zip(self.columns)) {
-            *into = column.scaled(Some(*value));
-            present |= value.is_present();
-        }
-        if present {
-            self.snapshot.push(self.head, labels, &scaled[..self.head.width]);
+        let values = &values[..self.columns.len().min(values.len())];
+        if values.iter().any(|value| value.is_present()) {
+            let scaled = |(value, column): (&Value, &Column)| value.times(column.factor.into()).shifted(column.places);
+            let absent = std::iter::repeat_n(Value::ABSENT, self.columns.len() - values.len());
+            let mut scaled = values.iter().zip(self.columns).map(scaled).chain(absent);
+            self.sheet.push(name, self.heading, labels, &mut scaled);
             self.any = true;
         }
+    }
+}
+
+/// In what a filter said.
+const AGREED: u32 = 1;
+
+/// The most bytes of a name that the kernel says.
+const NAME_MAX: usize = 128;
+
+/// Joins the parts of a name with `_`. Signs that a name cannot have become `_`, too, or nothing at the end of a part.
+fn clean(parts: &[&[u8]], unit: &str, name: &mut [u8; NAME_MAX]) -> usize {
+    let mut length = 0;
+    let mut put = |bytes: &[u8]| {
+        for byte in bytes {
+            if let Some(place) = name.get_mut(length) {
+                *place = if byte.is_ascii_alphanumeric() { *byte } else { b'_' };
+                length += 1;
+            }
+        }
+    };
+    for (place, part) in parts.iter().enumerate() {
+        if place > 0 {
+            put(b"_");
+        }
+        let part = part.strip_suffix(b":").unwrap_or(part);
+        put(part.strip_suffix(b")").unwrap_or(part));
+    }
+    put(unit.as_bytes());
+    length
+}
+
+/// The entries of a directory, and where their devices are.
+#[derive(Debug)]
+pub struct List {
+    directory: &'static str,
+    entries: Devices<String>,
+    /// Whether it was listed in this collection.
+    pub is_fresh: bool,
+}
+
+impl List {
+    /// Returns the list of a directory as it is now.
+    fn of<'a>(lists: &'a mut Vec<List>, directory: &'static str, roots: &Roots) -> &'a mut Devices<String> {
+        let place = lists.iter().position(|list| list.directory == directory).unwrap_or_else(|| {
+            let path = directory.strip_prefix("sys/").map_or_else(|| roots.proc.clone(), |below| roots.sys.join(below));
+            lists.push(List { directory, entries: Devices::new(path, |_| true), is_fresh: false });
+            lists.len() - 1
+        });
+        let List { entries, is_fresh, .. } = &mut lists[place];
+        if !std::mem::replace(is_fresh, true) {
+            // Where a sensor's device is does not change while it is there.
+            let wants_device = directory.ends_with("hwmon");
+            let device = |path: &Path| wants_device.then(|| real_path(&path.join("device"))).flatten();
+            entries.update(&|path| device(path).unwrap_or_default());
+        }
+        entries
     }
 }
 
@@ -237,75 +343,65 @@ impl Rows<'_> {
 #[derive(Debug)]
 pub struct Work {
     pub block: Block,
-    /// The entries of its directory, and where their devices are.
-    entries: Option<Devices<String>>,
-    named: Named,
-    /// Heads of families whose names the kernel says, with labels.
-    made: Vec<&'static Head>,
+    /// What the filters said; see [`Rows::said`].
+    known: Vec<u32>,
     code: Option<Code>,
+    /// Whether no flag leaves it out.
+    is_on: bool,
 }
 
 impl Work {
-    pub fn new(block: Block, roots: &Roots) -> Self {
-        let entries = matches!(block.shape, "dirs" | "each").then(|| {
-            let directory = block.source.rsplit_once('/').map_or("", |(directory, _)| directory);
-            let path = directory.strip_prefix("sys/").map_or_else(|| roots.proc.clone(), |below| roots.sys.join(below));
-            Devices::new(path, |_| true)
-        });
-        let named = Named::new(&block.head.families[0]);
-        let code = match block.shape {
-            "code" => code::find(block.source),
-            "each" => code::find(block.second),
+    pub fn new(block: Block, is_on: bool) -> Self {
+        let mut words = block.line.split(' ');
+        let code = match words.next() {
+            Some("code") => words.next(),
+            Some("each") => words.nth(1),
             _ => None,
         };
-        Work { block, entries, named, made: Vec::new(), code }
+        Work { block, known: Vec::new(), code: code.and_then(code::find), is_on }
     }
 
-    /// Reads the block's rows; whether there was any.
-    pub fn collect(&mut self, reader: &mut Reader, all: &[Filter], own: &Snapshot, snapshot: &mut Snapshot) -> bool {
-        let Work { block, entries, named, made, code } = self;
-        named.begin();
-        let mut rows = Rows {
-            snapshot,
-            head: block.head,
-            columns: &block.columns,
-            sources: &block.labels,
-            filters: &block.filters,
-            all,
-            own,
-            named,
-            made,
-            any: false,
-        };
-        match (block.shape, entries) {
-            ("words", _) => {
-                let Some(text) = reader.text(&[block.source]) else { return false };
-                row_of(text, block, &mut rows);
-            }
-            ("rows", _) => {
-                let Some(text) = reader.text(&[block.source]) else { return false };
-                let headings = block.second.parse().unwrap_or(0);
-                for (number, line) in lines(text) {
-                    if number > headings {
-                        row_of(line, block, &mut rows);
+    /// Reads the block's rows, and hands on its families; whether there was any.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the dialect that others borrow at other times")]
+    pub fn collect(
+        &mut self,
+        reader: &mut Reader,
+        lists: &mut Vec<List>,
+        filters: &[Filter],
+        columns: &[Column],
+        own: &Snapshot,
+        sheet: &mut Sheet,
+        to: Sink<'_>,
+    ) -> bool {
+        let Work { block, known, code, is_on } = self;
+        if !*is_on {
+            return false;
+        }
+        let heading = &Heading::parse(block.line);
+        let columns = &columns[block.columns.clone()];
+        let (labels, sources) = (heading.labels(), heading.sources());
+        let mut rows = Rows { sheet, to, heading, labels, sources, columns, filters, known, next: 0, own, any: false };
+        let Heading { shape, source, second, .. } = *heading;
+        match shape {
+            "words" | "rows" => {
+                let headings = second.parse().unwrap_or(0);
+                for (number, line) in lines(reader.text(&[source]).unwrap_or_default()) {
+                    if shape == "words" || number > headings {
+                        row_of(line, &mut rows);
                     }
                 }
             }
-            ("files", _) => {
+            "files" => {
                 let mut values = [Value::ABSENT; VALUES_MAX];
-                for (value, column) in values.iter_mut().zip(&block.columns) {
-                    *value = reader.number(&[column.source]).unwrap_or_default();
+                for (value, column) in values.iter_mut().zip(columns) {
+                    *value = reader.number(&[column.source()]).unwrap_or_default();
                 }
                 rows.push(&[], &values);
             }
-            ("dirs" | "each", Some(entries)) => {
-                let (directory, start) = block.source.rsplit_once('/').unwrap_or_default();
+            "dirs" | "each" => {
+                let (directory, start) = source.rsplit_once('/').unwrap_or_default();
                 let start = start.trim_end_matches('*').as_bytes();
-                // Where a sensor's device is does not change while it is there.
-                let wants_device = block.second.starts_with("hwmon");
-                let device = |path: &Path| real_path(&path.join("device")).filter(|_| wants_device);
-                entries.update(&|path| device(path).unwrap_or_default());
-                for entry in entries.all() {
+                for entry in List::of(lists, directory, &reader.roots).all() {
                     let Ok(name) = std::str::from_utf8(&entry.name) else { continue };
                     let number = entry.name.strip_prefix(start);
                     if number.is_none_or(|it| !start.is_empty() && !it.first().is_some_and(u8::is_ascii_digit)) {
@@ -313,24 +409,25 @@ impl Work {
                     }
                     match code {
                         Some(code) => code(reader, &[directory, "/", name, "/", &entry.state], &mut rows),
-                        None => entry_row(directory, name, block, reader, &mut rows),
+                        None => entry_row(directory, name, reader, &mut rows),
                     }
                 }
             }
-            ("from", _) => project(block, reader, &mut rows),
+            "from" => project(source, reader, &mut rows),
             _ => {
                 if let Some(code) = code {
                     code(reader, &[], &mut rows);
                 }
             }
         }
-        let any = rows.any;
-        any | named.finish(block, snapshot)
+        let Rows { sheet, to, any, .. } = rows;
+        sheet.hand_on(columns, to);
+        any
     }
 }
 
 /// Adds the row that a line is.
-fn row_of(line: &[u8], block: &Block, rows: &mut Rows<'_>) {
+fn row_of(line: &[u8], rows: &mut Rows<'_>) {
     let mut words = [&b""[..]; WORDS_MAX];
     let mut rest = line;
     for word in &mut words {
@@ -341,24 +438,28 @@ fn row_of(line: &[u8], block: &Block, rows: &mut Rows<'_>) {
     }
     let word = |source: &str| words.get(source.parse().unwrap_or(WORDS_MAX)).copied().unwrap_or_default();
     let mut labels = [&b""[..]; LABELS_MAX];
-    for (label, source) in labels.iter_mut().zip(&block.labels) {
+    for (label, source) in labels.iter_mut().zip(rows.sources) {
         let found = word(source);
         *label = found.strip_suffix(b":").unwrap_or(found);
     }
     let mut values = [Value::ABSENT; VALUES_MAX];
-    for (value, column) in values.iter_mut().zip(&block.columns) {
-        *value = number(word(column.source)).unwrap_or_default();
+    for (value, column) in values.iter_mut().zip(rows.columns) {
+        *value = number(word(column.source())).unwrap_or_default();
     }
-    rows.push(&labels[..block.labels.len()], &values);
+    rows.push(&labels, &values);
 }
 
 /// Adds the row that an entry of a directory is.
-fn entry_row(directory: &str, entry: &str, block: &Block, reader: &mut Reader, rows: &mut Rows<'_>) {
+fn entry_row(directory: &str, entry: &str, reader: &mut Reader, rows: &mut Rows<'_>) {
     let mut values = [Value::ABSENT; VALUES_MAX];
-    for (value, column) in values.iter_mut().zip(&block.columns) {
-        *value = match column.source {
-            "=1" => true.into(),
-            file => match reader.number(&[directory, "/", entry, "/", file]) {
+    for (value, column) in values.iter_mut().zip(rows.columns) {
+        let file = column.source();
+        *value = match file.split_once('=') {
+            Some(("", _)) => true.into(),
+            Some((file, word)) => {
+                reader.text(&[directory, "/", entry, "/", file]).map(|text| text.trim_ascii() == word.as_bytes()).into()
+            }
+            None => match reader.number(&[directory, "/", entry, "/", file]) {
                 Some(speed) if file == "speed" && reader.no_speed && speed.is_negative() => Value::ABSENT,
                 number => number.unwrap_or_default(),
             },
@@ -366,7 +467,7 @@ fn entry_row(directory: &str, entry: &str, block: &Block, reader: &mut Reader, r
     }
     let mut texts = [[0; 64]; LABELS_MAX];
     let mut labels = [&b""[..]; LABELS_MAX];
-    for ((label, text), source) in labels.iter_mut().zip(&mut texts).zip(&block.labels) {
+    for ((label, text), source) in labels.iter_mut().zip(&mut texts).zip(rows.sources) {
         *label = match source.strip_prefix('.') {
             Some(cut) => entry.as_bytes().get(cut.parse().unwrap_or(0)..).unwrap_or_default(),
             None => {
@@ -377,11 +478,11 @@ fn entry_row(directory: &str, entry: &str, block: &Block, reader: &mut Reader, r
             }
         };
     }
-    rows.push(&labels[..block.labels.len()], &values);
+    rows.push(&labels, &values);
 }
 
 /// Adds the rows of the agent's own table that has the block's family.
-fn project(block: &Block, reader: &mut Reader, rows: &mut Rows<'_>) {
+fn project(family: &str, reader: &mut Reader, rows: &mut Rows<'_>) {
     let own = rows.own;
     let sections = own.parts().iter().flat_map(|part| &part.sections);
     for section in sections {
@@ -395,117 +496,22 @@ fn project(block: &Block, reader: &mut Reader, rows: &mut Rows<'_>) {
             }
             None
         };
-        if place(block.source).is_none() {
+        if place(family).is_none() {
             continue;
         }
         for row in section.rows() {
             let mut labels = [&b""[..]; LABELS_MAX];
-            for (label, source) in labels.iter_mut().zip(&block.labels) {
+            for (label, source) in labels.iter_mut().zip(rows.sources) {
                 *label = source.parse().ok().and_then(|at| row.labels().nth(at)).unwrap_or_default().as_bytes();
             }
-            if let Some(place) = block.labels.iter().position(|source| source.contains('/')) {
-                labels[place] = reader.text(&[block.labels[place]]).unwrap_or_default().trim_ascii();
+            if let Some(place) = rows.sources.iter().position(|source| source.contains('/')) {
+                labels[place] = reader.text(&[rows.sources[place]]).unwrap_or_default().trim_ascii();
             }
             let mut values = [Value::ABSENT; VALUES_MAX];
-            for (value, column) in values.iter_mut().zip(&block.columns) {
-                *value = place(column.source).map(|at| row.values()[at]).unwrap_or_default();
+            for (value, column) in values.iter_mut().zip(rows.columns) {
+                *value = place(column.source()).map(|at| row.values()[at]).unwrap_or_default();
             }
-            rows.push(&labels[..block.labels.len()], &values);
+            rows.push(&labels, &values);
         }
-    }
-}
-
-/// Families whose names the kernel says: one value each.
-#[derive(Debug)]
-pub struct Named {
-    /// Their kind, and what their names begin with.
-    pattern: &'static Family,
-    /// The names that the numbers had at the last collection, one behind the other, each followed by a newline.
-    names: Vec<u8>,
-    /// How much of `names` this collection has found again.
-    found: usize,
-    /// Whether each of the names is reported.
-    wanted: Vec<bool>,
-    count: usize,
-    /// Whether `names` is not what it was when the head was made.
-    changed: bool,
-    values: Vec<Value>,
-    changes: usize,
-}
-
-impl Named {
-    pub fn new(pattern: &'static Family) -> Self {
-        let (names, wanted, values) = (Vec::new(), Vec::new(), Vec::new());
-        Named { pattern, names, found: 0, wanted, count: 0, changed: false, values, changes: 0 }
-    }
-
-    pub fn begin(&mut self) {
-        (self.found, self.count) = (0, 0);
-        self.values.clear();
-    }
-
-    /// Adds a value: the parts of its name, and what is behind it. Signs that a name cannot have become `_`, or nothing at its end.
-    /// What `allows` said of a name is remembered: as a rule, names are the same at each collection.
-    fn add(&mut self, parts: &[&[u8]], unit: &str, value: Option<Value>, allows: &dyn Fn(&[u8]) -> bool) {
-        let Named { names, found, wanted, count, changed, values, .. } = self;
-        let mut name = [0; 128];
-        let mut length = 0;
-        let mut put = |bytes: &[u8]| {
-            for byte in bytes {
-                if let Some(place) = name.get_mut(length) {
-                    *place = if byte.is_ascii_alphanumeric() || *byte == b'\n' { *byte } else { b'_' };
-                    length += 1;
-                }
-            }
-        };
-        for (place, part) in parts.iter().enumerate() {
-            if place > 0 {
-                put(b"_");
-            }
-            let part = part.strip_suffix(b":").unwrap_or(part);
-            put(part.strip_suffix(b")").unwrap_or(part));
-        }
-        put(unit.as_bytes());
-        put(b"\n");
-        let name = &name[..length];
-        if !names[*found..].starts_with(name) {
-            names.truncate(*found);
-            wanted.truncate(*count);
-            names.extend_from_slice(name);
-            wanted.push(allows(name.trim_ascii_end()));
-            *changed = true;
-        }
-        if wanted[*count] {
-            values.push(value.unwrap_or_default());
-        }
-        *found += length;
-        *count += 1;
-    }
-
-    /// Makes a row of all values, with families of their names; whether there was any.
-    fn finish(&mut self, block: &mut Block, snapshot: &mut Snapshot) -> bool {
-        let Named { pattern, names, found, wanted, count, changed, values, changes } = self;
-        if values.is_empty() {
-            return false;
-        }
-        if *changed || *found < names.len() {
-            if *changes == CHANGES_MAX {
-                return false;
-            }
-            *changes += 1;
-            *changed = false;
-            names.truncate(*found);
-            wanted.truncate(*count);
-            let mut families = Vec::with_capacity(values.len());
-            for (name, _) in names.split(|&byte| byte == b'\n').zip(wanted).filter(|(_, wanted)| **wanted) {
-                let name = format!("{}{}", pattern.name(), String::from_utf8_lossy(name));
-                families.push(Family::foreign(name.leak(), pattern.kind));
-            }
-            let head = spec::head(Vec::new(), families, false);
-            snapshot.replace(block.head, head);
-            block.head = head;
-        }
-        snapshot.push(block.head, &[], values);
-        true
     }
 }

@@ -1,6 +1,25 @@
 //! The table of names in `node.txt`, as data that the readers follow.
+//!
+//! What is kept of a line is where its parts are, since the names alone would take as much memory as all the rest. The heading of a
+//! block is taken apart at each collection, which costs less than a read.
 
-use crate::model::{Family, Head, Kind, Place};
+use super::table;
+use crate::model::Kind;
+use std::ops::Range;
+
+/// The most labels of a row, and filters of a block.
+pub const LABELS_MAX: usize = 12;
+const FILTERS_MAX: usize = 2;
+
+/// The whole table.
+#[derive(Debug, Default)]
+pub struct Spec {
+    pub collectors: Vec<Collector>,
+    pub blocks: Vec<Block>,
+    pub columns: Vec<Column>,
+    /// What families of the agent's own begin with that are in the table under another name.
+    pub known: Vec<&'static str>,
+}
 
 /// A collector of the other program.
 #[derive(Debug)]
@@ -10,37 +29,156 @@ pub struct Collector {
     pub own: &'static str,
     /// Whether it is on unless a flag says otherwise.
     pub on: bool,
-    pub blocks: Vec<Block>,
+    /// Which of the blocks are its own.
+    pub blocks: Range<usize>,
 }
 
 /// Rows of one shape, and where they come from.
 #[derive(Debug)]
 pub struct Block {
+    /// The line that it begins with; see [`Heading`].
+    pub line: &'static str,
+    /// Which of the columns are its own.
+    pub columns: Range<usize>,
+}
+
+/// What the first line of a block says.
+#[derive(Clone, Copy, Debug)]
+pub struct Heading {
     /// How the rows are read.
     pub shape: &'static str,
     /// A file, a directory, a family or the name of a function.
     pub source: &'static str,
     /// How many lines of headings there are, or the name of a function.
     pub second: &'static str,
-    /// What chooses among the rows: filters, and the places of the labels that they are for.
-    pub filters: Vec<(&'static str, usize)>,
     /// The bare flag without which the block is not read; empty if there is none.
     pub only_with: &'static str,
-    /// Where each label is read.
-    pub labels: Vec<&'static str>,
-    /// Where each value is read.
-    pub columns: Vec<Column>,
-    pub head: &'static Head,
+    /// What chooses among the rows: filters, and the places of the labels that they are for.
+    pub filters: [(&'static str, usize); FILTERS_MAX],
+    labels: [&'static str; LABELS_MAX],
+    sources: [&'static str; LABELS_MAX],
+    count: usize,
 }
 
-/// Where a value is read, and what is done with it.
+impl Heading {
+    /// Parses the first line of a block.
+    pub fn parse(line: &'static str) -> Self {
+        let mut heading = Heading {
+            shape: "",
+            source: "",
+            second: "",
+            only_with: "",
+            filters: [("", 0); FILTERS_MAX],
+            labels: [""; LABELS_MAX],
+            sources: [""; LABELS_MAX],
+            count: 0,
+        };
+        for word in line.split(' ') {
+            if let Some(filter) = word.strip_prefix('?') {
+                let filter = filter.split_once('@').map_or((filter, 0), |(name, label)| (name, digits(label)));
+                let free = heading.filters.iter_mut().find(|(name, _)| name.is_empty());
+                if let Some(free) = free {
+                    *free = filter;
+                }
+            } else if let Some(bare) = word.strip_prefix('!') {
+                heading.only_with = bare;
+            } else if let Some((label, source)) = word.split_once('=') {
+                if heading.count < LABELS_MAX {
+                    (heading.labels[heading.count], heading.sources[heading.count]) = (label, source);
+                    heading.count += 1;
+                }
+            } else {
+                let Heading { shape, source, second, .. } = &mut heading;
+                let free = [shape, source, second].into_iter().find(|word| word.is_empty());
+                if let Some(free) = free {
+                    *free = word;
+                }
+            }
+        }
+        heading
+    }
+
+    /// Returns the names of the labels.
+    pub fn labels(&self) -> &[&'static str] {
+        &self.labels[..self.count]
+    }
+
+    /// Returns where each label is read.
+    pub fn sources(&self) -> &[&'static str] {
+        &self.sources[..self.count]
+    }
+}
+
+/// A family, where its values are read, and what is done with them.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    pub source: &'static str,
-    /// What it is multiplied by.
-    pub factor: u64,
-    /// How many of its digits stand behind the point.
+    /// Where its name begins in the table.
+    at: u16,
+    /// How long its name is, where it is read, and its help; and where that begins behind the name.
+    name: u8,
+    source: u8,
+    help_at: u8,
+    help: u8,
+    pub kind: Kind,
+    /// How many of the value's digits stand behind the point.
     pub places: u8,
+    /// What the value is multiplied by.
+    pub factor: u32,
+}
+
+impl Column {
+    /// Takes what follows the kind in the line of a family: its name, its source, its help.
+    fn new(kind: Kind, rest: &'static str) -> Option<Self> {
+        let at = (rest.as_ptr() as usize).checked_sub(table().as_ptr() as usize)?;
+        let mut words = rest.splitn(3, ' ');
+        let (name, source, help) = (words.next()?, words.next()?, words.next()?);
+        let (mut factor, mut places) = (1, 0);
+        let front = source.trim_end_matches(|it: char| it.is_ascii_digit());
+        let number = digits(&source[front.len()..]);
+        let mut length = source.len();
+        match front.as_bytes() {
+            // A source of `*` alone has no number.
+            [.., b'*'] if front.len() < length => (factor, length) = (number, front.len() - 1),
+            [.., b'/'] => (places, length) = (number, front.len() - 1),
+            _ => {}
+        }
+        // A law holds that all of it fits.
+        Some(Column {
+            at: at as u16,
+            name: name.len() as u8,
+            source: length as u8,
+            help_at: (source.len() + 2) as u8,
+            help: help.len() as u8,
+            kind,
+            places: places as u8,
+            factor: factor as u32,
+        })
+    }
+
+    #[inline(never)]
+    fn part(self, from: usize, length: u8) -> &'static str {
+        let start = usize::from(self.at) + from;
+        table().get(start..start + usize::from(length)).unwrap_or_default()
+    }
+
+    /// Returns the family's name, or what its names begin with.
+    pub fn name(self) -> &'static str {
+        self.part(0, self.name)
+    }
+
+    /// Returns where the value is read.
+    pub fn source(self) -> &'static str {
+        self.part(usize::from(self.name) + 1, self.source)
+    }
+
+    /// Returns what the family's help says.
+    pub fn help(self) -> &'static str {
+        self.part(usize::from(self.name) + usize::from(self.help_at), self.help)
+    }
+}
+
+fn digits(text: &str) -> usize {
+    text.parse().unwrap_or(0)
 }
 
 /// Returns the kind that a line of a family begins with.
@@ -53,93 +191,26 @@ pub fn kind(word: &str) -> Option<Kind> {
     }
 }
 
-/// Parses the table: the collectors, and what families of the agent's own begin with that are in it under another name. It is part of the program, so a mistake in it is left out; a law holds that there is none.
-///
-/// The heads live as long as the process, as those of the agent's own tables do.
-pub fn parse(text: &'static str) -> (Vec<Collector>, Vec<&'static str>) {
-    let mut known = Vec::new();
-    let mut collectors: Vec<Collector> = Vec::new();
-    let mut block: Option<(Block, Vec<&'static str>, Vec<Family>)> = None;
-    for line in text.lines() {
+/// Parses the table. It is part of the program, so a mistake in it is left out; a law holds that there is none.
+pub fn parse() -> Spec {
+    let mut spec = Spec::default();
+    let Spec { collectors, blocks, columns, known } = &mut spec;
+    for line in table().lines() {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let kind = kind(word);
-        if let (Some(kind), Some((block, _, families))) = (kind, &mut block) {
-            let mut words = rest.splitn(3, ' ');
-            let (Some(name), Some(source)) = (words.next(), words.next()) else { continue };
-            block.columns.push(column(source));
-            families.push(Family::foreign(name, kind));
-            continue;
-        }
-        finish(&mut collectors, block.take());
-        if word == "known" {
+        if let (Some(kind), Some(block)) = (kind(word), blocks.last_mut()) {
+            columns.extend(Column::new(kind, rest));
+            block.columns.end = columns.len();
+        } else if word == "known" {
             known.extend(rest.split(' '));
-            continue;
-        }
-        if let Some(name) = word.strip_prefix('[') {
+        } else if let Some(name) = word.strip_prefix('[') {
             let name = name.trim_end_matches(']');
             let (name, on) = name.strip_prefix('-').map_or((name, true), |name| (name, false));
             let own = if rest.is_empty() { name } else { rest };
-            collectors.push(Collector { name, own, on, blocks: Vec::new() });
-            continue;
+            collectors.push(Collector { name, own, on, blocks: blocks.len()..blocks.len() });
+        } else if let Some(collector) = collectors.last_mut() {
+            blocks.push(Block { line, columns: columns.len()..columns.len() });
+            collector.blocks.end = blocks.len();
         }
-        let mut new = Block {
-            shape: word,
-            source: "",
-            second: "",
-            filters: Vec::new(),
-            only_with: "",
-            labels: Vec::new(),
-            columns: Vec::new(),
-            head: &EMPTY,
-        };
-        let mut labels = Vec::new();
-        for word in rest.split(' ') {
-            if let Some(filter) = word.strip_prefix('?') {
-                let (name, label) = filter.split_once('@').unwrap_or((filter, "0"));
-                new.filters.push((name, label.parse().unwrap_or(0)));
-                continue;
-            }
-            if let Some(bare) = word.strip_prefix('!') {
-                new.only_with = bare;
-                continue;
-            }
-            match word.split_once('=') {
-                Some((label, source)) => {
-                    labels.push(label);
-                    new.labels.push(source);
-                }
-                None if new.source.is_empty() => new.source = word,
-                None => new.second = word,
-            }
-        }
-        block = Some((new, labels, Vec::new()));
     }
-    finish(&mut collectors, block);
-    (collectors, known)
-}
-
-static EMPTY: Head = Head { place: Place::Inline, labels: &[], families: &[], width: 0, is_text: false, sparse: false };
-
-fn finish(collectors: &mut [Collector], block: Option<(Block, Vec<&'static str>, Vec<Family>)>) {
-    if let (Some((mut block, labels, families)), Some(collector)) = (block, collectors.last_mut()) {
-        block.head = head(labels, families, block.second == "sparse");
-        collector.blocks.push(block);
-    }
-}
-
-/// Makes a head that lives as long as the process.
-pub fn head(labels: Vec<&'static str>, families: Vec<Family>, sparse: bool) -> &'static Head {
-    let (labels, families) = (labels.leak(), families.leak());
-    Box::leak(Box::new(Head { place: Place::Inline, labels, families, width: families.len(), is_text: false, sparse }))
-}
-
-fn column(source: &'static str) -> Column {
-    let mut column = Column { source, factor: 1, places: 0 };
-    let digits = source.trim_end_matches(|it: char| it.is_ascii_digit());
-    if let (Some(front), Ok(number)) = (digits.strip_suffix('*'), source[digits.len()..].parse()) {
-        (column.source, column.factor) = (front, number);
-    } else if let (Some(front), Ok(number)) = (digits.strip_suffix('/'), source[digits.len()..].parse()) {
-        (column.source, column.places) = (front, number);
-    }
-    column
+    spec
 }

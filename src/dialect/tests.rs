@@ -1,19 +1,24 @@
 use super::read::number;
 use super::*;
 use crate::collect;
-use crate::format::prometheus::{Syntax, write};
+use crate::format::prometheus::{Syntax, write_foreign};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Returns a dialect that reads a tree of these files, and where that is.
 fn tree(name: &str, files: &[(&str, &[u8])]) -> (Dialect, std::path::PathBuf) {
+    tree_with(name, files, &[])
+}
+
+fn tree_with(name: &str, files: &[(&str, &[u8])], flags: &[&str]) -> (Dialect, std::path::PathBuf) {
     let root = std::env::temp_dir().join(format!("pi-monitor-dialect-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&root);
     for (path, text) in files {
         put(&root, path, text);
     }
     let roots = Roots { proc: root.join("proc"), sys: root.join("sys"), root: root.clone() };
-    let settings = Settings::new(&crate::commands::parse([]).unwrap());
+    let flags = flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>();
+    let settings = Settings::new(&crate::commands::parse(flags).unwrap());
     (Dialect::new(&settings, &roots, Machine::default()), root)
 }
 
@@ -25,9 +30,8 @@ fn put(root: &Path, path: &str, text: &[u8]) {
 
 fn page(dialect: &mut Dialect, collector: &str) -> String {
     let wanted = Selection::NONE.with(dialect.place(collector).unwrap());
-    dialect.collect(Moment::default(), wanted, &Snapshot::new());
     let mut out = Vec::new();
-    write(&dialect.snapshot, Syntax::Text, &mut out);
+    dialect.collect(wanted, &Snapshot::new(), &mut |family| write_foreign(family, Syntax::Text, &mut out));
     let text = String::from_utf8(out).unwrap();
     text.lines()
         .filter(|line| !line.starts_with('#') && !line.starts_with("node_exporter"))
@@ -37,7 +41,7 @@ fn page(dialect: &mut Dialect, collector: &str) -> String {
 
 #[test]
 fn the_table_has_no_mistake() {
-    let (collectors, known) = spec::parse(table());
+    let spec::Spec { collectors, blocks, columns, known } = spec::parse();
     let own: BTreeSet<_> = collect::ALL.iter().map(|it| it.name).collect();
     let families: BTreeSet<_> = collect::ALL
         .iter()
@@ -46,6 +50,16 @@ fn the_table_has_no_mistake() {
         .map(|family| family.name())
         .collect();
     let mut names = BTreeSet::new();
+    // Nothing of it was left out.
+    let parts = table().lines().filter(|line| !line.starts_with("known ")).count();
+    assert_eq!(parts, collectors.len() + blocks.len() + columns.len());
+    let lines = table().lines().filter(|line| line.split(' ').next().and_then(spec::kind).is_some());
+    for (line, column) in lines.zip(&columns) {
+        let (name, source, help) = (column.name(), column.source(), column.help());
+        let factor =
+            line.strip_suffix(help).and_then(|it| it[2..].strip_prefix(name)?[1..].strip_prefix(source)).unwrap();
+        assert!(factor == " " || factor.starts_with(['*', '/']), "{line}");
+    }
     for collector in &collectors[..collectors.len() - 1] {
         let switch = if collector.name == "processes" { "processes.states" } else { collector.name };
         let switched = flags::COLLECTORS.iter().find(|(name, _)| *name == switch);
@@ -55,37 +69,34 @@ fn the_table_has_no_mistake() {
             "{switch}"
         );
         assert!(collector.own.split(' ').all(|name| own.contains(name)), "{}: {}", collector.name, collector.own);
-        for block in &collector.blocks {
-            let is_known = match block.shape {
+        for block in &blocks[collector.blocks.clone()] {
+            let heading = Heading::parse(block.line);
+            let is_known = match heading.shape {
                 "words" | "rows" | "files" | "dirs" => true,
-                "from" => families.contains(block.source),
-                "code" => code::find(block.source).is_some(),
-                "each" => code::find(block.second).is_some(),
+                "from" => families.contains(heading.source),
+                "code" => code::find(heading.source).is_some(),
+                "each" => code::find(heading.second).is_some(),
                 _ => false,
             };
-            assert!(is_known, "{}: {} {}", collector.name, block.shape, block.source);
-            assert!(block.filters.iter().all(|(name, label)| {
-                flags::FILTERS.iter().any(|(filter, ..)| filter == name) && *label <= block.labels.len()
+            assert!(is_known, "{}: {}", collector.name, block.line);
+            let words = |mark: &str| block.line.split(' ').filter(|word| word.contains(mark)).count();
+            let filters = heading.filters.iter().filter(|(name, _)| !name.is_empty());
+            assert_eq!((words("="), words("?")), (heading.labels().len(), filters.clone().count()), "{}", block.line);
+            assert!(filters.clone().all(|(name, label)| {
+                flags::FILTERS.iter().any(|(filter, ..)| filter == name) && *label <= heading.labels().len()
             }));
-            let flag = block.only_with.trim_start_matches('-');
+            let flag = heading.only_with.trim_start_matches('-');
             assert!(flag.is_empty() || BARE.iter().any(|(name, _)| *name == flag));
-            assert!(
-                block.head.labels.is_sorted(),
-                "{:?}: in the order of the letters, as everybody writes them",
-                block.head.labels
-            );
+            let labels = heading.labels();
+            assert!(labels.is_sorted(), "{labels:?}: in the order of the letters, as everybody writes them");
             assert!(!block.columns.is_empty());
-            for (family, column) in block.head.families.iter().zip(&block.columns) {
+            for column in &columns[block.columns.clone()] {
                 // Two blocks of which one flag chooses are one.
-                assert!(
-                    names.insert((family.name(), block.only_with.starts_with('-'))),
-                    "{} is in two blocks",
-                    family.name()
-                );
-                assert!(block.shape != "from" || families.contains(column.source), "{}", column.source);
-                crate::format::explain(table());
-                let help = crate::format::help(family);
-                assert!(help.ends_with('.') && help.len() > 10, "{}: {help}", family.name());
+                let (name, source) = (column.name(), column.source());
+                assert!(names.insert((name, heading.only_with.starts_with('-'))), "{name} is in two blocks");
+                assert!(heading.shape != "from" || families.contains(source), "{source}");
+                let help = column.help();
+                assert!(help.ends_with('.') && help.len() > 10, "{name}: {help}");
             }
         }
     }
@@ -141,14 +152,89 @@ fn names_that_the_kernel_says_may_change() {
 }
 
 #[test]
-fn only_so_many_sets_of_names_are_kept() {
-    let (mut dialect, root) = tree("sets", &[]);
-    let mut last = String::new();
-    for number in 0..40 {
-        put(&root, "proc/meminfo", format!("Line{number}: 1 kB\n").as_bytes());
-        last = page(&mut dialect, "meminfo");
+fn columns_say_where_their_values_are() {
+    let spec::Spec { columns, .. } = spec::parse();
+    let of = |name: &str| {
+        let column = columns.iter().find(|column| column.name() == name).unwrap();
+        (column.kind, column.source(), column.factor, column.places)
+    };
+    for (name, expected) in [
+        ("node_disk_read_bytes_total", (Kind::Counter, "5", 512, 0)),
+        ("node_disk_read_time_seconds_total", (Kind::Counter, "6", 1, 3)),
+        ("node_network_speed_bytes", (Kind::Gauge, "speed", 125_000, 0)),
+        ("node_cpu_frequency_max_hertz", (Kind::Gauge, "cpufreq/cpuinfo_max_freq", 1000, 0)),
+        ("node_watchdog_access_cs0", (Kind::Gauge, "access_cs0", 1, 0)),
+        ("node_nvme_info", (Kind::Gauge, "=1", 1, 0)),
+        ("node_vmstat_", (Kind::Untyped, "*", 1, 0)),
+    ] {
+        assert_eq!(of(name), expected, "{name}");
     }
-    assert!(last.contains("success{collector=\"meminfo\"} 0"), "{last}");
+}
+
+#[test]
+fn families_named_by_sensors_stand_together() {
+    let (mut dialect, root) = tree(
+        "sensors",
+        &[
+            ("sys/class/hwmon/hwmon0/name", b"one\n"),
+            ("sys/class/hwmon/hwmon0/temp1_input", b"41000\n"),
+            ("sys/class/hwmon/hwmon0/energy1_input", b"7000000\n"),
+            ("sys/class/hwmon/hwmon1/name", b"two\n"),
+            ("sys/class/hwmon/hwmon1/temp1_input", b"42500\n"),
+            ("sys/class/hwmon/hwmon2/name", b"two\n"),
+            ("sys/class/hwmon/hwmon2/temp1_input", b"43000\n"),
+        ],
+    );
+    let mut out = Vec::new();
+    let wanted = Selection::NONE.with(dialect.place("hwmon").unwrap());
+    dialect.collect(wanted, &Snapshot::new(), &mut |family| write_foreign(family, Syntax::Text, &mut out));
+    let text = String::from_utf8(out).unwrap();
+    // A chip of the same name as another one is left out, since its series would be there twice.
+    let temperatures = "# TYPE node_hwmon_temp_celsius gauge\nnode_hwmon_temp_celsius{chip=\"one\",sensor=\"temp1\"} 41\n\
+        node_hwmon_temp_celsius{chip=\"two\",sensor=\"temp1\"} 42.5\n#";
+    assert!(text.contains(temperatures), "{text}");
+    let energy = "# TYPE node_hwmon_energy_joule_total counter\nnode_hwmon_energy_joule_total{chip=\"one\",sensor=\"energy1\"} 7\n";
+    assert!(text.contains(energy), "{text}");
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn disks_are_asked_for_their_temperature_unless_a_flag_lets_them_sleep() {
+    let files: [(&str, &[u8]); 3] = [
+        ("sys/devices/host0/target0:0:0/0:0:0:0/type", b"0\n"),
+        ("sys/class/hwmon/hwmon0/name", b"drivetemp\n"),
+        ("sys/class/hwmon/hwmon0/temp1_input", b"31000\n"),
+    ];
+    for (flags, expected) in [(&[][..], true), (&["--collector.hwmon.chip-exclude=^(drivetemp|target.*)$"], false)] {
+        let (mut dialect, root) = tree_with("disks", &files, flags);
+        std::os::unix::fs::symlink(
+            "../../../devices/host0/target0:0:0/0:0:0:0",
+            root.join("sys/class/hwmon/hwmon0/device"),
+        )
+        .unwrap();
+        let found = page(&mut dialect, "hwmon");
+        let line = "node_hwmon_temp_celsius{chip=\"target0:0:0_0:0:0:0\",sensor=\"temp1\"} 31\n";
+        assert_eq!(found.contains(line), expected, "{found}");
+        std::fs::remove_dir_all(root).unwrap();
+    }
+}
+
+#[test]
+fn filters_decide_about_each_name_though_answers_are_remembered() {
+    let (mut dialect, root) = tree("filters", &[]);
+    for (text, expected) in [
+        (&b"pgpgin 1\nnr_free 2\noom_kill 3\n"[..], "node_vmstat_pgpgin 1\nnode_vmstat_oom_kill 3\n"),
+        (b"pgpgin 4\nnr_free 5\noom_kill 6\n", "node_vmstat_pgpgin 4\nnode_vmstat_oom_kill 6\n"),
+        (b"nr_free 7\npgpgin 8\n", "node_vmstat_pgpgin 8\n"),
+        (
+            b"pgpgin 9\npgpgout 1\nnr_free 2\noom_kill 3\n",
+            "node_vmstat_pgpgin 9\nnode_vmstat_pgpgout 1\nnode_vmstat_oom_kill 3\n",
+        ),
+    ] {
+        put(&root, "proc/vmstat", text);
+        let found = page(&mut dialect, "vmstat");
+        assert!(found.starts_with(&format!("{expected}node_scrape")), "{found}");
+    }
     std::fs::remove_dir_all(root).unwrap();
 }
 

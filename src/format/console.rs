@@ -62,18 +62,18 @@ fn write_summary(snapshot: &Snapshot, highlights: &Highlights, out: &mut Vec<u8>
         write_summary_line("Memory", &[&percent, " of ", &total, " in use, ", &available, " available"], out);
     }
     let sensors = rows(snapshot, highlights.temperature);
-    if let Some((sensor, celsius)) = largest(sensors, |row| number(row, highlights.temperature)) {
+    if let Some((sensor, celsius)) = largest(&sensors, &|row| number(row, highlights.temperature)) {
         let name = sensor.labels().next().unwrap_or_default();
         write_summary_line("Temperature", &[&text(celsius, Unit::Celsius), " (", name, ")"], out);
     }
-    let writable =
-        rows(snapshot, highlights.disk_read_only).filter(|row| number(*row, highlights.disk_read_only) == Some(0.0));
+    let mut writable = rows(snapshot, highlights.disk_read_only);
+    writable.retain(|row| number(*row, highlights.disk_read_only) == Some(0.0));
     // As df counts: the share of what is used and what users may still fill.
     let of = |row| {
         let (used, available) = (number(row, highlights.disk_used)?, number(row, highlights.disk_available)?);
         (used > 0.0).then_some((used, used + available))
     };
-    let fullest = largest(writable, |row| of(row).map(|(used, all)| used / all * 100.0));
+    let fullest = largest(&writable, &|row| of(row).map(|(used, all)| used / all * 100.0));
     if let Some((row, percent)) = fullest {
         let all = of(row).unwrap_or_default().1;
         let mountpoint = row.labels().nth(1).unwrap_or_default();
@@ -96,7 +96,7 @@ fn write_summary_line(label: &str, words: &[&str], out: &mut Vec<u8>) {
 /// Returns the share of time in which all CPUs together were neither idle nor waiting for disks, in percent.
 fn cpu_busy(snapshot: &Snapshot, highlights: &Highlights) -> Option<f64> {
     let Input { family, column, .. } = highlights.cpu;
-    let total = rows(snapshot, highlights.cpu).find(|row| row.labels().next() == Some("total"))?;
+    let total = rows(snapshot, highlights.cpu).into_iter().find(|row| row.labels().next() == Some("total"))?;
     let modes = family.by()?.values.iter().zip(&total.values()[*column..]);
     let mut busy = 100.0;
     for (_, value) in modes.filter(|(mode, _)| matches!(**mode, "idle" | "iowait")) {
@@ -106,17 +106,17 @@ fn cpu_busy(snapshot: &Snapshot, highlights: &Highlights) -> Option<f64> {
 }
 
 fn memory(snapshot: &Snapshot, highlights: &Highlights) -> Option<(f64, f64)> {
-    let row = rows(snapshot, highlights.memory_total).next()?;
+    let row = *rows(snapshot, highlights.memory_total).first()?;
     let (total, available) = (number(row, highlights.memory_total)?, number(row, highlights.memory_available)?);
-    let more = rows(snapshot, highlights.memory_reclaimable).next();
-    let available = available + more.and_then(|row| number(row, highlights.memory_reclaimable)).unwrap_or(0.0);
+    let more = rows(snapshot, highlights.memory_reclaimable);
+    let available = available + more.first().and_then(|row| number(*row, highlights.memory_reclaimable)).unwrap_or(0.0);
     (total > 0.0).then_some((total, available))
 }
 
 /// Returns the rows of a family's table.
-fn rows<'a>(snapshot: &'a Snapshot, input: &'static Input) -> impl Iterator<Item = Row<'a>> {
-    let place = snapshot.locate(input.head);
-    place.into_iter().flat_map(|(part, section)| snapshot.parts()[part].sections[section].rows())
+fn rows<'a>(snapshot: &'a Snapshot, input: &'static Input) -> Vec<Row<'a>> {
+    let Some((part, section)) = snapshot.locate(input.head) else { return Vec::new() };
+    snapshot.parts()[part].sections[section].rows().collect()
 }
 
 /// Returns a family's value in a row of its table.
@@ -125,9 +125,14 @@ fn number(row: Row<'_>, input: &Input) -> Option<f64> {
 }
 
 /// Returns the first row with the largest value.
-fn largest<'a>(rows: impl Iterator<Item = Row<'a>>, value: impl Fn(Row<'a>) -> Option<f64>) -> Option<(Row<'a>, f64)> {
-    let all = rows.filter_map(|row| Some((row, value(row)?)));
-    all.reduce(|best, next| if next.1 > best.1 { next } else { best })
+fn largest<'a>(rows: &[Row<'a>], value: &dyn Fn(Row<'a>) -> Option<f64>) -> Option<(Row<'a>, f64)> {
+    let mut best: Option<(Row<'a>, f64)> = None;
+    for &row in rows {
+        if let Some(next) = value(row).filter(|next| best.is_none_or(|(_, best)| *next > best)) {
+            best = Some((row, next));
+        }
+    }
+    best
 }
 
 /// Returns a number with its unit and at most one digit behind the point.

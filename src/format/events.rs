@@ -23,16 +23,17 @@ pub fn write(events: &Events, wanted: &Wanted, unix: Duration, advice: Advice, o
     Value::from(events.changes()).write(object.key("changes"));
     let mut list = List::open(object.key("events"));
     events.each(wanted, &mut |event, lists| {
-        write_event(event, wanted.id.map(|_| (lists, advice(event))), list.item());
+        let mut object = Object::open(list.item());
+        write_event(event, wanted.id.map(|_| (lists, advice(event))), &mut object);
+        object.close();
     });
     list.close();
     object.close();
     out.push(b'\n');
 }
 
-/// What is empty or unknown has no key. `more` is what an event has that is asked for alone.
-fn write_event(event: &Event<'_>, more: Option<(Lists<'_>, Option<&RuleHead>)>, out: &mut Vec<u8>) {
-    let mut object = Object::open(out);
+/// Writes the keys of an event. What is empty or unknown has no key. `more` is what an event has that is asked for alone.
+pub fn write_event(event: &Event<'_>, more: Option<(Lists<'_>, Option<&RuleHead>)>, object: &mut Object<'_>) {
     Value::from(event.id).write(object.key("id"));
     Value::signed(event.begin, 3).write(object.key("begin"));
     if let Some(end) = event.end {
@@ -81,10 +82,9 @@ fn write_event(event: &Event<'_>, more: Option<(Lists<'_>, Option<&RuleHead>)>, 
         }
         processes.close();
     }
-    object.close();
 }
 
-fn unit(unit: Unit) -> &'static str {
+pub fn unit(unit: Unit) -> &'static str {
     if unit == Unit::Count { "count" } else { unit.suffix() }
 }
 

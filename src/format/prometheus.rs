@@ -2,8 +2,7 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
-use super::help;
-use crate::model::{Family, ForeignFamily, Kind, PARTS, Section, Snapshot, Unit, Value, resize};
+use crate::model::{Family, ForeignFamily, Kind, PARTS, Section, Snapshot, Unit, Value, resize, write_label};
 
 /// The two grammars, which differ in the heads of families and in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +48,8 @@ impl Writer {
     }
 
     /// Puts all samples, family by family, in the place of what `out` held.
-    pub fn replace(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
-        self.put(snapshot, out, 0);
-    }
-
-    /// The same behind what `out` holds.
-    pub fn append(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
-        self.put(snapshot, out, out.len());
-    }
-
     #[cfg_attr(small, optimize(speed))]
-    fn put(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>, start: usize) {
+    pub fn replace(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
         let Writer { syntax, omitted, frames } = self;
         let sections =
             || snapshot.parts().iter().flat_map(|part| part.sections.iter().map(|section| (part.shown, section)));
@@ -73,8 +63,8 @@ impl Writer {
             }
         }
         // Only what the last page did not reach is filled with zeros.
-        resize(out, start + room);
-        let mut rest = &mut out[start..];
+        resize(out, room);
+        let mut rest = &mut out[..];
         for (frame, (shown, section)) in frames.iter().zip(sections()) {
             if shown {
                 rest = frame.write(section, rest);
@@ -170,15 +160,13 @@ impl Frame {
                     text.extend_from_slice(family.name().as_bytes());
                     let mut mark = b'{';
                     for (name, label) in section.head.labels.iter().zip(row.labels()) {
-                        if !(section.head.sparse && label.is_empty()) {
-                            write_label(name, label, &mut mark, text);
-                        }
+                        write_label(name, label, &mut mark, text);
                     }
                     if let Some(by) = family.by() {
                         write_label(by.label, by.values[place], &mut mark, text);
                     }
                     text.extend_from_slice(if mark == b',' { b"} " } else { b" " });
-                    samples.push((text.len(), number * section.head.width + column + place));
+                    samples.push((text.len(), number * section.head.width() + column + place));
                 }
             }
             column += family.width();
@@ -205,7 +193,7 @@ fn write_head(family: &Family, syntax: Syntax, out: &mut Vec<u8>) {
             out.extend_from_slice(part.as_bytes());
         }
     };
-    line("HELP", help(family));
+    line("HELP", family.help());
     line("TYPE", kind);
     if syntax == Syntax::OpenMetrics && !matches!(family.unit, Unit::Count | Unit::Info) {
         line("UNIT", family.unit.suffix());
@@ -217,7 +205,7 @@ fn write_head(family: &Family, syntax: Syntax, out: &mut Vec<u8>) {
 /// OpenMetrics has rules for the samples of a kind that the text format does not have, such as `_total` behind the name of a counter. What
 /// is not sure to keep them is of unknown kind there, and of a histogram or summary each part is a family then.
 #[inline(never)]
-fn write_foreign(family: &ForeignFamily, syntax: Syntax, out: &mut Vec<u8>) {
+pub fn write_foreign(family: &ForeignFamily, syntax: Syntax, out: &mut Vec<u8>) {
     let ForeignFamily { name, kind, help, samples, is_exact } = family;
     let (mut name, mut kind) = (&name[..], *kind);
     let is_open = syntax == Syntax::OpenMetrics;
@@ -234,8 +222,12 @@ fn write_foreign(family: &ForeignFamily, syntax: Syntax, out: &mut Vec<u8>) {
                 for piece in [keyword.as_bytes(), name, part.as_bytes(), b" "] {
                     out.extend_from_slice(piece);
                 }
+                if !is_open {
+                    out.extend_from_slice(text);
+                    continue;
+                }
                 for &byte in text {
-                    if byte == b'"' && is_open {
+                    if byte == b'"' {
                         out.push(b'\\');
                     }
                     out.push(byte);
@@ -256,23 +248,6 @@ fn write_foreign(family: &ForeignFamily, syntax: Syntax, out: &mut Vec<u8>) {
             out.push(b'\n');
         }
     }
-}
-
-/// Appends `{name="text"` or `,name="text"`, with backslash, quote and newline escaped.
-fn write_label(name: &str, text: &str, mark: &mut u8, out: &mut Vec<u8>) {
-    out.push(*mark);
-    *mark = b',';
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"=\"");
-    let mut plain = text.as_bytes();
-    while let Some(at) = plain.iter().position(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
-        out.extend_from_slice(&plain[..at]);
-        out.push(b'\\');
-        out.push(if plain[at] == b'\n' { b'n' } else { plain[at] });
-        plain = &plain[at + 1..];
-    }
-    out.extend_from_slice(plain);
-    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -146,6 +146,17 @@ impl Events {
         self.boots.last()
     }
 
+    /// Returns the stretch of time that a record of an event is of.
+    pub fn boot_of(&self, record: &[u8]) -> Option<&Boot> {
+        let bytes = record.get(BOOT_NUMBER..BOOT_NUMBER + 4)?.try_into().ok()?;
+        self.boots.iter().find(|boot| boot.number == u32::from_le_bytes(bytes))
+    }
+
+    /// Returns when the event of a record began, in milliseconds since its boot.
+    pub fn began(&self, record: &[u8]) -> i64 {
+        number(record, BEGIN) as i64
+    }
+
     /// Returns the id of the newest event; 0 if there is none.
     pub fn last(&self) -> u64 {
         self.last

@@ -68,7 +68,8 @@ impl History {
         let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
         let mut series: Vec<Series> = Vec::new();
         let mut feeds = Vec::new();
-        for Column { part, section, column, family } in snapshot.columns() {
+        let columns = snapshot.columns();
+        for &Column { part, section, column, family } in &columns {
             for chart in family.charts() {
                 let place = series.iter().position(|series| series.name == chart.series).unwrap_or_else(|| {
                     series.push(Series {
@@ -87,10 +88,10 @@ impl History {
                     wanted | u32::from(counts) << bit
                 });
                 let (kind, unit) = (family.kind, family.unit);
-                let is_only = |other: &Column| {
+                let is_only = |other: &&Column| {
                     (other.part, other.section) == (part, section) && chart.only == Some(other.family.name())
                 };
-                let only = snapshot.columns().find(is_only).map(|other| other.column);
+                let only = columns.iter().find(is_only).map(|other| other.column);
                 feeds.push(Feed { chart, series: place, part, section, column, only, wanted, kind, unit });
             }
         }

@@ -67,9 +67,11 @@ struct State {
 impl Judge {
     /// For snapshots with the parts of `snapshot`: the rules that `options` do not switch off, with their thresholds.
     pub fn new(snapshot: &Snapshot, options: &Options) -> Self {
-        let is_on = |rule: &&&'static Rule| options.switched(&rule.switch()).unwrap_or(true);
-        let mut thresholds = Vec::new();
-        let mut judged = |rule: &&'static Rule| {
+        let (mut rules, mut findings, mut thresholds) = (Vec::new(), Vec::new(), Vec::new());
+        for rule in rules::ALL {
+            if options.switched(&rule.switch()) == Some(false) {
+                continue;
+            }
             let mut limits = [0.0; LIMITS_MAX];
             for (number, limit) in limits.iter_mut().zip(rule.limits) {
                 let value = limit.value(options);
@@ -77,10 +79,9 @@ impl Judge {
                 thresholds.push(Threshold { rule: &rule.head, key: limit.key(), value });
             }
             let places = rule.reads.iter().map(|input| snapshot.locate(input.head)).collect();
-            Judged { rule, limits, places, state: State::default() }
-        };
-        let rules: Vec<_> = rules::ALL.iter().filter(is_on).map(&mut judged).collect();
-        let findings = rules.iter().map(|judged| Finding::new(&judged.rule.head)).collect();
+            rules.push(Judged { rule, limits, places, state: State::default() });
+            findings.push(Finding::new(&rule.head));
+        }
         let report = Report { now: 0, clear: None, findings, thresholds };
         Judge {
             rules,

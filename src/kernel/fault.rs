@@ -2,7 +2,7 @@
 
 use super::source::{Sensed, Source};
 use super::text::{trim, uint};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -49,7 +49,19 @@ impl fmt::Display for Bad {
         if *line == 0 {
             return write!(f, "expected {expected}, found nothing");
         }
-        write!(f, "line {line}: expected {expected}, found \"{}\"", found[..*length].escape_ascii())
+        write!(f, "line {line}: expected {expected}, found \"")?;
+        // As `escape_ascii` does, which takes more room.
+        for &byte in &found[..*length] {
+            match byte {
+                b'\t' => f.write_str("\\t"),
+                b'\r' => f.write_str("\\r"),
+                b'\n' => f.write_str("\\n"),
+                b'"' | b'\'' | b'\\' => write!(f, "\\{}", char::from(byte)),
+                b' '..=b'~' => f.write_char(char::from(byte)),
+                _ => write!(f, "\\x{byte:02x}"),
+            }?;
+        }
+        f.write_char('"')
     }
 }
 

@@ -1,6 +1,6 @@
 //! Many small files of the kernel, kept open by their paths and read into one buffer.
 
-use super::source::{highest_kept, read_parts};
+use super::source::{Absence, highest_kept, read_to_end};
 use crate::model::key;
 use crate::sys;
 use std::fs::File;
@@ -9,33 +9,46 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 /// Files of the kernel that are read again and again, by their paths. They stay open, up to a number of them: to open and close one
-/// costs several times as much as to read it.
+/// costs several times as much as to read it. Those that are absent are not asked for again for a while.
 #[derive(Debug, Default)]
 pub struct Kept {
     files: Vec<KeptFile>,
     /// Where the next one is, if they are asked for in the order of last time.
     next: usize,
+    /// When the first of the absent ones was.
+    absence: Absence,
 }
 
 #[derive(Debug)]
 struct KeptFile {
     /// A hash of the path.
     hash: u64,
-    file: File,
-    /// Whether it is one record, as an attribute of sysfs is.
-    is_record: bool,
+    /// `None` if it is absent.
+    file: Option<File>,
+    /// A read that returns less than this, and less than was asked for, has reached the end.
+    short: u16,
 }
 
-/// The most files that one [`Kept`] keeps open.
+/// The most files of which one [`Kept`] keeps something.
 const KEPT_MAX: usize = 256;
 
 impl Kept {
-    /// Reads a file in place of what `buffer` held. Of the kernel's own, an attribute of sysfs is one record; see [`read_record`](super::read_record).
+    /// Begins a new round, in which files are asked for in the order of the last one.
+    pub fn begin(&mut self) {
+        self.next = 0;
+        if !self.absence.is_recent() {
+            self.files.retain(|kept| kept.file.is_some());
+            self.absence = Absence::default();
+        }
+    }
+
+    /// Reads a file into `buffer`, behind whose text anything may stand, and returns the text's length. Of the kernel's own, a read of
+    /// less than `short` is the end; see [`Source::in_small_records`](super::Source::in_small_records).
     ///
     /// # Errors
     /// What `open(2)` or `read(2)` says.
-    pub fn read(&mut self, path: &str, is_record: bool, buffer: &mut Vec<u8>) -> io::Result<()> {
-        let Kept { files, next } = self;
+    pub fn read(&mut self, path: &str, short: u16, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let Kept { files, next, absence } = self;
         let hash = key(path, 0);
         let is_it = |kept: &KeptFile| kept.hash == hash;
         let place = if files.get(*next).is_some_and(is_it) { Some(*next) } else { files.iter().position(is_it) };
@@ -49,11 +62,21 @@ impl Kept {
             files.remove(place);
             *next = place;
         }
-        let file = File::open(path)?;
-        let is_original = sys::is_made_by_kernel(&file);
-        let kept = KeptFile { hash, is_record: is_record && is_original, file };
+        let file = match File::open(path) {
+            Ok(file) => Some(file),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                if !absence.is_recent() {
+                    absence.note(Some(&error));
+                }
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let is_original = file.as_ref().is_none_or(sys::is_made_by_kernel);
+        let kept = KeptFile { hash, file, short: if is_original { short } else { 0 } };
         let read = kept.read(buffer);
-        if is_original && kept.file.as_raw_fd() < highest_kept() && files.len() < KEPT_MAX {
+        let is_low = kept.file.as_ref().is_none_or(|file| file.as_raw_fd() < highest_kept());
+        if is_original && is_low && files.len() < KEPT_MAX {
             files.insert(*next, kept);
             *next += 1;
         }
@@ -61,26 +84,34 @@ impl Kept {
     }
 }
 
+/// Reads a file once, as [`Kept::read`] does, and closes it.
+///
+/// # Errors
+/// What `open(2)` or `read(2)` says.
+pub fn read_whole(path: &str, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    KeptFile { hash: 0, file: Some(File::open(path)?), short: 0 }.read(buffer)
+}
+
 impl KeptFile {
-    fn read(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
-        let mut at = 0;
-        read_parts(buffer, self.is_record, &mut |into| {
-            let read = self.file.read_at(into, at)?;
-            at += read as u64;
-            Ok(read)
-        })
+    fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let Some(file) = &self.file else { return Err(io::Error::from_raw_os_error(libc::ENOENT)) };
+        let mut length = 0;
+        read_to_end(buffer, &mut length, self.short.into(), &|into, at| file.read_at(into, at))?;
+        Ok(length)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::source::let_absence_end;
     use super::*;
 
     #[test]
     fn files_are_read_anew_and_stay_open_where_the_kernel_makes_them() {
         let (mut kept, mut buffer) = (Kept::default(), Vec::new());
         let mut read = |kept: &mut Kept, path: &str, is_record: bool| {
-            kept.read(path, is_record, &mut buffer).map(|()| String::from_utf8_lossy(&buffer).into_owned())
+            let length = kept.read(path, if is_record { u16::MAX } else { 0 }, &mut buffer)?;
+            io::Result::Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
         };
         let uptime = "/proc/uptime";
         let first: Vec<_> = [uptime, "/sys/class/net/lo/ifindex", "/proc/version"]
@@ -101,7 +132,16 @@ mod tests {
             assert_eq!(read(&mut kept, copy.to_str().unwrap(), true).unwrap(), text);
             std::fs::remove_file(&copy).unwrap();
         }
-        assert!(read(&mut kept, copy.to_str().unwrap(), true).is_err());
         assert_eq!(kept.files.len(), 3);
+        // What is absent is so for a while.
+        assert!(read(&mut kept, copy.to_str().unwrap(), true).is_err());
+        std::fs::write(&copy, "c").unwrap();
+        kept.begin();
+        assert!(read(&mut kept, copy.to_str().unwrap(), true).is_err());
+        let_absence_end();
+        kept.begin();
+        assert_eq!(read(&mut kept, copy.to_str().unwrap(), true).unwrap(), "c");
+        assert_eq!(kept.files.len(), 3);
+        std::fs::remove_file(&copy).unwrap();
     }
 }

@@ -101,7 +101,7 @@ impl Links {
     }
 
     /// Takes over the kernel's present list.
-    pub fn renew<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) {
+    pub fn renew(&mut self, names: &mut dyn Iterator<Item = &[u8]>) {
         let mut old = std::mem::take(&mut self.all);
         for name in names {
             let link = match old.iter().position(|link| link.name == name) {
@@ -261,7 +261,7 @@ mod tests {
 
     /// Which of `names` count.
     fn counted<'a>(links: &mut Links, names: &[&'a str]) -> Vec<&'a str> {
-        links.renew(names.iter().map(|name| name.as_bytes()));
+        links.renew(&mut names.iter().map(|name| name.as_bytes()));
         still_counted(links, names)
     }
 

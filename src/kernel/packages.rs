@@ -7,7 +7,7 @@
 //! package, which is all that is remembered. Hence a package that is gone is counted and not named.
 
 use crate::model::{Note, Severity, crc32, kinds};
-use crate::runtime::sandbox::{Call, Needs};
+use crate::runtime::sandbox::{Call, Needs, Rights};
 use crate::sys::{self, Child};
 use std::fmt;
 use std::fs::File;
@@ -18,10 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// Both files are replaced, so their directories are needed.
 pub const NEEDS: Needs = Needs {
-    paths: &["root/var/lib/dpkg", "root/lib/apk/db"],
+    paths: "root/var/lib/dpkg root/lib/apk/db",
     // To end a child that the disk does not answer.
-    calls: &[Call::With(libc::SYS_kill, libc::SIGKILL as u32)],
-    ..Needs::NONE
+    rights: &Rights { calls: &[Call::With(libc::SYS_kill, libc::SIGKILL as u32)], ..Rights::NONE },
 };
 
 /// A list of packages: where it is, and how its lines begin that have name, version, architecture, and state.

@@ -1,6 +1,7 @@
 //! `/etc/localtime`: which time zone the machine has, and how far it is from UTC (RFC 9636).
 
 use super::{read_into, read_once};
+use crate::model::find;
 use std::path::{Path, PathBuf};
 
 /// A file of the time zone database; empty if the machine has none.
@@ -10,8 +11,9 @@ pub struct Zone(Vec<u8>);
 /// Returns the name of the time zone of the machine with this root directory, such as `Europe/Berlin`; `None` where no file has it.
 pub fn zone_name(root: &Path) -> Option<Vec<u8>> {
     let target = std::fs::read_link(root.join("etc/localtime")).unwrap_or_default();
-    match target.to_str().and_then(|path| path.split_once("zoneinfo/")) {
-        Some((_, name)) => Some(name.into()),
+    const FOLDER: &str = "zoneinfo/";
+    match target.to_str().and_then(|path| path.get(find(path, FOLDER)? + FOLDER.len()..)) {
+        Some(name) => Some(name.into()),
         // A copy has no name. Debian has it here, too.
         None => read_once(&root.join("etc/timezone")),
     }

@@ -147,24 +147,16 @@ impl Chart {
 /// What few families have.
 #[derive(Debug)]
 pub struct More {
-    by: By,
+    by: Option<Dimension>,
     charts: &'static [Chart],
 }
 
-#[derive(Debug)]
-enum By {
-    Nothing,
-    Dimension(Dimension),
-    /// A family of another program, which is called this.
-    Name(&'static str),
-}
-
 impl More {
-    pub const NONE: More = More { by: By::Nothing, charts: &[] };
+    pub const NONE: More = More { by: None, charts: &[] };
 
     /// Splits the family by a label with fixed values; it then takes one value for each of them.
     pub const fn by(mut self, label: &'static str, values: &'static [&'static str]) -> Self {
-        self.by = By::Dimension(Dimension { label, values });
+        self.by = Some(Dimension { label, values });
         self
     }
 
@@ -198,18 +190,6 @@ impl Family {
         Family::new(name, help, unit, Kind::Counter)
     }
 
-    /// Returns a family of another program, which says no unit. What is kept for it lives as long as the process.
-    pub fn foreign(name: &'static str, kind: Kind) -> Self {
-        Family {
-            name: Prose::NONE,
-            #[cfg(test)]
-            help: "",
-            kind,
-            unit: Unit::Count,
-            more: Box::leak(Box::new(More { by: By::Name(name), charts: &[] })),
-        }
-    }
-
     const fn new(name: &'static str, help: &'static str, unit: Unit, kind: Kind) -> Self {
         let _ = help;
         Family {
@@ -230,18 +210,15 @@ impl Family {
 
     /// Returns its name.
     pub fn name(&self) -> &'static str {
-        match &self.more.by {
-            By::Name(name) => name,
-            _ => self.name.text(),
-        }
+        self.name.text()
     }
 
-    /// Whether this is its name, for declarations of the agent's own families.
+    /// Whether this is its name, for declarations.
     pub const fn is(&self, name: &'static str) -> bool {
         self.name.is(name)
     }
 
-    /// Returns what it says, which `format::help` completes.
+    /// Returns its help.
     pub fn help(&self) -> &'static str {
         #[cfg(test)]
         return self.help;
@@ -251,10 +228,7 @@ impl Family {
 
     /// Returns the label that splits it.
     pub const fn by(&self) -> Option<&'static Dimension> {
-        match &self.more.by {
-            By::Dimension(dimension) => Some(dimension),
-            _ => None,
-        }
+        self.more.by.as_ref()
     }
 
     /// Returns what history keeps of it.

@@ -1,6 +1,6 @@
 //! What is wrong with the machine, as every output shows it.
 
-use super::{Prose, Value};
+use super::{Prose, Value, find};
 use std::fmt::{self, Write as _};
 
 /// How urgent a finding is.
@@ -111,7 +111,7 @@ impl Finding {
             (" does ", " did "),
             (" will be ", " was going to be "),
         ] {
-            if let Some(at) = self.title.find(present) {
+            if let Some(at) = find(&self.title, present) {
                 self.title.replace_range(at..at + present.len(), past);
                 return;
             }

@@ -59,8 +59,24 @@ impl Rates {
     }
 }
 
-/// Hashes a label's text and a number (FNV-1a).
-pub fn key(label: &str, number: usize) -> u64 {
-    let bytes = label.bytes().chain(number.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+/// Hashes a label's text and a number, eight bytes at a time.
+pub fn key(label: &(impl AsRef<[u8]> + ?Sized), number: usize) -> u64 {
+    hash(label.as_ref(), number)
+}
+
+#[inline(never)]
+#[cfg_attr(small, optimize(speed))]
+fn hash(mut rest: &[u8], number: usize) -> u64 {
+    /// 2^64 divided by the golden ratio.
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR);
+    let mut hash = mix(number as u64, rest.len() as u64);
+    while let Some((eight, behind)) = rest.split_first_chunk() {
+        hash = mix(hash, u64::from_le_bytes(*eight));
+        rest = behind;
+    }
+    for byte in rest {
+        hash = mix(hash, u64::from(*byte));
+    }
+    hash
 }

@@ -132,7 +132,7 @@ impl<'a> Row<'a> {
 
     /// Returns the values, as many as the table is wide.
     pub fn values(self) -> &'a [Value] {
-        let width = self.section.head.width;
+        let width = self.section.head.width();
         &self.section.values[self.index * width..(self.index + 1) * width]
     }
 }
@@ -183,19 +183,6 @@ impl Snapshot {
         self.parts.push(Part { collector, shown: true, sections, foreign: None });
     }
 
-    /// Makes room for one more table of the current collector.
-    pub fn add(&mut self, head: &'static Head) {
-        self.parts[self.current].sections.push(Section::new(head));
-    }
-
-    /// Puts another table without rows in the place of one of the current collector.
-    pub fn replace(&mut self, old: &'static Head, new: &'static Head) {
-        let sections = &mut self.parts[self.current].sections;
-        if let Some(section) = sections.iter_mut().find(|section| std::ptr::eq(section.head, old)) {
-            *section = Section::new(new);
-        }
-    }
-
     /// Forgets all rows and starts the collection of `moment`.
     pub fn clear(&mut self, moment: Moment) {
         self.moment = moment;
@@ -225,17 +212,18 @@ impl Snapshot {
     }
 
     /// Returns every family with its place, in the order of all outputs.
-    pub fn columns(&self) -> impl Iterator<Item = Column> {
-        self.parts.iter().enumerate().flat_map(|(part, found)| {
-            found.sections.iter().map(|section| section.head).enumerate().flat_map(move |(section, head)| {
-                let mut next = 0;
-                head.families.iter().map(move |family| {
-                    let column = next;
-                    next += family.width();
-                    Column { part, section, column, family }
-                })
-            })
-        })
+    pub fn columns(&self) -> Vec<Column> {
+        let mut all = Vec::new();
+        for (part, found) in self.parts.iter().enumerate() {
+            for (section, Section { head, .. }) in found.sections.iter().enumerate() {
+                let mut column = 0;
+                for family in head.families {
+                    all.push(Column { part, section, column, family });
+                    column += family.width();
+                }
+            }
+        }
+        all
     }
 
     /// Returns where a table's rows are: part and section; `None` if no collector that runs here has it.
@@ -284,7 +272,7 @@ impl Snapshot {
             debug_assert!(false, "table {} is not registered for this collector", head.families[0].name());
             return;
         };
-        debug_assert!(labels.len() == head.labels.len() && values.len() == head.width, "a row of the table's shape");
+        debug_assert!(labels.len() == head.labels.len() && values.len() == head.width(), "a row of the table's shape");
         if section.push_labels(labels) {
             section.values.extend_from_slice(values);
         }

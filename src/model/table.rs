@@ -22,15 +22,43 @@ pub enum Place {
 /// The head of a table: everything about it but its rows.
 #[derive(Debug)]
 pub struct Head {
-    pub place: Place,
+    /// Which [`Place`], and its name: in one of it they would take a third more room here.
+    place: u8,
+    name: &'static str,
     pub labels: &'static [&'static str],
     pub families: &'static [Family],
     /// Values in a row: the widths of all families together.
-    pub width: usize,
+    width: u16,
     /// Whether its labels are text already, not names of the kernel.
     pub is_text: bool,
-    /// Whether a label without text is left out, as another program does.
-    pub sparse: bool,
+}
+
+impl Head {
+    /// Creates a head of a table whose rows have so many values.
+    pub const fn new(place: Place, labels: &'static [&'static str], families: &'static [Family], width: usize) -> Self {
+        let (place, name) = match place {
+            Place::Inline => (0, ""),
+            Place::Object(name) => (1, name),
+            Place::List(name) => (2, name),
+            Place::Elsewhere(name) => (3, name),
+        };
+        Head { place, name, labels, families, width: width as u16, is_text: false }
+    }
+
+    /// Returns where its rows stand in JSON.
+    pub const fn place(&self) -> Place {
+        match self.place {
+            0 => Place::Inline,
+            1 => Place::Object(self.name),
+            2 => Place::List(self.name),
+            _ => Place::Elsewhere(self.name),
+        }
+    }
+
+    /// Returns how many values a row has.
+    pub const fn width(&self) -> usize {
+        self.width as usize
+    }
 }
 
 /// A [`Head`] that knows its shape as a type, so that a row with too few or too many labels or values does not compile.
@@ -48,7 +76,7 @@ impl<const LABELS: usize, const VALUES: usize> Table<LABELS, VALUES> {
             i += 1;
         }
         assert!(width == VALUES, "the families' widths do not add up to VALUES");
-        Table(Head { place, labels, families, width, is_text: false, sparse: false })
+        Table(Head::new(place, labels, families, width))
     }
 
     /// Its labels are text already, in which names of the kernel have been escaped.

@@ -2,4 +2,5 @@
 
 pub mod log;
 pub mod sandbox;
+pub mod task;
 pub mod traffic;

@@ -34,10 +34,16 @@ pub fn layers() -> impl Iterator<Item = (&'static str, bool)> {
 /// What one part of the agent needs, beside what the runtime and the C library do.
 #[derive(Clone, Copy, Debug)]
 pub struct Needs {
-    /// What it reads: files and directories of the machine, such as `proc/stat`, `sys/class/net` and `root/etc`, which are below the
-    /// trees that `--path.procfs` and the like name, and others as they are: `/dev/vcio`. A file that is replaced while the agent
-    /// runs, as those in `etc` are, needs its directory.
-    pub paths: &'static [&'static str],
+    /// What it reads, with blanks between: files and directories of the machine, such as `proc/stat`, `sys/class/net` and
+    /// `root/etc`, which are below the trees that `--path.procfs` and the like name, and others as they are: `/dev/vcio`. A file
+    /// that is replaced while the agent runs, as those in `etc` are, needs its directory.
+    pub paths: &'static str,
+    pub rights: &'static Rights,
+}
+
+/// What only some parts need beside what they read.
+#[derive(Debug)]
+pub struct Rights {
     /// The flags that name directories which it reads beside that.
     pub named_by: &'static [&'static Flag],
     /// What it calls.
@@ -54,12 +60,14 @@ pub static REQUIRE_SANDBOX: Bare = Bare {
 };
 
 impl Needs {
-    pub const NONE: Needs = Needs { paths: &[], named_by: &[], calls: &[], capabilities: 0, before: None };
-
     /// Needs nothing but to read these.
-    pub const fn reading(paths: &'static [&'static str]) -> Needs {
-        Needs { paths, ..Needs::NONE }
+    pub const fn reading(paths: &'static str) -> Needs {
+        Needs { paths, rights: &Rights::NONE }
     }
+}
+
+impl Rights {
+    pub const NONE: Rights = Rights { named_by: &[], calls: &[], capabilities: 0, before: None };
 }
 
 /// A system call that only some parts make.
@@ -79,22 +87,24 @@ pub const CAP_NET_BIND_SERVICE: u64 = 1 << 10;
 pub const CAP_SYS_PTRACE: u64 = 1 << 19;
 
 /// Gives up everything but `needs`; `locate` turns one of their paths into the place to open for reading, and `named` are the places
-/// that [`Needs::named_by`] names. Call it while there is one thread.
+/// that [`Rights::named_by`] names. Call it while there is one thread.
 ///
 /// # Errors
 /// If a layer is `required`, the one that is missing. Landlock is not required where the kernel has none.
-pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, named: &[&Path], required: bool) -> Result<(), String> {
-    for before in needs.iter().filter_map(|needs| needs.before) {
+pub fn enter(needs: &[Needs], locate: &dyn Fn(&str) -> PathBuf, named: &[&Path], required: bool) -> Result<(), String> {
+    for before in needs.iter().filter_map(|needs| needs.rights.before) {
         before();
     }
-    let capabilities = sys::keep_capabilities(needs.iter().fold(0, |all, needs| all | needs.capabilities));
+    let capabilities = sys::keep_capabilities(needs.iter().fold(0, |all, needs| all | needs.rights.capabilities));
     // Under Landlock the kernel refuses every look at other processes' I/O, even to root. Who has the right to look has
     // been given it for that.
     let looks = capabilities.as_ref().is_ok_and(|held| held & CAP_SYS_PTRACE != 0);
+    let mut calls = needs.iter().flat_map(|needs| needs.rights.calls);
+    let connects = calls.any(|call| matches!(call, Call::Any(libc::SYS_connect)));
     let results = [
         sys::no_new_privs(),
         capabilities.map(drop),
-        if looks { Ok(()) } else { sys::read_only_below(&readable(needs, locate, named)) },
+        if looks { Ok(()) } else { sys::read_only_below(&readable(needs, locate, named), connects) },
         sys::filter_system_calls(&filter(needs)),
     ];
     let mut entered = 0;
@@ -126,9 +136,9 @@ pub fn enter(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, named: &[&Path],
 }
 
 /// Returns every place that is read, once.
-fn readable(needs: &[Needs], locate: impl Fn(&str) -> PathBuf, named: &[&Path]) -> Vec<PathBuf> {
+fn readable(needs: &[Needs], locate: &dyn Fn(&str) -> PathBuf, named: &[&Path]) -> Vec<PathBuf> {
     let mut places: Vec<PathBuf> = named.iter().map(|path| path.to_path_buf()).collect();
-    for path in needs.iter().flat_map(|needs| needs.paths) {
+    for path in needs.iter().flat_map(|needs| needs.paths.split_ascii_whitespace()) {
         // The kernel makes a class when its first driver comes, perhaps later. What a class holds are links to devices.
         let place = locate(if path.starts_with("sys/class/") { "sys/class" } else { path });
         if !places.contains(&place) {
@@ -265,7 +275,7 @@ fn filter(needs: &[Needs]) -> Vec<sock_filter> {
     add(BPF_JMP | BPF_JGE | BPF_K, 0x4000_0000, 0, 1);
     add(BPF_RET, KILL, 0, 0);
     let (mut asked, mut values) = (Vec::new(), Vec::new());
-    for call in needs.iter().flat_map(|needs| needs.calls) {
+    for call in needs.iter().flat_map(|needs| needs.rights.calls) {
         match *call {
             Call::Any(call) => asked.push(call as u16),
             Call::With(call, value) => values.push((call, value)),
@@ -371,8 +381,14 @@ mod tests {
     /// A call that nobody but the parts below makes.
     const ADJTIMEX: libc::c_long = libc::SYS_adjtimex;
     const SOME: [Needs; 2] = [
-        Needs { calls: &[Call::With(libc::SYS_ioctl, 0x5412), Call::Any(ADJTIMEX)], ..Needs::reading(&["proc/stat"]) },
-        Needs { calls: &[Call::With(libc::SYS_kill, 9)], ..Needs::reading(&["/dev/x", "proc/stat"]) },
+        Needs {
+            paths: "proc/stat",
+            rights: &Rights { calls: &[Call::With(libc::SYS_ioctl, 0x5412), Call::Any(ADJTIMEX)], ..Rights::NONE },
+        },
+        Needs {
+            paths: "/dev/x proc/stat",
+            rights: &Rights { calls: &[Call::With(libc::SYS_kill, 9)], ..Rights::NONE },
+        },
     ];
 
     #[test]
@@ -391,15 +407,15 @@ mod tests {
         let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
         assert_eq!(run(&without, ARCHITECTURE, ADJTIMEX as u32, [0; 3]), absent);
         assert_eq!(run(&without, ARCHITECTURE, libc::SYS_ioctl as u32, [0, 0x5412, 0]), refused);
-        let places = readable(&SOME, |path| PathBuf::from("/tree").join(path), &[Path::new("/named")]);
+        let places = readable(&SOME, &|path| PathBuf::from("/tree").join(path), &[Path::new("/named")]);
         assert_eq!(places, ["/named", "/tree/proc/stat", "/dev/x"].map(PathBuf::from));
     }
 
     /// Landlock cannot allow what is not there yet, such as the class of a radio whose driver is loaded later.
     #[test]
     fn classes_of_devices_may_come_later() {
-        let needs = Needs::reading(&["sys/class/ieee80211", "sys/class/net", "sys/fs/ext4"]);
-        let places = readable(&[needs], |path| PathBuf::from("/").join(path), &[]);
+        let needs = Needs::reading("sys/class/ieee80211 sys/class/net sys/fs/ext4");
+        let places = readable(&[needs], &|path| PathBuf::from("/").join(path), &[]);
         assert_eq!(places, [PathBuf::from("/sys/class"), PathBuf::from("/sys/fs/ext4")]);
     }
 

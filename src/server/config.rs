@@ -4,6 +4,7 @@
 //! understood that the format's documentation shows: a section's name, and below it, with blanks in front, a name and a value on
 //! each line. Anything else is an error with its line; nothing is skipped, since it may be what keeps a door shut.
 
+use crate::model::find;
 use bcrypt::HashParts;
 use std::borrow::Cow;
 use std::io;
@@ -210,7 +211,7 @@ fn scalar(text: &str, is_key: bool) -> Option<(String, &str)> {
         // Escapes in quotes are not supported; neither names nor hashes need them.
         return (!word.contains('\\') && !rest.starts_with(quote)).then(|| (word.to_owned(), rest));
     }
-    let end = if is_key { text.find(':')? } else { text.find(" #").unwrap_or(text.len()) };
+    let end = if is_key { text.find(':')? } else { find(text, " #").unwrap_or(text.len()) };
     let (word, rest) = text.split_at(end);
     // Lists, maps on one line, anchors and the like mean something else than what is there.
     let special = word.starts_with(['{', '[', '&', '*', '!', '|', '>', '%', '@', '`', '-', '?', '#']);

@@ -4,6 +4,7 @@
 //! X-Frame-Options: it knows no list, and browsers since 2016 follow the policy in place of it.
 //! <https://www.w3.org/TR/CSP3/#directive-frame-ancestors>
 
+use crate::model::find;
 use hyper::header::HeaderValue;
 
 /// What the policies below say of frames at first.
@@ -26,7 +27,10 @@ impl Policies {
         let policy = |policy: &'static str| match sources {
             "" => HeaderValue::from_static(policy),
             // The flag's value was checked, and holds only what a header may hold.
-            _ => HeaderValue::try_from(policy.replace(NOBODY, &allowed)).unwrap_or(HeaderValue::from_static(policy)),
+            _ => find(policy, NOBODY)
+                .map(|at| [&policy[..at], &allowed, &policy[at + NOBODY.len()..]].concat())
+                .and_then(|policy| HeaderValue::try_from(policy).ok())
+                .unwrap_or(HeaderValue::from_static(policy)),
         };
         Policies { page: policy(page), other: policy(NOTHING) }
     }

@@ -7,6 +7,7 @@ use super::connection;
 use super::flags::{LISTEN, WAIT_FOR_ADDRESS};
 use super::state::State;
 use crate::cli::Options;
+use crate::runtime::task;
 use crate::sys;
 use socket2::{Domain, Socket, Type};
 use std::fs;
@@ -45,9 +46,10 @@ pub struct Door {
 /// One line that names the address that cannot be served on, and the flag that chooses another.
 pub fn open(options: &Options, proc: &Path) -> Result<Vec<Door>, String> {
     let wait = options.has(&WAIT_FOR_ADDRESS);
-    let open = |address| {
+    let mut doors = Vec::new();
+    for address in options.values(&LISTEN) {
         let mut silent = false;
-        loop {
+        doors.push(loop {
             match Door::open(address, wait, proc) {
                 Err(error) if wait => {
                     if !silent {
@@ -56,11 +58,11 @@ pub fn open(options: &Options, proc: &Path) -> Result<Vec<Door>, String> {
                     silent = true;
                     std::thread::sleep(RETRY);
                 }
-                door => return door,
+                door => break door?,
             }
-        }
-    };
-    options.values(&LISTEN).map(open).collect()
+        });
+    }
+    Ok(doors)
 }
 
 impl Door {
@@ -139,7 +141,7 @@ async fn accept(listener: TcpListener, state: &'static State) {
             Ok((socket, peer)) => {
                 let descriptor = usize::try_from(socket.as_raw_fd()).unwrap_or(usize::MAX);
                 match state.gate.admit(peer.ip().into(), descriptor) {
-                    Some(link) => drop(tokio::task::spawn_local(connection::serve(socket, link, state))),
+                    Some(link) => task::spawn(Box::pin(connection::serve(socket, link, state))),
                     None => connection::reset(&socket),
                 }
                 // Who was evicted gives back a descriptor before the next one is taken.

@@ -26,14 +26,16 @@ pub use state::Protection;
 
 use crate::agent::Agent;
 use crate::cli::Options;
-use crate::runtime::sandbox::{CAP_NET_BIND_SERVICE, Needs};
+use crate::runtime::sandbox::{CAP_NET_BIND_SERVICE, Needs, Rights};
+use crate::runtime::task;
 use listen::Door;
 use state::State;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// What serving needs: ports below 1024, and what the address of a host's name is found in.
-pub const NEEDS: Needs = Needs { capabilities: CAP_NET_BIND_SERVICE, ..Needs::reading(&["/etc"]) };
+pub const NEEDS: Needs =
+    Needs { paths: "/etc", rights: &Rights { capabilities: CAP_NET_BIND_SERVICE, ..Rights::NONE } };
 
 /// How long requests in flight may take when the agent ends.
 const GRACE: Duration = Duration::from_millis(2500);
@@ -58,7 +60,7 @@ pub fn start(
     // It serves until the process ends.
     let state: &'static State = Box::leak(Box::new(State::new(options, agent, protection)));
     for door in doors {
-        tokio::task::spawn_local(listen::serve(door, state));
+        task::spawn(Box::pin(listen::serve(door, state)));
     }
     Ok(Server(state))
 }

@@ -164,3 +164,14 @@ pub fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
     let received = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
     usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
+
+/// Receives one message of any length in place of what `buffer` held, without waiting; its length, 0 if the other side is gone.
+///
+/// # Errors
+/// As [`receive`].
+pub fn receive_all(socket: &OwnedFd, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    // SAFETY: no byte is written; with MSG_TRUNC the call tells the message's whole length.
+    let length = unsafe { libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), 0, libc::MSG_PEEK | libc::MSG_TRUNC) };
+    buffer.resize(usize::try_from(length).map_err(|_| io::Error::last_os_error())?, 0);
+    if buffer.is_empty() { Ok(0) } else { receive(socket, buffer) }
+}

@@ -73,7 +73,7 @@ pub fn filter_system_calls(program: &[libc::sock_filter]) -> io::Result<()> {
 ///
 /// # Errors
 /// What the calls of `landlock(7)` say; `ENOSYS` from a kernel without, `EOPNOTSUPP` if it is switched off.
-pub fn read_only_below(paths: &[std::path::PathBuf]) -> io::Result<()> {
+pub fn read_only_below(paths: &[std::path::PathBuf], connects: bool) -> io::Result<()> {
     const READ_FILE: u64 = 1 << 2;
     const READ_DIR: u64 = 1 << 3;
     const IOCTL_DEV: u64 = 1 << 15;
@@ -98,7 +98,7 @@ pub fn read_only_below(paths: &[std::path::PathBuf]) -> io::Result<()> {
         // 13 rights in the first version; refer, truncate and ioctl came later.
         files: ((1 << (12 + version.clamp(1, 3))) - 1) | if version >= 5 { IOCTL_DEV } else { 0 },
         // To connect; listening is left as it is.
-        network: if version >= 4 { 2 } else { 0 },
+        network: if version >= 4 && !connects { 2 } else { 0 },
         scopes: if version >= 6 { 3 } else { 0 },
     };
     let known = ruleset.files;

@@ -7,6 +7,7 @@ mod confine;
 mod crash;
 mod files;
 mod firmware;
+mod guard;
 mod names;
 mod netlink;
 mod stderr;
@@ -14,7 +15,7 @@ mod terminal;
 mod thread;
 mod writer;
 
-pub use child::{Child, Sink, fork_helper, fork_task, receive, send, socket_pair};
+pub use child::{Child, Sink, fork_helper, fork_task, receive, receive_all, send, socket_pair};
 pub use clock::{ClockState, await_setting, clock_state, expirations, setting_timer, since_boot, timer, unix_time};
 pub use confine::{ARCHITECTURE, filter_system_calls, keep_capabilities, no_new_privs, read_only_below};
 pub use crash::report_crashes;
@@ -23,6 +24,7 @@ pub use files::{
     statvfs,
 };
 pub use firmware::{VIDEOCORE_REQUEST, videocore};
+pub use guard::{INPUT_MAX, become_nobody, fork_guarded, fork_runner};
 pub use names::resolve;
 pub use netlink::{join, netlink, receive_from_kernel};
 pub use stderr::{log_without_waiting, write_log};

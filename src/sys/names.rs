@@ -63,7 +63,7 @@ impl Resolver {
         let mut resolver =
             Resolver { hosts: text("/etc/hosts"), servers: Vec::new(), domains: Vec::new(), multicast: MULTICAST };
         for line in text("/etc/resolv.conf").lines() {
-            let mut words = line.split_whitespace();
+            let mut words = line.split_ascii_whitespace();
             match words.next() {
                 Some("nameserver") => {
                     let server = words.next().and_then(|word| word.parse::<IpAddr>().ok());
@@ -107,14 +107,18 @@ impl Resolver {
         if found.is_empty() {
             return Err(io::Error::new(ErrorKind::NotFound, "no address has this name"));
         }
-        found.sort_by_key(IpAddr::is_ipv6);
-        Ok(found)
+        // IPv4 first. The standard library's sorting takes more room than this.
+        let mut sorted = Vec::with_capacity(found.len());
+        for is_ipv6 in [false, true] {
+            sorted.extend(found.iter().filter(|address| address.is_ipv6() == is_ipv6));
+        }
+        Ok(sorted)
     }
 
     fn find_in_file(&self, host: &str) -> Vec<IpAddr> {
         let mut found = Vec::new();
         for line in self.hosts.lines() {
-            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+            let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
             let address = words.next().and_then(|word| word.parse::<IpAddr>().ok());
             if words.any(|name| name.eq_ignore_ascii_case(host)) {
                 found.extend(address);

@@ -15,6 +15,8 @@ pub fn log_without_waiting() {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: `stat` is as large as fstat wants it, and all-zero is a valid stat if the call fails; open returns a descriptor or -1.
     unsafe {
+        // What an earlier call opened may be closed in a child.
+        LOG.store(libc::STDERR_FILENO, Ordering::Relaxed);
         libc::fstat(libc::STDERR_FILENO, stat.as_mut_ptr());
         let kind = stat.assume_init().st_mode & libc::S_IFMT;
         if kind != libc::S_IFIFO && kind != libc::S_IFCHR {

@@ -62,7 +62,7 @@ impl Run {
         assert_eq!(lines, [""; 0]);
         let mut events = Events::new(true);
         let start = super::Start { moment: snapshot.moment, boot, kernel: "6.12.25" };
-        let (keeper, before) = Keeper::new(journal, &start, &mut history, &mut events);
+        let (keeper, before) = Keeper::new(journal, &start, &mut history, &mut events, &mut Vec::new());
         events.start(boot, snapshot.moment.since_boot, snapshot.moment.unix);
         Run { snapshot, history, events, keeper, before, boot_at, now, cost: 0, flushes: 0, settles: None }
     }
@@ -72,7 +72,7 @@ impl Run {
         sample(&mut self.snapshot, &mut self.history, self.boot_at, self.now);
         let moment = self.snapshot.moment;
         self.events.clock(moment.since_boot, moment.unix);
-        self.keeper.tick(&moment, &mut self.history, &self.events);
+        self.keeper.tick(&moment, &mut self.history, &self.events, &[]);
         if self.keeper.journal.is_busy() {
             self.flushes += 1;
             // The title of a file that is begun is a write of its own.
@@ -142,7 +142,7 @@ fn a_quiet_day_costs_less_than_its_budget_and_is_there_after_a_reboot() {
     assert!((24..=26).contains(&run.flushes) && run.cost < 800_000, "{} {}", run.flushes, run.cost);
     // The account goes along with what it counts, which may begin one page more.
     assert!(run.keeper.spent.abs_diff(run.cost) <= 2 * 4096, "{} {}", run.keeper.spent, run.cost);
-    run.keeper.end(Duration::from_secs(run.now as u64), &run.history, &run.events);
+    run.keeper.end(Duration::from_secs(run.now as u64), &run.history, &run.events, &[]);
     let end = UNIX + run.now;
     drop(run);
     // A minute later, another boot.
@@ -185,7 +185,7 @@ fn what_is_written_once_outlives_reboots_and_the_files_that_had_it() {
                 titles.insert(std::fs::read(folder.join(file)).unwrap().get(..64).map(<[u8]>::to_vec));
             }
         }
-        run.keeper.end(Duration::from_secs(run.now as u64), &run.history, &run.events);
+        run.keeper.end(Duration::from_secs(run.now as u64), &run.history, &run.events, &[]);
         boot_at += run.now + 60;
     }
     // None, and what both files began with; then the first one was overwritten.

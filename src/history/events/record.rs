@@ -103,6 +103,9 @@ pub fn is_critical(record: &[u8]) -> bool {
 pub struct Lists<'a>(&'a [u8]);
 
 impl Lists<'_> {
+    /// No process in any of them.
+    pub const NONE: Lists<'static> = Lists(&[0; BUSY_LISTS.len()]);
+
     /// Returns whether there is no process in any of them.
     pub fn is_empty(&self) -> bool {
         self.0.len() == BUSY_LISTS.len()

@@ -18,7 +18,7 @@ pub use pressure::is_real;
 
 use super::{Machine, Roots};
 use crate::model::Note;
-use crate::runtime::sandbox::{Call, Needs};
+use crate::runtime::sandbox::{Call, Needs, Rights};
 use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -26,8 +26,10 @@ use std::time::Duration;
 
 /// What the sources need once the agent is confined. They are opened before that: the kernel's log with CAP_SYSLOG, which is
 /// given up afterwards, and netlink, whose family the filter then refuses.
-pub const NEEDS: Needs =
-    Needs { paths: &["proc/self/mountinfo", "sys/devices"], calls: &[Call::Any(libc::SYS_adjtimex)], ..Needs::NONE };
+pub const NEEDS: Needs = Needs {
+    paths: "proc/self/mountinfo sys/devices",
+    rights: &Rights { calls: &[Call::Any(libc::SYS_adjtimex)], ..Rights::NONE },
+};
 
 /// One record of `/dev/kmsg` or one datagram of netlink.
 const BUFFER: usize = 8192;

@@ -1,0 +1,314 @@
+//! The agent's side of the courier: hands over what happened, takes back how telling it went. Nothing in it waits.
+
+use super::plan::{Kind, Plan};
+use super::wire;
+use crate::agent::Agent;
+use crate::agent::foreign::Choice;
+use crate::agent::heartbeat::Follow;
+use crate::dialect::flags::Tongue;
+use crate::format::Format;
+use crate::history::events::Events;
+use crate::history::events::record::{is_open, number};
+use crate::model::{Receiver, crc32};
+use crate::runtime::task;
+use crate::sys;
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// How often the courier hears that the agent is well.
+const ALIVE: Duration = Duration::from_secs(60);
+/// The longest message of the courier.
+const STATE_MAX: usize = 4096;
+/// How many events that may still change are followed.
+const LASTING_MAX: usize = 32;
+/// What happened longer ago is not told any more, in milliseconds.
+const TOO_OLD: i64 = 86_400_000;
+
+/// How long the agent's end waits for that of the courier, which says farewell to a broker.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The tick at which it is reported that the metrics wait for the clock.
+const WAITS_MAX: u8 = 10;
+
+/// How late a tick may be.
+const TICK_MAX: Duration = Duration::from_secs(5);
+
+/// What may be due.
+const METRICS: u8 = 1;
+const DOCUMENT: u8 = 2;
+/// How old a collection may be that is pushed.
+const SHARED_FOR: Duration = Duration::from_millis(100);
+
+/// The agent's side of the courier.
+#[derive(Debug)]
+pub struct Post {
+    socket: OwnedFd,
+    tells: bool,
+    beats: bool,
+    /// How often measurements are handed over: those of remote write, and those of MQTT.
+    every: [Option<Duration>; 2],
+    /// When that was done last, since boot.
+    done: [Duration; 2],
+    beaten: Duration,
+    /// Whether the courier has said that it is there.
+    greeted: bool,
+    /// The newest event of the time before this start.
+    first: Option<u64>,
+    /// The newest event that was handed over, and those before it that may still change, with their checksums.
+    newest: u64,
+    lasting: Vec<(u64, u32)>,
+    changes: u64,
+    /// The same, for the document of `/json`.
+    seen: u64,
+    /// How many ticks the metrics have waited for the clock.
+    waits: u8,
+    message: Vec<u8>,
+}
+
+impl Post {
+    /// For the courier at the other end of this socket.
+    pub fn new(socket: OwnedFd, plan: &Plan) -> Post {
+        let every = |kind, place: usize| plan.has(kind).then_some(plan.intervals[place]);
+        Post {
+            socket,
+            tells: plan.routes.iter().any(|route| plan.manner(route.kind).is_some()),
+            beats: plan.has(Kind::Heartbeat),
+            every: [every(Kind::RemoteWrite, 0), every(Kind::Mqtt, 1)],
+            done: [Duration::ZERO; 2],
+            beaten: Duration::ZERO,
+            greeted: false,
+            first: None,
+            newest: 0,
+            lasting: Vec::with_capacity(LASTING_MAX),
+            changes: 0,
+            seen: 0,
+            waits: 0,
+            message: Vec::new(),
+        }
+    }
+
+    /// Hands over what is new. Call it after each of the agent's ticks and notes.
+    fn serve(&mut self, agent: &mut Agent) {
+        self.first.get_or_insert(agent.events_kept().last());
+        self.listen(agent);
+        if !self.greeted {
+            return;
+        }
+        let now = sys::since_boot();
+        if self.beats && now.saturating_sub(self.beaten) >= ALIVE && sys::send(&self.socket, &[wire::ALIVE]).is_ok() {
+            self.beaten = now;
+        }
+        if self.tells {
+            self.hand_over(agent.events_kept());
+        }
+    }
+
+    /// Takes what the courier says.
+    fn listen(&mut self, agent: &mut Agent) {
+        let mut buffer = [0; STATE_MAX];
+        while let Ok(length @ 1..) = sys::receive(&self.socket, &mut buffer) {
+            let message = &buffer[1..length];
+            match buffer[0] {
+                wire::HELLO => {
+                    self.message.clear();
+                    self.message.push(wire::KNOWN);
+                    self.message.extend_from_slice(&self.first.unwrap_or(0).to_le_bytes());
+                    self.message.extend_from_slice(agent.told());
+                    self.greeted = sys::send(&self.socket, &self.message).is_ok();
+                    (self.newest, self.changes) = (0, u64::MAX);
+                    self.lasting.clear();
+                    self.done = [Duration::ZERO; 2];
+                }
+                wire::STATE => {
+                    const NUMBERS: usize = 40;
+                    let count = agent.receivers.len();
+                    for (receiver, numbers) in agent.receivers.iter_mut().zip(message.chunks_exact(NUMBERS)) {
+                        let Receiver { counts: [sent, failed, dropped], waiting, last, .. } = receiver;
+                        for (place, field) in [sent, failed, dropped, waiting, last].into_iter().enumerate() {
+                            *field = number(numbers, 8 * place);
+                        }
+                    }
+                    agent.set_told(message.get(count * NUMBERS..).unwrap_or_default());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Hands over events that are new, or have changed.
+    fn hand_over(&mut self, events: &Events) {
+        let changed = std::mem::replace(&mut self.changes, events.changes()) != events.changes();
+        if !changed && self.lasting.is_empty() {
+            return;
+        }
+        let Post { socket, message, lasting, newest, changes, .. } = self;
+        let mut send = |record: &[u8]| {
+            let Some(boot) = events.boot_of(record) else { return true };
+            message.clear();
+            message.push(wire::EVENT);
+            message.extend_from_slice(&boot.offset.to_le_bytes());
+            message.push(boot.exact.into());
+            message.extend_from_slice(record);
+            sys::send(socket, message).is_ok()
+        };
+        lasting.retain_mut(|(id, check)| {
+            let Some(record) = events.record(*id) else { return false };
+            let now = crc32(0, record);
+            if now == *check {
+                return true;
+            }
+            if !send(record) {
+                return true;
+            }
+            *check = now;
+            is_open(record)
+        });
+        let day_ago = sys::unix_time().as_millis() as i64 - TOO_OLD;
+        for id in (*newest + 1).max(events.last().saturating_sub(1000))..=events.last() {
+            if let Some(record) = events.record(id) {
+                let is_recent =
+                    events.boot_of(record).is_some_and(|boot| events.began(record) + boot.offset >= day_ago);
+                if is_recent && !send(record) {
+                    // Tried again at the next tick: the courier is behind.
+                    *changes = u64::MAX;
+                    return;
+                }
+                if is_recent && is_open(record) && lasting.len() < LASTING_MAX {
+                    lasting.push((id, crc32(0, record)));
+                }
+            }
+            *newest = id;
+        }
+    }
+
+    /// Which measurements are due: [`METRICS`], [`DOCUMENT`] or both. `is_exact` says whether the clock is known to be right.
+    fn due(&mut self, changes: u64, is_exact: bool, now: Duration) -> u8 {
+        // A verdict begins or ends.
+        if std::mem::replace(&mut self.seen, changes) != changes {
+            self.done[1] = Duration::ZERO;
+        }
+        let mut due = 0;
+        for (place, (every, done)) in self.every.iter().zip(&mut self.done).enumerate() {
+            if self.greeted && every.is_some_and(|every| now.saturating_sub(*done) >= every) {
+                // A server that was sent a time in the future refuses the present from then on.
+                if place == 0 && !is_exact {
+                    self.waits = self.waits.saturating_add(1);
+                    if self.waits == WAITS_MAX {
+                        crate::warn!("remote-write: nothing is sent before the clock is synchronized");
+                    }
+                    continue;
+                }
+                // Ticks are coarse: the next one is due as if this had been in time.
+                let next = *done + every.unwrap_or_default();
+                *done = if now.saturating_sub(next) < TICK_MAX { next } else { now };
+                due |= 1 << place;
+            }
+        }
+        due
+    }
+
+    /// Ends the courier, and waits until it is gone: a service manager that sees the agent end may kill what is left of it.
+    pub fn end(&self) {
+        let end = sys::since_boot() + FAREWELL;
+        // An empty message is to the courier what a closed socket is.
+        if sys::send(&self.socket, &[]).is_err() {
+            return;
+        }
+        let mut buffer = [0; STATE_MAX];
+        while let Some(left) = end.checked_sub(sys::since_boot()) {
+            sys::wait_for_message(&self.socket, left.as_millis() as i32 + 1);
+            match sys::receive(&self.socket, &mut buffer) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Hands over a page.
+    fn send_page(&mut self, kind: u8, time: Duration, page: &[u8]) {
+        self.message.clear();
+        self.message.push(kind);
+        if kind == wire::METRICS {
+            self.message.extend_from_slice(&(time.as_millis() as u64).to_le_bytes());
+        }
+        self.message.extend_from_slice(page);
+        let _ = sys::send(&self.socket, &self.message);
+    }
+}
+
+/// Keeps the courier up to date, for as long as the agent runs.
+pub fn follow(agent: &'static Mutex<Agent>, post: &'static RefCell<Post>) -> Follow {
+    Box::new(move |busy| {
+        let mut mine = post.borrow_mut();
+        mine.serve(busy);
+        let is_exact = busy.events_kept().boot().is_some_and(|boot| boot.exact);
+        let due = mine.due(busy.events_kept().changes(), is_exact, sys::since_boot());
+        if due > 0 {
+            task::spawn(Box::pin(hand_pages(agent, post, due)));
+        }
+    })
+}
+
+async fn hand_pages(agent: &'static Mutex<Agent>, post: &'static RefCell<Post>, due: u8) {
+    let mut busy = agent.lock().await;
+    if due & DOCUMENT > 0 {
+        let page = busy.page(Format::Json, false, SHARED_FOR).await;
+        post.borrow_mut().send_page(wire::DOCUMENT, Duration::ZERO, &page);
+    }
+    if due & METRICS > 0 {
+        let page = match busy.tongue() {
+            Tongue::Pi => Ok(busy.page(Format::Prometheus, false, SHARED_FOR).await),
+            tongue => busy.page_in(tongue, &Choice::default(), false, SHARED_FOR).await,
+        };
+        let time = busy.last().moment.unix;
+        if let Ok(page) = page {
+            post.borrow_mut().send_page(wire::METRICS, time, &page);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_wait_for_the_clock_and_keep_their_interval() {
+        let [socket, _other] = sys::socket_pair().unwrap();
+        let minute = Some(Duration::from_secs(60));
+        let mut post = Post {
+            socket,
+            tells: false,
+            beats: false,
+            every: [minute, minute],
+            done: [Duration::ZERO; 2],
+            beaten: Duration::ZERO,
+            greeted: false,
+            first: None,
+            newest: 0,
+            lasting: Vec::new(),
+            changes: 0,
+            seen: 0,
+            waits: 0,
+            message: Vec::new(),
+        };
+        let now = |milliseconds| Duration::from_millis(1_000_000 + milliseconds);
+        assert_eq!(post.due(0, true, now(0)), 0, "nobody is there");
+        post.greeted = true;
+        // The document does not wait: whoever gets it has a clock of their own.
+        assert_eq!((post.due(0, false, now(0)), post.due(0, false, now(2000))), (DOCUMENT, 0));
+        assert_eq!(post.due(0, true, now(4000)), METRICS);
+        let times: Vec<u64> =
+            (3..200).map(|tick| tick * 2003).filter(|at| post.due(0, true, now(*at)) & METRICS > 0).collect();
+        for (number, time) in times.iter().enumerate() {
+            let expected = 4000 + 60_000 * (number as u64 + 1);
+            assert!((expected..expected + 2003).contains(time), "{times:?}");
+        }
+        assert_eq!(times.len(), 6);
+        // A verdict begins, and the machine slept.
+        assert_eq!((post.due(1, true, now(400_000)), post.due(1, true, now(400_100))), (DOCUMENT, 0));
+        assert_eq!((post.due(1, true, now(9_000_000)), post.due(1, true, now(9_002_000))), (METRICS | DOCUMENT, 0));
+    }
+}
