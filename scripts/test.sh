@@ -50,6 +50,7 @@ vagrantfile |fast |   60|ruby:ruby                                            |t
 cost        |full |  900|valgrind:valgrind strace:strace                     |a scrape takes no more instructions, allocations and system calls than recorded
 dashboard   |full | 2400|chromium:chromium node:nodejs npm:npm                |the page in a real Chromium, with a real agent and a mock one
 monitoring  |full | 2400|python3:python3 curl:curl ?openssl:openssl ?node:nodejs ?npm:npm       |configuration, rules and dashboards with the real Prometheus
+outbound    |full |  900|python3:python3 ?strace:strace ?mosquitto_sub:mosquitto-clients |what the agent sends arrives at the real Prometheus, VictoriaMetrics, mosquitto and Alertmanager
 build       |full | 2400|                                                     |static binaries for all targets, verified, within the budget
 smoke       |full |  600|curl:curl qemu-aarch64-static:qemu-user-static ?promtool=promtool,prometheus|each of them serves on an emulated CPU of its kind
 pi3a        |full | 1500|qemu-system-aarch64:qemu-system-arm curl:curl jq:jq cpio:cpio depmod:kmod dtc:device-tree-compiler sfdisk:fdisk mke2fs:e2fsprogs ssh:openssh-client ?sshpass:sshpass openssl:openssl|the binary and scripts/deploy.sh on an emulated Pi 3A+
@@ -159,6 +160,9 @@ node20() {
 step_monitoring() {
     "$CARGO" build --release --locked
     counted tests/monitoring/run.sh
+}
+step_outbound() {
+    counted tests/outbound/run.sh
 }
 step_cost() {
     local status=0

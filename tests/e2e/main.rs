@@ -24,6 +24,7 @@ mod logs;
 mod mounts;
 mod needs;
 mod node_exporter;
+mod outbound;
 mod prometheus;
 mod services;
 mod textfile;

@@ -6,6 +6,7 @@ use pi_monitor::commands::{self, print::HIGHLIGHTS};
 use pi_monitor::format::{Format, console};
 use pi_monitor::kernel::text::{uint, unescape_octal};
 use pi_monitor::kernel::{self, Machine};
+use pi_monitor::model::Receiver;
 use pi_monitor::sys::{ClockState, FsStat};
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -168,14 +169,18 @@ pub fn played() -> &'static str {
     })
 }
 
-/// What an agent says that is to read a directory with a file.
+/// What an agent says that is to read a directory with a file, and to tell somebody of what happens.
 pub fn with_files() -> String {
     let tree = Tree::new("vm");
     let directory = std::env::temp_dir().join(format!("pi-monitor-files-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("backup.prom"), "backup_age_seconds 3\n").unwrap();
     let flag = format!("--collector.textfile.directory={}", directory.display());
-    let text = run(async { page(&mut agent(&tree, &[&flag]), Format::Prometheus).await });
+    let mut agent = agent(&tree, &[&flag]);
+    let receiver =
+        |name: &str, is_push| Receiver { name: name.to_owned(), is_push, counts: [2, 1, 0], waiting: 3, last: 4 };
+    agent.receivers = vec![receiver("ntfy http://pi", false), receiver("mqtt mqtt://pi", true)];
+    let text = run(async { page(&mut agent, Format::Prometheus).await });
     std::fs::remove_dir_all(&directory).unwrap();
     text
 }

@@ -4,7 +4,6 @@ use crate::boards;
 use pi_monitor::cli::Entry;
 use pi_monitor::collect;
 use pi_monitor::commands;
-use pi_monitor::format;
 use pi_monitor::judge::rules;
 use pi_monitor::model::{Place, Unit};
 use std::fmt::Write;
@@ -31,7 +30,7 @@ fn metrics_reference() {
             registration.source.text()
         );
         for head in registration.tables {
-            let place = match head.place {
+            let place = match head.place() {
                 Place::Inline => format!("`{}`", registration.name),
                 Place::Object(name) => format!("`{}.{name}`", registration.name),
                 Place::List(name) => format!("the rows of `{}.{name}`", registration.name),
@@ -46,12 +45,12 @@ fn metrics_reference() {
                 let by = family.by().into_iter().map(|by| format!("`{}`: {}", by.label, by.values.join(", ")));
                 let labels = labels.chain(by).collect::<Vec<_>>().join(", ");
                 let (unit, key) = match family.unit {
-                    _ if matches!(head.place, Place::Elsewhere(_)) => ("", String::new()),
+                    _ if matches!(head.place(), Place::Elsewhere(_)) => ("", String::new()),
                     Unit::Count => ("", format!("`{}`", family.key(registration.name))),
                     Unit::Info => ("always 1", "the labels".to_owned()),
                     unit => (unit.suffix(), format!("`{}`", family.key(registration.name))),
                 };
-                let (name, kind, help) = (family.name(), family.kind.name(), format::help(family));
+                let (name, kind, help) = (family.name(), family.kind.name(), family.help());
                 let _ = writeln!(text, "| `{name}` | {labels} | {kind} | {unit} | {key} | {help} |");
             }
         }

@@ -21,7 +21,8 @@ fn a_collector_reads_only_what_it_declares() {
         let none = Tree::of(&Board::default(), &name);
         for registration in collect::ALL {
             // That file stands for statfs(), and is read by the tests.
-            let paths = [registration.needs.paths, &["root/statfs.txt"]].concat();
+            let paths =
+                registration.needs.paths.split_ascii_whitespace().chain(["root/statfs.txt"]).collect::<Vec<_>>();
             let part = Tree::of(&board.only(&paths), registration.name);
             let (all, declared) = (samples(&whole, registration.name), samples(&part, registration.name));
             let missing = all.lines().find(|line| !declared.lines().any(|other| other == *line));
@@ -35,7 +36,7 @@ fn a_collector_reads_only_what_it_declares() {
     }
     for registration in collect::ALL {
         // What a flag names is on no board.
-        if registration.needs.paths.is_empty() || !registration.needs.named_by.is_empty() {
+        if registration.needs.paths.is_empty() || !registration.needs.rights.named_by.is_empty() {
             continue;
         }
         assert!(seen.contains(registration.name), "no board shows what {} reads", registration.name);
@@ -46,8 +47,8 @@ fn a_collector_reads_only_what_it_declares() {
 fn needs_are_paths_of_the_three_trees_or_of_the_machine() {
     for registration in collect::ALL {
         let needs = registration.needs;
-        assert!(!needs.paths.is_empty() || !needs.calls.is_empty(), "{} reads nothing", registration.name);
-        for path in registration.needs.paths {
+        assert!(!needs.paths.is_empty() || !needs.rights.calls.is_empty(), "{} reads nothing", registration.name);
+        for path in registration.needs.paths.split_ascii_whitespace() {
             let (tree, rest) = path.split_once('/').unwrap_or((path, "x"));
             assert!(
                 matches!(tree, "proc" | "sys" | "root" | "") && !rest.is_empty() && !path.ends_with('/'),

@@ -54,7 +54,7 @@ fn names() -> BTreeSet<String> {
     for registration in collect::ALL {
         names.insert(registration.name.to_owned());
         for head in registration.tables {
-            if let Place::Object(place) | Place::List(place) = head.place {
+            if let Place::Object(place) | Place::List(place) = head.place() {
                 names.insert(place.to_owned());
             }
             names.extend(head.labels.iter().map(|label| (*label).to_owned()));

@@ -21,6 +21,10 @@ pub const ROOMS: &[(&str, &[&str])] = &[
         "agent",
         &["model", "sys", "cli", "runtime", "kernel", "history", "collect", "judge", "doctor", "dialect", "format"],
     ),
+    (
+        "outbound",
+        &["model", "sys", "cli", "runtime", "kernel", "history", "collect", "judge", "dialect", "format", "agent"],
+    ),
     ("server", &["model", "sys", "cli", "runtime", "history", "dialect", "format", "agent", "dashboard"]),
     (
         "commands",
@@ -37,6 +41,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
             "dialect",
             "format",
             "agent",
+            "outbound",
             "server",
             "dashboard",
         ],
@@ -44,7 +49,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that may open files: the kernel's own files in `kernel`, and what a person names on the command line elsewhere.
-const OPENS_FILES: &[&str] = &["sys", "kernel", "server", "history"];
+const OPENS_FILES: &[&str] = &["sys", "kernel", "server", "history", "outbound"];
 
 /// Collects the files below a directory.
 pub fn walk(directory: &Path, found: &mut Vec<PathBuf>) {

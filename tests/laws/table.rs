@@ -2,7 +2,7 @@
 
 use crate::boards;
 use pi_monitor::collect;
-use pi_monitor::format::{self, Format};
+use pi_monitor::format::Format;
 use pi_monitor::model::{Family, Head, Kind, Place, Unit};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -62,7 +62,7 @@ fn names_say_kind_and_unit() {
 #[test]
 fn every_family_says_what_it_is() {
     for (_, family) in families() {
-        let help = format::help(family);
+        let help = family.help();
         assert!(help.len() >= 8 && help.len() <= 160 && help.ends_with('.'), "{}: {help:?}", family.name());
         assert!(!help.contains(['\\', '"', '\n']), "{}: no escapes needed in help", family.name());
         if let Some(by) = family.by() {
@@ -78,7 +78,7 @@ fn json_keys_do_not_clash() {
         let mut own = HashSet::new();
         for head in registration.tables {
             let mut inner = HashSet::new();
-            let keys = match head.place {
+            let keys = match head.place() {
                 Place::Elsewhere(_) => continue,
                 Place::Inline => &mut own,
                 Place::Object(name) | Place::List(name) => {
@@ -94,11 +94,11 @@ fn json_keys_do_not_clash() {
             }
         }
         for head in registration.tables {
-            if let Place::Object(name) | Place::List(name) = head.place {
+            if let Place::Object(name) | Place::List(name) = head.place() {
                 assert!(own.insert(name.to_owned()), "{}: duplicate key {name}", registration.name);
             }
             if head.labels.is_empty() {
-                assert!(!matches!(head.place, Place::List(_)), "{}: rows of a list need labels", registration.name);
+                assert!(!matches!(head.place(), Place::List(_)), "{}: rows of a list need labels", registration.name);
             }
         }
     }
@@ -180,7 +180,7 @@ fn json_is_json_and_holds_the_same_numbers() {
     for boards::Output { board, metrics: text, json, .. } in boards::outputs() {
         let value: serde_json::Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{board}: {error}"));
         for (_, head) in tables() {
-            let Place::Elsewhere(key) = head.place else { continue };
+            let Place::Elsewhere(key) = head.place() else { continue };
             if key.starts_with('/') {
                 continue;
             }
