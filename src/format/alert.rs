@@ -10,8 +10,9 @@ use std::fmt::Write as _;
 
 /// How long Alertmanager shows an alert that is not told again, and one of something that took no time, in milliseconds.
 const LASTS: i64 = 300_000;
-/// The most events that are told in full; of more, the document of our own has the titles.
-pub const TOLD_MAX: usize = 20;
+/// The most events in a message, and the most that it tells in full: a message has to fit into a pipe.
+pub const MOST: usize = 60;
+const TOLD_MAX: usize = 10;
 /// How many processes of each list a text names.
 const NAMED: u64 = 3;
 
@@ -231,7 +232,7 @@ fn write_ntfy(sender: &Sender<'_>, topic: &str, told: &[Told<'_>], out: &mut Vec
 /// <https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml>: `postableAlerts`
 fn write_alertmanager(sender: &Sender<'_>, told: &[Told<'_>], out: &mut Vec<u8>) {
     let mut list = List::open(out);
-    for it in told.iter().take(TOLD_MAX) {
+    for it in told {
         let Event { kind, rule, severity, begin, end, title, culprit, .. } = it.event;
         let mut alert = Object::open(list.item());
         let mut labels = Object::open(alert.key("labels"));
@@ -265,4 +266,101 @@ fn write_alertmanager(sender: &Sender<'_>, told: &[Told<'_>], out: &mut Vec<u8>)
         alert.close();
     }
     list.close();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Lane, Unit, kinds};
+    use serde_json::Value as Json;
+
+    const NOW: i64 = 1_795_743_372_378;
+
+    fn event(title: &'static str, severity: Severity, begin: i64, end: Option<i64>) -> Event<'static> {
+        Event {
+            id: 7,
+            kind: &kinds::VERDICT,
+            lane: Lane::Trouble,
+            severity,
+            times: 1,
+            rule: "disk_full",
+            begin,
+            end,
+            exact: true,
+            title,
+            detail: "95.2% of 28.9 GiB",
+            culprit: "/",
+            worst: Value::decimal(971, 1),
+            unit: Unit::Percent,
+        }
+    }
+
+    fn told(event: Event<'_>, again: bool) -> Told<'_> {
+        Told { event, lists: Lists::NONE, again }
+    }
+
+    fn write_all(host: &str, url: &str, told: &[Told<'_>]) -> [Json; 3] {
+        let sender = Sender { host, url, advice: |_| None, now: NOW };
+        [Form::Document, Form::Ntfy, Form::Alertmanager].map(|form| {
+            let mut out = Vec::new();
+            write(form, &sender, "topic", told, &mut out);
+            serde_json::from_slice(&out).unwrap_or_else(|wrong| panic!("{wrong}: {}", String::from_utf8_lossy(&out)))
+        })
+    }
+
+    #[test]
+    fn a_message_says_the_worst_first_and_how_long() {
+        let full = event("/ is almost full", Severity::Critical, NOW - 250_000, None);
+        let hot = event("The CPU is hot", Severity::Warning, NOW - 600_000, Some(NOW - 60_000));
+        let [document, ntfy, alerts] = write_all("pi", "http://pi:9100/", &[told(hot, true), told(full, false)]);
+        assert_eq!(document["title"], "pi: / is almost full, and 1 more");
+        assert_eq!((&document["status"], &document["severity"]), (&"firing".into(), &"critical".into()));
+        assert_eq!(document["url"], format!("http://pi:9100/#t={}&r=1h", (NOW - 600_000) / 1000));
+        let text = document["text"].as_str().unwrap();
+        assert!(
+            text.starts_with(
+                "Over: The CPU is hot\n95.2% of 28.9 GiB\nIt lasted 9m 0s and ended 1m 0s ago.\nWorst: 97.1 percent."
+            ),
+            "{text}"
+        );
+        assert!(text.contains("\n\n/ is almost full\n95.2% of 28.9 GiB\nFor 4m 10s.\n"), "{text}");
+        assert_eq!(
+            (&ntfy["priority"], &ntfy["topic"], &ntfy["message"]),
+            (&5.into(), &"topic".into(), &document["text"])
+        );
+        assert_eq!(ntfy["click"], document["url"]);
+        // What lasts is over in five minutes unless it is told again; what is over has its own end.
+        assert_eq!(alerts[0]["endsAt"], "2026-11-27T01:35:12Z");
+        assert_eq!(alerts[1]["startsAt"], "2026-11-27T01:32:02Z");
+        assert_eq!(alerts[1]["endsAt"], "2026-11-27T01:41:12Z");
+        assert_eq!(alerts[1]["annotations"]["culprit"], "/");
+    }
+
+    #[test]
+    fn what_takes_no_time_and_what_is_over_before_it_is_told() {
+        let moment = event("A process was killed", Severity::Critical, NOW - 5000, Some(NOW - 5000));
+        let [document, _, alerts] = write_all("pi", "", &[told(moment, false)]);
+        assert_eq!((&document["status"], &document["events"][0]["state"]), (&"firing".into(), &"event".into()));
+        assert!(document["text"].as_str().unwrap().contains("\n5s ago.\n") && document.get("url").is_none());
+        // Alertmanager would not show what ended in the past.
+        assert_eq!(alerts[0]["endsAt"], "2026-11-27T01:41:12Z");
+        let late = event("/ is almost full", Severity::Critical, NOW - 9_000_000, Some(NOW - 8_000_000));
+        let [document, ntfy, alerts] = write_all("pi", "", &[told(late, false)]);
+        assert_eq!((&document["title"], &document["severity"]), (&"pi: over: / is almost full".into(), &"info".into()));
+        assert_eq!(ntfy["tags"][0], "white_check_mark");
+        assert_eq!(alerts[0]["endsAt"], "2026-11-27T01:41:12Z");
+    }
+
+    #[test]
+    fn any_name_and_any_number_of_events_make_a_document() {
+        let mut hostile = event("{{ x }} \"\u{1b}[2J\n\\", Severity::Info, 0, None);
+        hostile.culprit = "a\tb\u{9b}";
+        let all = vec![told(hostile, false); MOST];
+        let [document, ntfy, alerts] = write_all("p\"\r\ni{}", "", &all);
+        assert_eq!(document["events"].as_array().unwrap().len(), MOST);
+        assert_eq!(document["events"][0]["culprit"], hostile.culprit);
+        assert!(document["text"].as_str().unwrap().ends_with("And 50 more."), "{document}");
+        assert!(ntfy["title"].as_str().unwrap().starts_with("p\"\r\ni{}: {{ x }}"));
+        assert_eq!(alerts.as_array().unwrap().len(), MOST);
+    }
 }

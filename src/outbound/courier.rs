@@ -248,7 +248,8 @@ impl Courier {
         };
         match outbox.next(now) {
             Next::Wait(time) => Err(time),
-            Next::Tell(ids) => {
+            Next::Tell(mut ids) => {
+                ids.truncate(alert::MOST);
                 self.write(inbox, place, &ids, states, &mut body);
                 Ok(body)
             }

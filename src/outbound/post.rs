@@ -52,6 +52,8 @@ pub struct Post {
     /// When that was done last, since boot.
     done: [Duration; 2],
     beaten: Duration,
+    /// Whether it was said that a page is too long for the socket.
+    is_long: bool,
     /// Whether the courier has said that it is there.
     greeted: bool,
     /// The newest event of the time before this start.
@@ -78,6 +80,7 @@ impl Post {
             every: [every(Kind::RemoteWrite, 0), every(Kind::Mqtt, 1)],
             done: [Duration::ZERO; 2],
             beaten: Duration::ZERO,
+            is_long: false,
             greeted: false,
             first: None,
             newest: 0,
@@ -235,7 +238,11 @@ impl Post {
             self.message.extend_from_slice(&(time.as_millis() as u64).to_le_bytes());
         }
         self.message.extend_from_slice(page);
-        let _ = sys::send(&self.socket, &self.message);
+        let sent = sys::send(&self.socket, &self.message);
+        let is_long = sent.is_err_and(|error| error.raw_os_error() == Some(libc::EMSGSIZE));
+        if is_long && !std::mem::replace(&mut self.is_long, true) {
+            crate::warn!("push: nothing is sent: {} bytes are more than the kernel hands over at once", page.len());
+        }
     }
 }
 
@@ -285,6 +292,7 @@ mod tests {
             every: [minute, minute],
             done: [Duration::ZERO; 2],
             beaten: Duration::ZERO,
+            is_long: false,
             greeted: false,
             first: None,
             newest: 0,
