@@ -31,7 +31,8 @@ fn collectors() -> impl Iterator<Item = &'static Registration> {
 /// an input say which.
 fn files() -> Vec<(PathBuf, Vec<u8>)> {
     let board = board::Board::read(&board::file(NAME)).unwrap_or_else(|error| panic!("{error}"));
-    let mut paths: Vec<_> = collectors().flat_map(|registration| registration.needs.paths.split_ascii_whitespace()).collect();
+    let mut paths: Vec<_> =
+        collectors().flat_map(|registration| registration.needs.paths.split_ascii_whitespace()).collect();
     if paths.is_empty() || collectors().count() > 1 {
         paths.extend(processes::NEEDS.paths.split_ascii_whitespace());
     }

@@ -22,11 +22,11 @@ fn serve() -> SocketAddr {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let agent = {
             let _entered = runtime.enter();
-            Agent::new(&options, Machine::default())
+            Box::leak(Box::new(tokio::sync::Mutex::new(Agent::new(&options, Machine::default()))))
         };
         let doors = server::listen::open(&options, "/proc".as_ref()).expect("a free port");
         runtime
-            .block_on(commands::serve::serve(&options, agent, Watch::default(), Default::default(), doors))
+            .block_on(commands::serve::serve(&options, agent, Watch::default(), Default::default(), doors, None))
             .expect("a server");
         unreachable!("the server ended");
     });

@@ -53,8 +53,12 @@ static NOTIFICATIONS: Table<1, { OUTCOMES.len() + 2 }> = Table::new(
     Place::List("receivers"),
     &["receiver"],
     &[
-        Family::counter("pi_notifications_total", "Messages about events, by what came of sending them; dropped are events.", Unit::Count)
-            .more(&More::NONE.by("outcome", &OUTCOMES)),
+        Family::counter(
+            "pi_notifications_total",
+            "Messages about events, by what came of sending them; dropped are events.",
+            Unit::Count,
+        )
+        .more(&More::NONE.by("outcome", &OUTCOMES)),
         Family::gauge("pi_notifications_waiting", "Events that wait for a receiver that is out of reach.", Unit::Count),
         Family::gauge("pi_notifications_last_seconds", "Unix time at which the last message arrived.", Unit::Seconds),
     ],

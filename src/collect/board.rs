@@ -50,9 +50,13 @@ static ZONE: Table<1, 1> = Table::new(
 pub static COLLECTOR: Registration = Registration {
     name: "board",
     summary: prose("board, operating system and kernel"),
-    source: reference("/proc/device-tree, /sys/firmware/devicetree, /proc/cpuinfo, /sys/class/dmi/id, /etc/os-release, /etc/localtime, /proc/sys/kernel"),
+    source: reference(
+        "/proc/device-tree, /sys/firmware/devicetree, /proc/cpuinfo, /sys/class/dmi/id, /etc/os-release, /etc/localtime, /proc/sys/kernel",
+    ),
     // Updates of the system replace the files in /etc.
-    needs: Needs::reading("proc/device-tree proc/cpuinfo proc/sys/kernel sys/class/dmi/id sys/firmware/devicetree/base root/etc root/usr/lib/os-release"),
+    needs: Needs::reading(
+        "proc/device-tree proc/cpuinfo proc/sys/kernel sys/class/dmi/id sys/firmware/devicetree/base root/etc root/usr/lib/os-release",
+    ),
     tables: &[BOARD.head(), OS.head(), UNAME.head(), ZONE.head()],
     flags: &[],
     new: |setup| super::boxed(Board::new(setup)),
@@ -148,7 +152,8 @@ fn cpuinfo_value(path: &Path, name: &str) -> Option<Vec<u8>> {
 
 /// Returns whether a text of DMI is what firmware is delivered with, before a maker puts in its own.
 fn is_filler(text: &[u8]) -> bool {
-    const WITHIN: &str = "filled by|default string|o.e.m|not applicable|not specified|not available|not settable|to be set";
+    const WITHIN: &str =
+        "filled by|default string|o.e.m|not applicable|not specified|not available|not settable|to be set";
     const WHOLE: &str = "system product name|system manufacturer|system version|system name|product name|product version|\
         base board product name|base board version|board manufacturer|board version|manufacturer|version|default|\
         none|null|n/a|na|oem|unknown|undefined|not defined|invalid|empty|0123456789";

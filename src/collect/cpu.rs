@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, take_uint};
 use crate::kernel::{Bad, Fault, First, Shared};
-use crate::model::{Chart, More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 /// How many of the kernel's modes are reported. Two more columns, guest and guest_nice, are parts of user and nice.

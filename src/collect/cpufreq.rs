@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{trim, uint, words};
 use crate::kernel::{Bad, Device, Devices, Fault, Members, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference, More};
+use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::path::Path;
 

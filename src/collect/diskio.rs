@@ -7,7 +7,7 @@ use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::block::is_disk;
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference, More};
+use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::path::PathBuf;
 
@@ -18,7 +18,8 @@ pub static DISKS: Table<1, 13> = Table::new(
     Place::List("disks"),
     &["device"],
     &[
-        Family::counter("pi_disk_read_bytes_total", "Bytes read.", Unit::Bytes).more(&More::NONE.history(&[Chart::sum("disk_read")])),
+        Family::counter("pi_disk_read_bytes_total", "Bytes read.", Unit::Bytes)
+            .more(&More::NONE.history(&[Chart::sum("disk_read")])),
         Family::counter("pi_disk_written_bytes_total", "Bytes written.", Unit::Bytes)
             .more(&More::NONE.history(&[Chart::sum("disk_write")])),
         Family::counter("pi_disk_reads_completed_total", "Read requests completed.", Unit::Count),
@@ -58,8 +59,10 @@ pub static DISKS: Table<1, 13> = Table::new(
 
 static EXCLUDE: Flag = Flag {
     words: "collector.diskio.device-exclude REGEX ",
-    help: prose("Disks to exclude. The default keeps whole physical disks: no partitions, and nothing that lies on other disks, in \
-           memory or in a file."),
+    help: prose(
+        "Disks to exclude. The default keeps whole physical disks: no partitions, and nothing that lies on other disks, in \
+           memory or in a file.",
+    ),
     check: check_pattern,
 };
 

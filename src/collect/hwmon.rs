@@ -47,8 +47,10 @@ const KINDS: [Kind; 5] = [
 
 static EXCLUDE: Flag = Flag {
     words: "collector.hwmon.chip-exclude REGEX ^drivetemp$",
-    help: prose("Chips to exclude, by name. The default lets hard disks sleep: some wake up, or stay awake, when they are asked for \
-           their temperature."),
+    help: prose(
+        "Chips to exclude, by name. The default lets hard disks sleep: some wake up, or stay awake, when they are asked for \
+           their temperature.",
+    ),
     check: check_pattern,
 };
 

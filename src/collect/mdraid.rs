@@ -5,7 +5,7 @@ use super::counters::each_line;
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{find, take_word, uint};
 use crate::kernel::{Bad, Fault, Source};
-use crate::model::{More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 /// What the kernel may be doing to an array, as it calls it.

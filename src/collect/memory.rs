@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{find, lines, place, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference, More};
+use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 /// Returns a gauge in bytes.
@@ -30,7 +30,8 @@ pub static MEMORY: Table<0, 25> = Table::new(
         bytes("pi_memory_cached_bytes", "Page cache, including shared memory and tmpfs.")
             .more(&More::NONE.history(&[Chart::first("memory_cached")])),
         bytes("pi_memory_swap_total_bytes", "Swap space."),
-        bytes("pi_memory_swap_used_bytes", "Swap space in use.").more(&More::NONE.history(&[Chart::first("swap_used")])),
+        bytes("pi_memory_swap_used_bytes", "Swap space in use.")
+            .more(&More::NONE.history(&[Chart::first("swap_used")])),
         bytes("pi_memory_swap_free_bytes", "Free swap space."),
         bytes("pi_memory_swap_cached_bytes", "Memory whose pages also have a copy in swap."),
         bytes("pi_memory_active_bytes", "Memory used recently, which is rarely reclaimed."),

@@ -5,7 +5,7 @@
 
 use super::Registration;
 use super::counters::{Layout, Plan};
-use crate::model::{More, Family, Place, Table, Unit, prose, reference};
+use crate::model::{Family, More, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 const DIRECTIONS: [&str; 2] = ["receive", "transmit"];
@@ -43,7 +43,9 @@ pub static TCP: Table<0, 17> = Table::new(
             "What else TCP counts: timeouts, resets, errors, SYN cookies.",
             Unit::Count,
         )
-        .more(&More::NONE.by("event", &[
+        .more(&More::NONE.by(
+            "event",
+            &[
                 "receive_error",
                 "reset_sent",
                 "timeout",
@@ -53,7 +55,8 @@ pub static TCP: Table<0, 17> = Table::new(
                 "syn_cookie_sent",
                 "syn_cookie_received",
                 "syn_cookie_failed",
-            ])),
+            ],
+        )),
     ],
 );
 

@@ -6,7 +6,7 @@ use crate::cli::Flag;
 use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::text::{find, lines, take_uint, trim};
 use crate::kernel::{Bad, Fault, First, LinkState, Links, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, prose, reference, More};
+use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 pub static INTERFACES: Table<1, 11> = Table::new(

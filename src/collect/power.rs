@@ -18,7 +18,7 @@ use super::{Collect, Context, Registration, Setup};
 use crate::kernel::mailbox::{MAILBOX, Mailbox, NUMBERS, REST, SENDING, VOLTAGES, parse_rails, parse_word};
 use crate::kernel::text::trim;
 use crate::kernel::{Answer, Bad, Device, Devices, Fault, Members, Source, read_all, read_once};
-use crate::model::{Chart, More, Family, Moment, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, Family, Moment, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::{Needs, Rights};
 use std::io;
 use std::path::Path;
@@ -106,7 +106,9 @@ static BOARD: Table<0, 4> = Table::new(
 pub static COLLECTOR: Registration = Registration {
     name: "power",
     summary: prose("under-voltage, throttling, voltages, clocks and fan of a Raspberry Pi"),
-    source: reference("/dev/vcio, /sys/devices/platform/soc/soc:firmware/get_throttled, /sys/class/hwmon, /sys/class/rtc, /proc/device-tree"),
+    source: reference(
+        "/dev/vcio, /sys/devices/platform/soc/soc:firmware/get_throttled, /sys/class/hwmon, /sys/class/rtc, /proc/device-tree",
+    ),
     needs: Needs {
         paths: "/dev/vcio sys/devices/platform/soc/soc:firmware/get_throttled sys/class/hwmon sys/class/rtc/rtc0 \
                 proc/device-tree/chosen/power",

@@ -6,7 +6,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{lines, uint, words};
 use crate::kernel::{Bad, Fault, First, Source};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference, More};
+use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::io;
 

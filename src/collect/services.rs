@@ -12,7 +12,7 @@ use crate::kernel::cgroups::{first_process, io_bytes, number};
 use crate::kernel::engines::{CALLS, Engines, container_id};
 use crate::kernel::text::{lines, trim, words};
 use crate::kernel::{Bad, Cgroups, Fault, First, Roots, inode, read_record};
-use crate::model::{More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::{Needs, Rights};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

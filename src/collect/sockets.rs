@@ -5,7 +5,7 @@
 
 use super::Registration;
 use super::counters::{Layout, Plan};
-use crate::model::{More, Family, Place, Table, Unit, prose, reference};
+use crate::model::{Family, More, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static SOCKETS: Table<0, 12> = Table::new(

@@ -4,7 +4,7 @@
 use super::Registration;
 use super::counters::{Label, Layout, Lines, Plan};
 use crate::kernel::text::hex;
-use crate::model::{More, Family, Place, Table, Unit, prose, reference};
+use crate::model::{Family, More, Place, Table, Unit, prose, reference};
 use crate::runtime::sandbox::Needs;
 
 static CPUS: Table<1, 3> = Table::new(

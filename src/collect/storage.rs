@@ -8,7 +8,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{hex, trim, uint, words};
 use crate::kernel::{Device, Devices, Fault, Members, Source, read_once};
-use crate::model::{More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::path::Path;
 

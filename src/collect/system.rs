@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{find, lines, take_uint, uint, words};
 use crate::kernel::{Bad, Fault, First, Shared, Source, inode};
-use crate::model::{Chart, More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use crate::sys::{self, Directory};
 use std::path::PathBuf;

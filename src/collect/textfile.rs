@@ -60,10 +60,7 @@ pub static COLLECTOR: Registration = Registration {
     name: "textfile",
     summary: prose("metrics that other programs leave in files"),
     source: reference("*.prom in the directories that --collector.textfile.directory names"),
-    needs: Needs {
-        paths: "proc/self/mountinfo",
-        rights: &Rights { named_by: &[&DIRECTORY], ..Rights::NONE },
-    },
+    needs: Needs { paths: "proc/self/mountinfo", rights: &Rights { named_by: &[&DIRECTORY], ..Rights::NONE } },
     tables: &[FILES.head()],
     flags: &[&DIRECTORY],
     new: |setup| super::boxed(TextFile::new(setup)),

@@ -7,7 +7,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{int, trim};
 use crate::kernel::{Bad, Device, Devices, Fault, Members, Source, read_once};
-use crate::model::{Chart, Family, Place, Snapshot, Table, Unit, Value, prose, reference, More};
+use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use std::path::Path;
 

@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration};
 use crate::kernel::text::{lines, place, take_word, uint};
 use crate::kernel::{Bad, Cgroups, Fault, First, Source, cgroups, read_into};
-use crate::model::{Chart, More, Family, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use crate::sys;
 

@@ -2,10 +2,9 @@
 
 use crate::cli::Options;
 use crate::model::find;
+use crate::outbound::{address::Address, http::exchange};
 use crate::server::{answer::EXPECTED_HTTPS, flags::LISTEN};
-use crate::sys;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io;
 use std::time::{Duration, Instant};
 
 /// How long asking may take.
@@ -99,39 +98,9 @@ fn local(listen: &str) -> String {
 
 /// Sends a request and returns as much of the response as arrives in time.
 fn ask(address: &str, path: &str, header: &str) -> io::Result<String> {
-    let end = Instant::now() + TIME;
-    let left = || Some(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
-    let mut stream = Err(io::Error::from(io::ErrorKind::NotFound));
-    for address in sys::resolve(address, TIME)? {
-        let next = TcpStream::connect_timeout(&address, left().unwrap_or(TIME));
-        // Of several addresses, the first one's failure says most.
-        if next.is_ok() || stream.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            stream = next;
-        }
-        if stream.is_ok() {
-            break;
-        }
-    }
-    let mut stream = stream?;
-    stream.set_write_timeout(left())?;
-    // In one piece: a server that hangs up after the first one has already said why.
-    stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{header}\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    while answer.len() < ANSWER_MAX {
-        if Instant::now() >= end {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(left())?;
-        match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => answer.extend_from_slice(&buffer[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{header}\r\n");
+    let to = Address { at: address.to_owned(), ..Address::default() };
+    exchange(&to, &head, b"", Instant::now() + TIME, ANSWER_MAX)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use crate::cli::{Bare, Command, Entry, Options, prose};
 use crate::format::alert::{self, Form, Told};
 use crate::history::events::record::Lists;
 use crate::model::{Event, Lane, Severity, Unit, Value, kinds};
-use crate::outbound::courier::deliver;
 use crate::outbound::plan::{Kind, Plan};
+use crate::outbound::{self, courier::deliver};
 use crate::sys;
 use std::io::Write;
 use std::process::ExitCode;
@@ -32,6 +32,7 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     if plan.routes.iter().all(|route| matches!(route.kind, Kind::RemoteWrite | Kind::Mqtt)) {
         return Err("expected the flag of a receiver, such as --notify.ntfy=http://ntfy.local/alerts".to_owned());
     }
+    outbound::prepare(&plan)?;
     let sender = plan.sender();
     let event = Event {
         id: 0,

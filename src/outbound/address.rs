@@ -1,5 +1,6 @@
 //! Where something is sent to: an address as a flag or a file gives it.
 
+use super::tls::SUPPORTED;
 use crate::format::object::write_base64;
 use std::fs;
 
@@ -12,6 +13,8 @@ pub struct Address {
     pub at: String,
     /// With its query; `/` at least.
     pub path: String,
+    /// Whether it asks for TLS.
+    pub secure: bool,
 }
 
 /// Returns the first line of a file that is neither empty nor a comment.
@@ -30,11 +33,12 @@ pub fn first_line(path: &str) -> Result<String, String> {
 }
 
 impl Address {
-    /// Takes apart `SCHEME://HOST[:PORT][/PATH]`; `port` is the scheme's. `@FILE` stands for the first line of a file.
+    /// Takes apart `SCHEME://HOST[:PORT][/PATH]`; `ports` are the scheme's, without TLS and with it, which the scheme then says by an
+    /// `s` at its end. `@FILE` stands for the first line of a file.
     ///
     /// # Errors
     /// What is wrong with it, without repeating it: an address may be a secret.
-    pub fn parse(text: &str, scheme: &str, port: u16) -> Result<Address, String> {
+    pub fn parse(text: &str, scheme: &str, ports: [u16; 2]) -> Result<Address, String> {
         let line;
         let text = match text.strip_prefix('@') {
             Some(path) => {
@@ -45,10 +49,15 @@ impl Address {
         };
         let expected = || format!("expected {scheme}://HOST");
         let rest = text.strip_prefix(scheme).unwrap_or_default();
+        let (secure, rest) = match rest.strip_prefix('s') {
+            Some(rest) if SUPPORTED => (true, rest),
+            _ => (false, rest),
+        };
+        let port = ports[usize::from(secure)];
         let Some(rest) = rest.strip_prefix("://") else {
             return Err(if rest.starts_with("s://") {
                 format!(
-                    "{scheme}s is not supported; use {scheme} in your own network or through a VPN, or for messages --notify.exec with curl"
+                    "{scheme}s needs a binary with TLS (pi-monitor-…-tls); or use {scheme} in your own network, or for messages --notify.exec with curl"
                 )
             } else {
                 expected()
@@ -70,7 +79,8 @@ impl Address {
         };
         let path = path.split('#').next().unwrap_or_default();
         let slash = if path.starts_with('/') { "" } else { "/" };
-        Ok(Address { shown: format!("{scheme}://{host}"), at, path: format!("{slash}{path}") })
+        let mark = if secure { "s" } else { "" };
+        Ok(Address { shown: format!("{scheme}{mark}://{host}"), at, path: format!("{slash}{path}"), secure })
     }
 }
 
@@ -106,7 +116,7 @@ mod tests {
             ("http://[::1]", "http://[::1]", "[::1]:80", "/"),
             ("http://pi?q", "http://pi", "pi:80", "/?q"),
         ] {
-            let address = Address::parse(text, "http", 80).unwrap();
+            let address = Address::parse(text, "http", [80, 443]).unwrap();
             assert_eq!((&*address.shown, &*address.at, &*address.path), (shown, at, path), "{text}");
         }
         for text in [
@@ -121,13 +131,13 @@ mod tests {
             "http://pi/ü",
             "ftp://pi",
         ] {
-            let wrong = Address::parse(text, "http", 80).unwrap_err();
+            let wrong = Address::parse(text, "http", [80, 443]).unwrap_err();
             assert!(wrong.starts_with("expected http://HOST"), "{text}: {wrong}");
         }
-        for (text, expected) in
-            [("https://pi/token", "--notify.exec"), ("http://me:secret@pi/token", "credentials-file")]
-        {
-            let wrong = Address::parse(text, "http", 80).unwrap_err();
+        let secure = if SUPPORTED { "https://me:secret@pi/token" } else { "https://pi/token" };
+        let expected = if SUPPORTED { "credentials-file" } else { "--notify.exec" };
+        for (text, expected) in [(secure, expected), ("http://me:secret@pi/token", "credentials-file")] {
+            let wrong = Address::parse(text, "http", [80, 443]).unwrap_err();
             assert!(wrong.contains(expected) && !wrong.contains("secret") && !wrong.contains("token"), "{wrong}");
         }
     }

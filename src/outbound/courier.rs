@@ -5,6 +5,7 @@ use super::homeassistant::Announcer;
 use super::mqtt::{Login, ONLINE, Session};
 use super::outbox::{Next, Outbox};
 use super::plan::{Kind, Plan, Route};
+use super::tls::{self, Channel};
 use super::{http, wire};
 use crate::format::alert::{self, Form, Told};
 use crate::history::events::record::{Record, decode, number};
@@ -12,7 +13,6 @@ use crate::model::{Receiver, crc32};
 use crate::runtime::sandbox::{self, Call, Needs, Rights};
 use crate::sys;
 use std::fs;
-use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,10 +28,8 @@ const FAREWELL: Duration = Duration::from_millis(800);
 
 /// What it may do beside what the runtime and the C library need. The files of names are replaced while it runs, so it needs their
 /// directory.
-const NEEDS: Needs = Needs {
-    paths: "/etc",
-    rights: &Rights { calls: &[Call::Any(libc::SYS_connect)], ..Rights::NONE },
-};
+const NEEDS: Needs =
+    Needs { paths: "/etc", rights: &Rights { calls: &[Call::Any(libc::SYS_connect)], ..Rights::NONE } };
 
 /// An event that somebody may still have to be told of.
 struct Kept {
@@ -71,6 +69,9 @@ type Sent = Result<(), (String, Option<Duration>)>;
 pub fn work(plan: &'static Plan, socket: OwnedFd) {
     let mut runners: Vec<_> = plan.programs.iter().map(|program| sys::fork_runner(program).ok()).collect();
     runners.reverse();
+    if let Err(wrong) = tls::prepare(plan) {
+        crate::warn!("nothing is sent with TLS: {wrong}");
+    }
     sys::become_nobody();
     // The file may be a link into a directory of the service that writes it.
     let real = fs::read_link("/etc/resolv.conf").map(|path| Path::new("/etc").join(path)).unwrap_or_default();
@@ -307,8 +308,8 @@ impl Courier {
         }
     }
 
-    fn connect(&self, route: &Route, status: &str, announcer: &mut Announcer) -> std::io::Result<Session<TcpStream>> {
-        let stream = http::connect(&route.address.at, Instant::now() + http::TIME)?;
+    fn connect(&self, route: &Route, status: &str, announcer: &mut Announcer) -> std::io::Result<Session<Channel>> {
+        let stream = http::connect(&route.address, Instant::now() + http::TIME)?;
         let client = format!("pi-monitor-{}", self.plan.id);
         let login = Login {
             client: &client,

@@ -2,7 +2,7 @@
 
 use super::mqtt::is_topic;
 use crate::cli::flag::parse_duration;
-use crate::cli::{Entry, Flag, prose};
+use crate::cli::{Entry, Flag, Options, prose};
 use crate::judge::rules;
 use crate::model::{Severity, kinds};
 
@@ -124,6 +124,15 @@ pub static MQTT_CREDENTIALS: Flag = Flag {
     check: any,
 };
 
+#[cfg(feature = "tls")]
+pub static CA_FILE: Flag = Flag {
+    words: "push.ca-file FILE ",
+    help: prose(
+        "Certificates of the authorities that may vouch for receivers with https or mqtts; without it, those of the system.",
+    ),
+    check: any,
+};
+
 /// All of them, in the order of `--help`.
 pub static FLAGS: &[Entry] = &[
     Entry::Value(&WEBHOOK),
@@ -148,7 +157,21 @@ pub static FLAGS: &[Entry] = &[
     Entry::Value(&MQTT_TOPIC),
     Entry::Value(&MQTT_DISCOVERY_PREFIX),
     Entry::Value(&MQTT_CREDENTIALS),
+    #[cfg(feature = "tls")]
+    Entry::Value(&CA_FILE),
 ];
+
+/// Returns the file of [`CA_FILE`].
+#[cfg(feature = "tls")]
+pub fn authorities(options: &Options) -> String {
+    options.value(&CA_FILE).to_owned()
+}
+
+/// Without TLS nobody has to vouch for anybody.
+#[cfg(not(feature = "tls"))]
+pub fn authorities(_: &Options) -> String {
+    String::new()
+}
 
 /// Addresses may be secrets: what is wrong with one is said without it, when it is used.
 #[expect(clippy::unnecessary_wraps, reason = "it is a check")]

@@ -1,6 +1,7 @@
 //! One request over HTTP/1.1 (RFC 9112), with a limit for all of it. Redirects are not followed: they may lead to another host.
 
 use super::address::Address;
+use super::tls::{self, Channel};
 use crate::model::find;
 use crate::sys;
 use std::io::{self, Read, Write};
@@ -23,13 +24,13 @@ pub struct Answer {
     pub text: String,
 }
 
-/// Connects to `HOST:PORT`; whatever is sent or received waits until `end` at most.
+/// Connects to an address; whatever is sent or received waits until `end` at most.
 ///
 /// # Errors
 /// The host is unknown, or none of its addresses answers.
-pub fn connect(at: &str, end: Instant) -> io::Result<TcpStream> {
+pub fn connect(to: &Address, end: Instant) -> io::Result<Channel> {
     let mut stream = Err(io::Error::from(io::ErrorKind::NotFound));
-    for address in sys::resolve(at, left(end))? {
+    for address in sys::resolve(&to.at, left(end))? {
         let next = TcpStream::connect_timeout(&address, left(end));
         // Of several addresses, the first one's failure says most.
         if next.is_ok() || stream.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -42,7 +43,7 @@ pub fn connect(at: &str, end: Instant) -> io::Result<TcpStream> {
     let stream = stream?;
     stream.set_write_timeout(Some(left(end)))?;
     stream.set_read_timeout(Some(left(end)))?;
-    Ok(stream)
+    tls::open(stream, to.secure, to.at.rsplit_once(':').map_or("", |(host, _)| host))
 }
 
 fn left(end: Instant) -> Duration {
@@ -53,8 +54,8 @@ fn left(end: Instant) -> Duration {
 ///
 /// # Errors
 /// What [`connect`] says, or the connection broke before its end.
-pub fn exchange(at: &str, head: &str, body: &[u8], end: Instant, most: usize) -> io::Result<String> {
-    let mut stream = connect(at, end)?;
+pub fn exchange(to: &Address, head: &str, body: &[u8], end: Instant, most: usize) -> io::Result<String> {
+    let mut stream = connect(to, end)?;
     // In one piece: a server that hangs up after the first one has already said why.
     let sent = stream.write_all(&[head.as_bytes(), body].concat());
     let mut answer = Vec::new();
@@ -63,7 +64,7 @@ pub fn exchange(at: &str, head: &str, body: &[u8], end: Instant, most: usize) ->
         if Instant::now() >= end {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        stream.set_read_timeout(Some(left(end)))?;
+        stream.socket().set_read_timeout(Some(left(end)))?;
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => answer.extend_from_slice(&buffer[..count]),
@@ -85,12 +86,12 @@ pub fn send(address: &Address, method: &str, fields: &str, body: &[u8]) -> Resul
     let head = format!(
         "{method} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: pi-monitor/{}\r\nContent-Length: {}\r\nConnection: close\r\n{fields}\r\n",
         address.path,
-        address.at.strip_suffix(":80").unwrap_or(&address.at),
+        address.at.strip_suffix(if address.secure { ":443" } else { ":80" }).unwrap_or(&address.at),
         crate::VERSION,
         body.len()
     );
     let answer =
-        exchange(&address.at, &head, body, Instant::now() + TIME, ANSWER_MAX).map_err(|error| match error.kind() {
+        exchange(address, &head, body, Instant::now() + TIME, ANSWER_MAX).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 format!("no answer within {} s", TIME.as_secs())
             }

@@ -16,6 +16,10 @@ pub mod mqtt;
 pub mod outbox;
 pub mod plan;
 pub mod post;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
+
+pub use tls::prepare;
 
 use crate::cli::Options;
 use crate::model::Receiver;
@@ -62,5 +66,5 @@ pub fn start(options: &Options) -> Result<Option<(Post, Vec<Receiver>)>, String>
 /// # Errors
 /// What is wrong.
 pub fn check(options: &Options) -> Result<(), String> {
-    Plan::read(options).map(drop)
+    tls::prepare(&Plan::read(options)?)
 }

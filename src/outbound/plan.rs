@@ -51,6 +51,8 @@ pub struct Plan {
     pub programs: Vec<CString>,
     pub host: String,
     pub url: String,
+    /// The file with those who vouch for servers; empty for the system's.
+    pub authorities: String,
     pub severity: Severity,
     /// Names between commas.
     pub exclude: String,
@@ -64,16 +66,18 @@ pub struct Plan {
     pub id: String,
 }
 
-/// A flag with an address, the word for what it names, its scheme's port, what it is, and the flag for its credentials.
-struct Entry(&'static Flag, &'static str, u16, Kind, &'static Flag);
+/// A flag with an address, the word for what it names, its scheme's ports, what it is, and the flag for its credentials.
+struct Entry(&'static Flag, &'static str, [u16; 2], Kind, &'static Flag);
 
+/// The ports of HTTP.
+const WEB: [u16; 2] = [80, 443];
 static ENTRIES: [Entry; 6] = [
-    Entry(&flags::WEBHOOK, "webhook", 80, Kind::Alert(Form::Document), &flags::WEBHOOK_CREDENTIALS),
-    Entry(&flags::NTFY, "ntfy", 80, Kind::Alert(Form::Ntfy), &flags::NTFY_CREDENTIALS),
-    Entry(&flags::ALERTMANAGER, "alertmanager", 80, Kind::Alert(Form::Alertmanager), &flags::ALERTMANAGER_CREDENTIALS),
-    Entry(&flags::HEARTBEAT, "heartbeat", 80, Kind::Heartbeat, &flags::HEARTBEAT),
-    Entry(&flags::REMOTE_WRITE, "remote-write", 80, Kind::RemoteWrite, &flags::REMOTE_WRITE_CREDENTIALS),
-    Entry(&flags::MQTT, "mqtt", 1883, Kind::Mqtt, &flags::MQTT_CREDENTIALS),
+    Entry(&flags::WEBHOOK, "webhook", WEB, Kind::Alert(Form::Document), &flags::WEBHOOK_CREDENTIALS),
+    Entry(&flags::NTFY, "ntfy", WEB, Kind::Alert(Form::Ntfy), &flags::NTFY_CREDENTIALS),
+    Entry(&flags::ALERTMANAGER, "alertmanager", WEB, Kind::Alert(Form::Alertmanager), &flags::ALERTMANAGER_CREDENTIALS),
+    Entry(&flags::HEARTBEAT, "heartbeat", WEB, Kind::Heartbeat, &flags::HEARTBEAT),
+    Entry(&flags::REMOTE_WRITE, "remote-write", WEB, Kind::RemoteWrite, &flags::REMOTE_WRITE_CREDENTIALS),
+    Entry(&flags::MQTT, "mqtt", [1883, 8883], Kind::Mqtt, &flags::MQTT_CREDENTIALS),
 ];
 /// Where Alertmanager takes alerts.
 const ALERTS_PATH: &str = "/api/v2/alerts";
@@ -81,8 +85,8 @@ const ALERTS_PATH: &str = "/api/v2/alerts";
 impl Entry {
     /// Reads one address.
     fn route(&self, value: &str, credentials: &str) -> Result<Route, String> {
-        let Entry(_, word, port, kind, _) = *self;
-        let mut address = Address::parse(value, if kind == Kind::Mqtt { "mqtt" } else { "http" }, port)?;
+        let Entry(_, word, ports, kind, _) = *self;
+        let mut address = Address::parse(value, if kind == Kind::Mqtt { "mqtt" } else { "http" }, ports)?;
         let credential = if credentials.is_empty() { String::new() } else { first_line(credentials)? };
         let mut fields = if credential.is_empty() { String::new() } else { authorization(&credential)? };
         let mut topic = String::new();
@@ -163,6 +167,7 @@ impl Plan {
         let mut plan = Plan {
             routes,
             programs,
+            authorities: flags::authorities(options),
             url: options.value(&flags::EXTERNAL_URL).trim_end_matches('/').to_owned(),
             severity: flags::severity(options.value(&flags::SEVERITY)).unwrap_or(Severity::Warning),
             exclude: options.value(&flags::EXCLUDE).to_owned(),

@@ -20,8 +20,8 @@ pub fn be_nice() {
 /// # Errors
 /// What `pthread_create(3)` says.
 pub fn spawn(work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-    /// Small, but for more than a message to the firmware.
-    const STACK: usize = 64 << 10;
+    /// Small, but for more than a message to the firmware; a handshake takes more.
+    const STACK: usize = if cfg!(feature = "tls") { 512 << 10 } else { 64 << 10 };
     extern "C" fn run(work: *mut libc::c_void) -> *mut libc::c_void {
         block_signals();
         // SAFETY: this is the pointer that `spawn` made of a box and left to this thread.

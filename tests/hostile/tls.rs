@@ -280,3 +280,44 @@ fn prometheus_scrapes_over_https() {
     let log = std::fs::read_to_string(certificates.0.join("log")).unwrap();
     assert!(up.contains(",\"1\"]"), "{up}\n{log}");
 }
+
+#[test]
+fn receivers_are_reached_over_https_if_somebody_vouches_for_them() {
+    let Some(certificates) = Certificates::new("out") else { return };
+    let server = Agent::start(&[&certificates.configuration("")]);
+    let plain = Agent::start(&[]);
+    let port = |agent: &Agent| agent.address.rsplit(':').next().unwrap().to_owned();
+    let authority = format!("--push.ca-file={}", certificates.0.join("ca.crt").display());
+    let other = format!("--push.ca-file={}", certificates.0.join("client.crt").display());
+    let notify = |host: &str, agent: &Agent, more: &[&str]| {
+        let flag = format!("--notify.heartbeat=https://{host}:{}/health", port(agent));
+        let output = Command::new(BINARY).args(["notify", "--test", &flag]).args(more).output().unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    for host in ["localhost", "127.0.0.1"] {
+        let said = notify(host, &server, &[&authority]);
+        assert_eq!(said, format!("heartbeat https://{host}:{}: sent\n", port(&server)));
+    }
+    // Nobody vouches for it, it is somebody else, or it speaks no TLS.
+    for (host, agent, more, expected) in [
+        ("localhost", &server, &other, "certificate"),
+        ("[::1]", &server, &authority, ""),
+        ("localhost", &plain, &authority, "corrupt message"),
+    ] {
+        let said = notify(host, agent, &[more]);
+        assert!(
+            said.starts_with("heartbeat https://") && said.contains(expected) && !said.contains(": sent"),
+            "{said}"
+        );
+    }
+    let said = notify("localhost", &server, &["--push.ca-file=/no/such/file"]);
+    assert!(said.contains("/no/such/file: No such file"), "{said}");
+    // And from within the courier's confinement.
+    let beat = format!("--notify.heartbeat=https://localhost:{}/health", port(&server));
+    let agent = Agent::start(&[&beat, &authority, "--state.directory=none"]);
+    let name = format!(
+        "pi_notifications_total{{receiver=\"heartbeat https://localhost:{}\",outcome=\"sent\"}}",
+        port(&server)
+    );
+    wait_until("it is reached", || value(&agent.get("/metrics").text(), &name) == Some(1.0));
+}
