@@ -68,9 +68,7 @@ pub fn take_sample<'a>(page: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         }
         let Some((series, rest)) = line.split_at_checked(at) else { continue };
         let mut words = rest.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
-        if let Some(value) = words.next()
-            && !series.starts_with(b"#")
-        {
+        if let Some(value) = words.next().filter(|_| !series.starts_with(b"#")) {
             return Some((series, value));
         }
     }

@@ -151,13 +151,11 @@ impl<S: Read + Write> Session<S> {
 
     /// Remembers the topic of a retained message that is not empty.
     fn remember(&mut self) {
-        if let [high, low, rest @ ..] = &self.packet[..]
-            && let Some((topic, [_, ..])) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))
-            && let Ok(topic) = std::str::from_utf8(topic)
-            && self.retained.len() < RETAINED_MAX
-        {
-            self.retained.push(topic.to_owned());
-        }
+        let [high, low, rest @ ..] = &self.packet[..] else { return };
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let Some((topic, [_, ..])) = rest.split_at_checked(length) else { return };
+        let topic = std::str::from_utf8(topic).ok().filter(|_| self.retained.len() < RETAINED_MAX);
+        self.retained.extend(topic.map(str::to_owned));
     }
 
     /// Reads a packet; returns its first byte.
