@@ -59,8 +59,9 @@ packaging   |full | 5400|?debootstrap:debootstrap ?systemd-nspawn:systemd-contai
 debian13    |full | 2400|debootstrap:debootstrap curl:curl git:git             |a bare Debian 13 with its own Rust: everything builds, scripts/run.sh answers, scripts/test.sh --fast passes
 bare        |named|14400|debootstrap:debootstrap curl:curl git:git             |scripts/run.sh and all of scripts/test.sh in bare roots of Debian 12 and 13
 '
-# A step with a root and a clone of its own runs beside others, from this one on, which wait more than they compute.
-BESIDE=debian13 SINCE=build
+# Steps that run beside others, from the one behind "=" on: debian13 has a root and a clone of its own, outbound waits more than
+# it computes.
+BESIDE="debian13=build outbound=monitoring"
 
 # A step ends with status 0 (passed), 77 (skipped; "skip REASON") or another (failed).
 # "note TEXT" puts a remark into the table. "counted COMMAND..." has what the command
@@ -259,12 +260,13 @@ while [ $# -gt 0 ]; do
 done
 
 TMP=$(mktemp -d)
-STEP_PID='' BESIDE_PID=''
+STEP_PID=''
+declare -A BESIDE_PIDS=()
 # shellcheck disable=SC2317  # called by the traps
 finish() {
     local status=$? pid
     trap - EXIT INT TERM
-    for pid in $STEP_PID $BESIDE_PID; do
+    for pid in $STEP_PID "${BESIDE_PIDS[@]}"; do
         kill "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
@@ -347,22 +349,21 @@ start() {
 
 for i in "${!NAMES[@]}"; do
     name=${NAMES[i]} notes=$TMP/${NAMES[i]} seconds=0 status=0
-    if [ "$name" = $SINCE ]; then
-        for j in "${!NAMES[@]}"; do
-            if [ "${NAMES[j]}" = $BESIDE ] && [ -z "${REASONS[j]}" ]; then
-                say "$BESIDE runs beside the steps that follow"
-                start "$j" >"$TMP/beside"
-                BESIDE_PID=$STARTED
-            fi
-        done
-    fi
+    for j in "${!NAMES[@]}"; do
+        if [[ " $BESIDE " = *" ${NAMES[j]}=$name "* ]] && [ -z "${REASONS[j]}" ]; then
+            say "${NAMES[j]} runs beside the steps that follow"
+            start "$j" >"$TMP/beside.${NAMES[j]}"
+            BESIDE_PIDS[${NAMES[j]}]=$STARTED
+        fi
+    done
     if [ -n "${REASONS[i]}" ]; then
         status=77
         echo "${REASONS[i]}" >"$notes"
     else
         printf '\n==== %s\n' "$name"
-        if [ "$name" = $BESIDE ] && [ -n "$BESIDE_PID" ]; then
-            STEP_PID=$BESIDE_PID BESIDE_PID=''
+        if [ -n "${BESIDE_PIDS[$name]-}" ]; then
+            STEP_PID=${BESIDE_PIDS[$name]}
+            unset "BESIDE_PIDS[$name]"
         else
             start "$i"
             STEP_PID=$STARTED
@@ -372,7 +373,7 @@ for i in "${!NAMES[@]}"; do
             wait "$STEP_PID" || status=$?
             STEP_PID=''
             [ -e "$notes.end" ] || date +%s >"$notes.end"
-            [ "$name" != $BESIDE ] || [ ! -e "$TMP/beside" ] || cat "$TMP/beside"
+            [ ! -e "$TMP/beside.$name" ] || cat "$TMP/beside.$name"
             seconds=$(($(cat "$notes.end") - $(cat "$notes.start")))
             [ "$status" != 124 ] || echo "did not end within ${LIMITS[i]} s" >>"$notes"
             [ -z "${MISSINGS[i]}" ] || echo "without${MISSINGS[i]}" >>"$notes"
