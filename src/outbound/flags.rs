@@ -173,6 +173,13 @@ pub fn authorities(_: &Options) -> String {
     String::new()
 }
 
+/// Returns whether a flag names anybody that something is sent to.
+pub fn any_receiver(options: &Options) -> bool {
+    [&WEBHOOK, &NTFY, &ALERTMANAGER, &EXEC, &HEARTBEAT, &REMOTE_WRITE, &MQTT]
+        .iter()
+        .any(|flag| !options.value(flag).is_empty())
+}
+
 /// Addresses may be secrets: what is wrong with one is said without it, when it is used.
 #[expect(clippy::unnecessary_wraps, reason = "it is a check")]
 fn any(_: &str) -> Result<(), String> {

@@ -51,6 +51,10 @@ mod wire {
 /// # Errors
 /// What is wrong with a flag, or that there can be no more processes.
 pub fn start(options: &Options) -> Result<Option<(Post, Vec<Receiver>)>, String> {
+    // Most agents send nothing, and need not even bring this code into memory.
+    if !flags::any_receiver(options) {
+        return Ok(None);
+    }
     // It ends with the process, as does what is forked.
     let plan: &'static Plan = Box::leak(Box::new(Plan::read(options)?));
     if plan.routes.is_empty() {
