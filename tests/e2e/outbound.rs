@@ -451,7 +451,7 @@ fn a_test_message_says_what_came_of_it() {
     for (flags, wrong) in [
         (&["--test"][..], "expected the flag of a receiver"),
         (&[&*well], "expected --test"),
-        (&["--test", "--notify.webhook=https://me:geheim@x/token"], "--notify.webhook: https is not supported"),
+        (&["--test", "--notify.webhook=https://me:geheim@x/token"], "--notify.webhook: https needs a binary with TLS"),
         (&["--test", "--notify.webhook=http://me:geheim@x/token"], "--notify.webhook: a name and a password belong"),
         (&["--test", "--notify.ntfy=http://x"], "--notify.ntfy: expected a topic"),
         (&["--test", "--notify.webhook=@/no/such/file"], "--notify.webhook: /no/such/file: No such file"),
