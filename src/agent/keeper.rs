@@ -69,7 +69,7 @@ mod kinds {
     pub const SPACE: u8 = 8;
     /// Which packages are installed.
     pub const PACKAGES: u8 = 9;
-    /// What receivers were told of events.
+    /// Which messages receivers have got.
     pub const TOLD: u8 = 10;
 }
 
@@ -122,7 +122,7 @@ pub struct Keeper {
     space: u64,
     /// The checksum of the packages that are in the file; 0 if it has none.
     packages: u32,
-    /// The checksum of what receivers were told, as the file has it.
+    /// The checksum of that state, as the file has it.
     told: u32,
     /// When the budget's day began and when was written last, in milliseconds since boot.
     day: i64,

@@ -83,7 +83,7 @@ pub struct Agent {
     roots: Roots,
     gzip: Gzip,
     foreign: Foreign,
-    /// Who is told of what happens; empty without a flag that names somebody.
+    /// The receivers of messages and measurements; empty without a flag that names one.
     pub receivers: Vec<Receiver>,
     /// What the process that tells them has to know after a start.
     told: Vec<u8>,

@@ -227,7 +227,7 @@ pub struct Summary<'a> {
     pub report: &'a Report,
     /// How often each kind of event happened, if they are recorded.
     pub events: Option<&'a [u64; kinds::NAMES.len()]>,
-    /// Who is told of what happens.
+    /// The receivers of messages and measurements.
     pub receivers: &'a [Receiver],
     /// One for each collector of this collection, in their order.
     pub outcomes: &'a [Outcome],

@@ -53,7 +53,7 @@ disk.value = () => {
 const SOON = 60000, LATE = 600000;
 /** What the doctor said, when, and of which verdicts. */
 let answer = null, when = -LATE, at = 0, about = '';
-/** Who is told of what happens. */
+/** The receivers of messages. */
 let told = [];
 
 /** Asks the doctor, which reads much. */

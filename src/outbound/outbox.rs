@@ -1,4 +1,4 @@
-//! What one receiver still has to be told, and when: no threads, no sockets, and the time comes from outside.
+//! What remains to be sent to one receiver, and when: no threads, no sockets, and the time is an argument.
 //!
 //! What begins together is one message. While something lasts, it is told again from time to time. After ten messages in an hour
 //! the next one waits until the hour is over, and then tells all that happened since: it is the summary.
