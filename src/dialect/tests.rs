@@ -189,7 +189,7 @@ fn families_named_by_sensors_stand_together() {
     let wanted = Selection::NONE.with(dialect.place("hwmon").unwrap());
     dialect.collect(wanted, &Snapshot::new(), &mut |family| write_foreign(family, Syntax::Text, &mut out));
     let text = String::from_utf8(out).unwrap();
-    // A chip of the same name as another one is left out, since its series would be there twice.
+    // A chip of the same name as another one is left out, since its series would be duplicates.
     let temperatures = "# TYPE node_hwmon_temp_celsius gauge\nnode_hwmon_temp_celsius{chip=\"one\",sensor=\"temp1\"} 41\n\
         node_hwmon_temp_celsius{chip=\"two\",sensor=\"temp1\"} 42.5\n#";
     assert!(text.contains(temperatures), "{text}");

@@ -8,7 +8,7 @@ use crate::history::events::record::Lists;
 use crate::model::{BUSY_LISTS, Event, Severity, Value, find};
 use std::fmt::Write as _;
 
-/// How long Alertmanager shows an alert that is not told again, and one of something that took no time, in milliseconds.
+/// How long Alertmanager shows an alert that is not sent again, and one of something that took no time, in milliseconds.
 const LASTS: i64 = 300_000;
 /// The most events in a message, and the most that it tells in full: a message has to fit into a pipe.
 pub const MOST: usize = 60;
@@ -16,12 +16,12 @@ const TOLD_MAX: usize = 10;
 /// How many processes of each list a text names.
 const NAMED: u64 = 3;
 
-/// An event as it is told.
+/// An event in a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
     pub event: Event<'a>,
     pub lists: Lists<'a>,
-    /// Whether its begin was told before.
+    /// Whether an earlier message reported its begin.
     pub again: bool,
 }
 
@@ -29,7 +29,7 @@ pub struct Told<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Sender<'a> {
     pub host: &'a str,
-    /// Where the page is for whoever gets a message; empty if that is not known.
+    /// The page's address for links; empty if it is unknown.
     pub url: &'a str,
     pub advice: Advice,
     /// Milliseconds of the Unix epoch.
@@ -252,7 +252,7 @@ fn write_alertmanager(sender: &Sender<'_>, told: &[Told<'_>], out: &mut Vec<u8>)
             }
         }
         annotations.close();
-        // What was over before it could be told would not be shown at all.
+        // Alertmanager would not show an alert that ended before it first hears of it.
         let end = end.filter(|_| it.again).unwrap_or(sender.now + LASTS);
         for (key, time) in [("startsAt", begin), ("endsAt", end)] {
             let out = alert.key(key);
@@ -329,7 +329,7 @@ mod tests {
             (&5.into(), &"topic".into(), &document["text"])
         );
         assert_eq!(ntfy["click"], document["url"]);
-        // What lasts is over in five minutes unless it is told again; what is over has its own end.
+        // An alert that lasts ends in five minutes unless it is sent again; one that is over keeps its own end.
         assert_eq!(alerts[0]["endsAt"], "2026-11-27T01:35:12Z");
         assert_eq!(alerts[1]["startsAt"], "2026-11-27T01:32:02Z");
         assert_eq!(alerts[1]["endsAt"], "2026-11-27T01:41:12Z");

@@ -17,7 +17,7 @@ const NAME_MAX: usize = 100;
 /// A machine as Home Assistant knows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Device<'a> {
-    /// What Home Assistant listens for, `homeassistant` unless it was told otherwise.
+    /// Home Assistant's prefix for discovery, `homeassistant` by default.
     pub prefix: &'a str,
     /// What the topics `state` and `status` are below of.
     pub topic: &'a str,

@@ -31,7 +31,7 @@ const FAREWELL: Duration = Duration::from_millis(800);
 const NEEDS: Needs =
     Needs { paths: "/etc", rights: &Rights { calls: &[Call::Any(libc::SYS_connect)], ..Rights::NONE } };
 
-/// An event that somebody may still have to be told of.
+/// An event that some receiver may not have heard of yet.
 struct Kept {
     id: u64,
     /// Unix time at its boot, in milliseconds.
@@ -43,7 +43,7 @@ struct Kept {
 /// What the threads share.
 struct Inbox {
     kept: Vec<Kept>,
-    /// One for each receiver that is told of events, once it is known what it knows.
+    /// One for each receiver of events, once the agent has said what that receiver has got.
     outboxes: Vec<Option<Outbox>>,
     receivers: Vec<Receiver>,
     /// How often the agent was well.
@@ -323,7 +323,7 @@ impl Courier {
         Ok(session)
     }
 
-    /// Appends the message with these events, and whether it tells of each that it is over.
+    /// Appends the message about these events; `states` gets whether it reports the end of each.
     fn write(&self, inbox: &Inbox, place: usize, ids: &[u64], states: &mut Vec<(u64, bool)>, out: &mut Vec<u8>) {
         let (Some(outbox), route) = (&inbox.outboxes[place], &self.plan.routes[place]) else { return };
         let mut told = Vec::new();

@@ -16,27 +16,27 @@ const PAUSE_MAX: Duration = Duration::from_secs(600);
 /// The most events that are remembered as lasting, over a start of the agent too.
 pub const LASTING_MAX: usize = 16;
 
-/// How a receiver wants to be told.
+/// How often a receiver wants messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manner {
-    /// After how long it is told again of what lasts.
+    /// When to repeat a message about something that lasts.
     pub repeat: Duration,
     /// Whether [`MOST`] holds for it.
     pub limited: bool,
 }
 
-/// An event that a receiver has to be told of.
+/// An event that concerns a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Item {
     id: u64,
     /// When something about it was last new.
     since: Duration,
-    /// Whether its begin was told.
+    /// Whether its begin was reported.
     told: bool,
     over: bool,
 }
 
-/// What a receiver has to be told, and how telling it went.
+/// What remains to be sent to a receiver, and how sending went.
 #[derive(Debug)]
 pub struct Outbox {
     manner: Manner,
@@ -85,7 +85,7 @@ impl Outbox {
         self.newest = self.newest.max(id);
     }
 
-    /// Forgets an event that is not kept any more; returns whether it had not been told.
+    /// Forgets an event that is not kept any more; returns whether that leaves something unreported.
     pub fn forget(&mut self, id: u64) -> bool {
         let untold = self.items.iter().any(|item| item.id == id && (!item.told || item.over));
         self.items.retain(|item| item.id != id);
@@ -97,12 +97,12 @@ impl Outbox {
         self.items.iter().all(|item| item.id != id)
     }
 
-    /// How many events are to be told.
+    /// How many events wait to be reported.
     pub fn waiting(&self) -> u64 {
         self.items.iter().filter(|item| !item.told || item.over).count() as u64
     }
 
-    /// Returns what is to be told now, or how long to wait.
+    /// Returns what to report now, or how long to wait.
     pub fn next(&self, now: Duration) -> Next {
         let news = self.items.iter().filter(|item| !item.told || item.over);
         let gathered = news.map(|item| item.since + GATHER).min();
@@ -122,12 +122,12 @@ impl Outbox {
         Next::Tell(chosen.map(|item| item.id).collect())
     }
 
-    /// Returns whether the begin of an event was told, and whether it is over.
+    /// Returns whether the begin of an event was reported, and whether it is over.
     pub fn state(&self, id: u64) -> (bool, bool) {
         self.items.iter().find(|item| item.id == id).map_or((false, false), |item| (item.told, item.over))
     }
 
-    /// Learns that the message with these events arrived. `over` says of which of them it told the end.
+    /// Learns that the message with these events arrived. The flag of each says whether it reported the end.
     pub fn arrived(&mut self, ids: &[(u64, bool)], now: Duration) {
         for (id, over) in ids {
             if let Some(item) = self.items.iter_mut().find(|item| item.id == *id) {
@@ -149,7 +149,7 @@ impl Outbox {
         self.not_before = now + wait.unwrap_or(pause).min(PAUSE_MAX);
     }
 
-    /// Returns what the next start has to know: up to which event everything was told, and what of that still lasts.
+    /// Returns the state that a restart needs: the event up to which everything was reported, and which of those still last.
     pub fn known(&self) -> (u64, impl Iterator<Item = u64>) {
         let untold = self.items.iter().filter(|item| !item.told).map(|item| item.id).min();
         let told = self.items.iter().filter(|item| item.told).map(|item| item.id);
@@ -167,7 +167,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// Tells whatever is due from one second to another; returns when what was told.
+    /// Reports what is due from one second to another; returns each report with its time.
     fn play(
         outbox: &mut Outbox,
         from: u64,

@@ -15,7 +15,7 @@ use crate::sys;
 use std::ffi::CString;
 use std::time::Duration;
 
-/// How often Alertmanager is told what lasts: it takes for over what it has not heard of for five minutes.
+/// How often Alertmanager hears of what lasts: after five minutes without a word it takes an alert for over.
 const ALERTMANAGER_REPEAT: Duration = Duration::from_secs(60);
 
 /// How a receiver is reached, and what it gets.
@@ -240,14 +240,14 @@ impl Plan {
         self.routes.iter().map(receiver).collect()
     }
 
-    /// Returns whether an event is one to be told.
+    /// Returns whether to report an event.
     pub fn wants(&self, event: &Event<'_>) -> bool {
         event.severity as u8 <= self.severity as u8
             && !flags::list(&self.exclude)
                 .any(|name| name == if event.rule.is_empty() { event.kind.name } else { event.rule })
     }
 
-    /// Returns how a receiver wants to be told of events; `None` for one that is told other things.
+    /// Returns how often a receiver wants messages; `None` for one that gets something else.
     pub fn manner(&self, kind: Kind) -> Option<Manner> {
         match kind {
             Kind::Alert(Form::Alertmanager) => Some(Manner { repeat: ALERTMANAGER_REPEAT, limited: false }),

@@ -23,7 +23,7 @@ const ALIVE: Duration = Duration::from_secs(60);
 const STATE_MAX: usize = 4096;
 /// How many events that may still change are followed.
 const LASTING_MAX: usize = 32;
-/// What happened longer ago is not told any more, in milliseconds.
+/// Events older than this are not reported any more, in milliseconds.
 const TOO_OLD: i64 = 86_400_000;
 
 /// How long the agent's end waits for that of the courier, which says farewell to a broker.
@@ -305,7 +305,7 @@ mod tests {
         let now = |milliseconds| Duration::from_millis(1_000_000 + milliseconds);
         assert_eq!(post.due(0, true, now(0)), 0, "nobody is there");
         post.greeted = true;
-        // The document does not wait: whoever gets it has a clock of their own.
+        // The document does not wait: its readers have clocks of their own.
         assert_eq!((post.due(0, false, now(0)), post.due(0, false, now(2000))), (DOCUMENT, 0));
         assert_eq!(post.due(0, true, now(4000)), METRICS);
         let times: Vec<u64> =
