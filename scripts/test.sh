@@ -61,7 +61,7 @@ bare        |named|14400|debootstrap:debootstrap curl:curl git:git             |
 '
 # Steps that run beside others, from the one behind "=" on: debian13 has a root and a clone of its own, outbound waits more than
 # it computes.
-BESIDE="debian13=build outbound=monitoring"
+BESIDE="debian13=release outbound=monitoring"
 
 # A step ends with status 0 (passed), 77 (skipped; "skip REASON") or another (failed).
 # "note TEXT" puts a remark into the table. "counted COMMAND..." has what the command

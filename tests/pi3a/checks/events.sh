@@ -24,7 +24,7 @@ check_events() {
 # in EVENT_END ("null" while it lasts); in EVENT the last answer if there is none.
 # shellcheck disable=SC2034  # for the checks after this one
 wait_event() { # KIND PATTERN
-    local deadline=$((SECONDS + 30)) found
+    local deadline=$((SECONDS + PATIENCE)) found
     while :; do
         found=$(http /events | jq -r --arg kind "$1" --arg title "$2" \
             '[.events[] | select(.kind == $kind and (.title | test($title)))] | last | select(.) | .title, .detail // "", .end' 2>/dev/null) || found=

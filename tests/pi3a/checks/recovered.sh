@@ -2,7 +2,7 @@
 # What began has ended: under-voltage in families, events and verdicts, and the doctor's findings but for what is remembered.
 
 check_recovered() {
-    local deadline=$((SECONDS + 60)) now before worst
+    local deadline=$((SECONDS + PATIENCE)) now before worst
     if wait_event power '^Under-voltage$' && [ "$EVENT_END" != null ]; then
         worst=$(http /events | jq '[.events[] | select(.kind == "power" and .title == "Under-voltage")] | last | .worst')
         if between 1 "${worst:-x}" 1000; then pass "under-voltage ends" "the event lasted $worst s"; else fail "under-voltage ends" "the event's worst is $worst"; fi

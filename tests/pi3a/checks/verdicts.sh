@@ -9,7 +9,7 @@ check_verdicts() {
 }
 
 expect_verdict() { # RULE CULPRIT DETAIL
-    local deadline=$((SECONDS + 60)) found
+    local deadline=$((SECONDS + PATIENCE)) found
     while :; do
         found=$(http /json | jq -r --arg rule "$1" '.verdicts.items[] | select(.rule == $rule and .state == "firing") | "\(.culprit): \(.detail)"') || found=
         [ -z "$found" ] || break

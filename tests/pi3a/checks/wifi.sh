@@ -52,7 +52,7 @@ expect_wifi() { # WHAT FAMILY LOW HIGH
 
 # Scrapes until there is such a sample. The radio is asked at most every 5 s.
 wait_sample() { # NAME LABEL
-    local deadline=$((SECONDS + 30))
+    local deadline=$((SECONDS + PATIENCE))
     while :; do
         scrape && sample "$@" >/dev/null && return 0
         [ $SECONDS -lt $deadline ] || return 1

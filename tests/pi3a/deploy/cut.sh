@@ -30,7 +30,7 @@ SSH
     PATH="$RUN/cut:$PATH" deploy --binary "$BINARY" || status=$?
     if [ $status != 4 ] || ! grep -q 'the connection broke off during the installation' "$RUN/deploy.log"; then
         fail "${LABEL}connection lost" "deploy.sh ended with status $status, not 4: $(deploy_words)"
-    elif wait_answering "$target" 60; then
+    elif wait_answering "$target"; then
         INSTALLED=$target
         for _ in $(seq 30); do # it still watches the new agent for a moment, then tidies up
             [ "$(guest 'ls -A /usr/local/bin' | tr '\n' ' ')" != 'pi-monitor ' ] || break

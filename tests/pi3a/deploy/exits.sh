@@ -15,7 +15,7 @@ case_exits() {
 expect_rolled_back() { # NAME STATUS
     local flags
     flags=$(guest 'grep ^PI_MONITOR_FLAGS= /etc/default/pi-monitor; ls -A /usr/local/bin' | tr '\n' ' ')
-    if [ "$2" = 1 ] && grep -q "the old version $INSTALLED answers again" "$RUN/deploy.log" && wait_answering "$INSTALLED" 5 &&
+    if [ "$2" = 1 ] && grep -q "the old version $INSTALLED answers again" "$RUN/deploy.log" && wait_answering "$INSTALLED" &&
         [ "$flags" = "PI_MONITOR_FLAGS='--web.listen-address=:9100' pi-monitor " ]; then
         pass "${LABEL}$1" "version $INSTALLED with its flags answers again"
     else

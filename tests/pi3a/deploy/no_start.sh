@@ -15,7 +15,7 @@ case_no_start() {
     fi
     count=$(machine_ready_count)
     reboot_guest
-    if machine_wait_reboot "$count" && wait_answering "$SECOND_VERSION" 30; then
+    if machine_wait_reboot "$count" && wait_answering "$SECOND_VERSION"; then
         pass "${LABEL}--no-start, then a reboot" "$SECOND_VERSION answers"
         INSTALLED=$SECOND_VERSION
     else
@@ -33,7 +33,7 @@ SSH
         chmod 755 "$RUN/older/ssh"
         status=0
         PATH="$RUN/older:$PATH" PI_KEY='' PI_PASSWORD=$ROOT_PASSWORD deploy --binary "$BINARY" || status=$?
-        if [ $status = 0 ] && wait_answering "$FIRST_VERSION" 5; then
+        if [ $status = 0 ] && wait_answering "$FIRST_VERSION"; then
             pass "${LABEL}a password by sshpass" "$FIRST_VERSION answers"
             INSTALLED=$FIRST_VERSION
         else

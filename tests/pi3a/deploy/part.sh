@@ -34,7 +34,7 @@ wait_ssh() {
 deploy() {
     local status=0
     wait_ssh || true
-    PI_TIMEOUT=${PI_TIMEOUT-20} PI_HOST=127.0.0.1 PI_PORT=$SSH_PORT PI_KEY=${PI_KEY-$RUN/key} PI_URL=http://127.0.0.1:$HTTP_PORT \
+    PI_TIMEOUT=${PI_TIMEOUT-60} PI_HOST=127.0.0.1 PI_PORT=$SSH_PORT PI_KEY=${PI_KEY-$RUN/key} PI_URL=http://127.0.0.1:$HTTP_PORT \
         PI_SSH_OPTIONS="-F none -o UserKnownHostsFile=$RUN/known_hosts -o IdentitiesOnly=yes -o IdentityAgent=none" \
         timeout -k 5 300 "$REPOSITORY/scripts/deploy.sh" "$@" >"$RUN/deploy.log" 2>&1 </dev/null || status=$?
     cat "$RUN/deploy.log" >>"$RUN/deploy-all.log"
@@ -48,8 +48,8 @@ answering() {
     http /metrics 2>/dev/null | sed -n 's/^pi_monitor_build_info{.*version="\([^"]*\)".*/\1/p' || true
 }
 
-wait_answering() { # VERSION SECONDS
-    local deadline=$((SECONDS + $2))
+wait_answering() { # VERSION
+    local deadline=$((SECONDS + PATIENCE))
     while [ "$(answering)" != "$1" ]; do
         [ $SECONDS -lt $deadline ] || return 1
         sleep 0.3
@@ -81,7 +81,7 @@ expect_untouched() { # NAME PID STATUS WANTED_STATUS PATTERN
         fail "$1" "deploy.sh ended with status $3, not $4: $(deploy_words)"
     elif ! grep -qE "$5" "$RUN/deploy.log"; then
         fail "$1" "deploy.sh does not say /$5/: $(deploy_words)"
-    elif [ "$now" != "$2" ] || ! wait_answering "$INSTALLED" 5; then
+    elif [ "$now" != "$2" ] || ! wait_answering "$INSTALLED"; then
         fail "$1" "the agent was disturbed: process $2 then, '$now' now, version '$(answering)' instead of $INSTALLED"
     else
         pass "$1" "deploy.sh: $(grep -oE "$5" "$RUN/deploy.log" | head -n 1); process $2 still answers $INSTALLED"

@@ -11,7 +11,7 @@ case_reboot() {
         fail "${LABEL}reboot" "the guest did not come back"
         return
     fi
-    if ! wait_answering "$INSTALLED" 30; then
+    if ! wait_answering "$INSTALLED"; then
         fail "${LABEL}reboot" "after the reboot '$(answering)' answers, not $INSTALLED"
         return
     fi

@@ -15,7 +15,8 @@
 
 QEMU_PID='' LOG='' HTTP_PORT='' SSH_PORT='' MONITOR_PORT='' CONSOLE_TAG=0
 BOOT_LIMIT=${BOOT_LIMIT:-180} # seconds; a busy machine needs 15, an idle one 6
-GUEST_LIMIT=${GUEST_LIMIT:-60}
+GUEST_LIMIT=${GUEST_LIMIT:-150}
+PATIENCE=${PATIENCE:-120} # seconds until what is waited for has to be there; an idle machine needs 10
 MACHINE_LIMIT=${MACHINE_LIMIT:-1200} # QEMU ends after this, whatever happens
 
 free_port() {
