@@ -414,6 +414,60 @@ def filesystems():
     )
 
 
+def storage():
+    return row(
+        "Cards and disks",
+        table("Cards", "SD cards and eMMC. An SD card cannot tell how worn it is; an eMMC tells it in tenths of its life.", [
+            ("Made", "max by (instance, device, type, name, manufacturer_id) (1000 * pi_storage_manufactured_seconds{%s})" % PIS, [("unit", "dateTimeAsIso")]),
+            ("Age", "max by (instance, device, type, name, manufacturer_id) (pi_storage_age_seconds{%s})" % PIS, [("unit", "s"), ("decimals", 1)]),
+            ("Life used", "100 * max by (instance, device, type, name, manufacturer_id) (pi_storage_life_used_ratio{%s})" % PIS, bar("percent", USAGE)),
+            ("Spare blocks", "max by (instance, device, type, name, manufacturer_id) (pi_storage_pre_eol_state{%s})" % PIS,
+             [("mappings", [{"type": "value", "options": {"1": {"text": "enough", "color": AQUA, "index": 0},
+                                                          "2": {"text": "80 % used", "color": WARN, "index": 1},
+                                                          "3": {"text": "90 % used", "color": CRITICAL, "index": 2}}}]),
+              ("custom.cellOptions", {"type": "color-text"})]),
+            ("Known", "max by (instance, device, type, name, manufacturer_id) (pi_storage_info{%s})" % PIS, []),
+        ], [("instance", "Pi"), ("device", "Device"), ("type", "Type"), ("name", "Name"), ("manufacturer_id", "Maker"), ("Made", ""),
+            ("Age", ""), ("Life used", ""), ("Spare blocks", "")], hidden=["Value #E"], height=6, empty="no card or eMMC"),
+        chart("Written per day", "Bytes written to each ext4 filesystem's device within the last 24 hours, by the agent, once it has watched for a day.",
+              [query("pi_storage_written_per_day_bytes{%s}" % PIS, "{{instance}} {{device}}")], "bytes", color=AMBER),
+        chart("Slowest sample", "The highest average time of an operation within any two seconds of the last minute or two. An SD card that stops for a second shows here.",
+              [query("pi_disk_worst_average_seconds{%s}" % DEVICES, "{{instance}} {{device}}")], "s", color=AMBER),
+        table("ext4 filesystems", "Errors since the last repair, also before this boot, with the times of the first and the last; bytes written to the device.", [
+            ("Errors", "max by (instance, device) (pi_storage_errors_total{%s})" % PIS, colored("short", ANY)),
+            ("First", "max by (instance, device) (1000 * pi_storage_first_error_seconds{%s})" % PIS, [("unit", "dateTimeAsIso")]),
+            ("Last", "max by (instance, device) (1000 * pi_storage_last_error_seconds{%s})" % PIS, [("unit", "dateTimeAsIso")]),
+            ("Written since it was made", "max by (instance, device) (pi_storage_lifetime_written_bytes_total{%s})" % PIS, [("unit", "bytes")]),
+            ("Written since it was mounted", "max by (instance, device) (pi_storage_session_written_bytes_total{%s})" % PIS, [("unit", "bytes")]),
+        ], [("instance", "Pi"), ("device", "Device"), ("Errors", ""), ("First", ""), ("Last", ""), ("Written since it was made", ""),
+            ("Written since it was mounted", "")], height=6, sort=["Errors"],
+            empty="no ext4 filesystem"),
+    )
+
+
+def wifi():
+    return row(
+        "Wi-Fi",
+        chart("Signal", "-50 dBm is strong, -70 weak, -80 hardly usable. Noise where the driver tells it.",
+              [query("pi_wifi_signal_dbm{%s}" % PIS, "{{instance}} {{interface}} signal"),
+               query("pi_wifi_noise_dbm{%s}" % PIS, "{{instance}} {{interface}} noise")],
+              "dBm", [dashed(" noise$", DIM)], minimum=None, width=8),
+        chart("Bit rate", "Of the last frame received (above) and sent (below); not throughput.",
+              [query("pi_wifi_receive_bits_per_second{%s}" % PIS, "{{instance}} {{interface}} receive"),
+               query("pi_wifi_transmit_bits_per_second{%s}" % PIS, "{{instance}} {{interface}} transmit")],
+              "bps", [hue(" receive$", AQUA), negative(" transmit$", BLUE)], minimum=None, width=8),
+        chart("Trouble on the air", "Frames sent again, frames given up, and beacons of the access point that were not heard, in each second.",
+              [query(rate("pi_wifi_retries_total"), "{{instance}} {{interface}} sent again"),
+               query(rate("pi_wifi_failures_total"), "{{instance}} {{interface}} given up"),
+               query(rate("pi_wifi_beacon_losses_total"), "{{instance}} {{interface}} beacons lost")],
+              "ops", [hue(" sent again$", AMBER), hue(" given up$", CRITICAL), hue(" beacons lost$", VIOLET)], width=8),
+        chart("Channel", "Frequency of the channel in use: a step is another access point, or another band.",
+              [query("pi_wifi_frequency_hertz{%s}" % PIS, "{{instance}} {{interface}}")], "hertz", minimum=None, height=6),
+        states("Power save", "While the radio may sleep between frames, the Pi answers late.",
+               [query("pi_wifi_power_save{%s}" % PIS, "{{instance}} {{interface}}")], switch("off", "on", WARN), height=6, empty="no Wi-Fi"),
+    )
+
+
 def network():
     def pair(what):
         return [query(rate("pi_network_receive_%s_total" % what, INTERFACES), "{{instance}} {{interface}} receive"),
@@ -505,7 +559,16 @@ def power():
         chart("Cooling", "How much each cooling device works, of what it can: a fan, or a lower clock.",
               [query("pi_cooling_state{%s}" % PIS, "{{instance}} {{device}}"),
                query("pi_cooling_state_max{%s}" % PIS, "{{instance}} {{device}} at most")],
-              "short", [dashed(" at most$", DIM)], width=24, height=6),
+              "short", [dashed(" at most$", DIM)], width=12, height=6),
+        chart("Fan", "Revolutions per minute of the fan on the board's own connector.",
+              [query("pi_fan_rpm{%s}" % PIS)], "rotrpm", height=6),
+        chart("Voltage", "What the firmware and the power chip measure. EXT5V is what arrives at a Pi 5: below 4.63 V it is under-voltage.",
+              [query("pi_voltage_volts{%s}" % PIS, "{{instance}} {{rail}}")], "volt", [hue(" EXT5V", CRITICAL)], minimum=None, width=8),
+        chart("Current", "What each rail of a Pi 5 takes; dashed: what its supply offers. Below 5 A, USB devices share 0.6 A.",
+              [query("pi_current_amperes{%s}" % PIS, "{{instance}} {{rail}}"),
+               query("pi_power_supply_limit_amperes{%s}" % PIS, "{{instance}} supply")], "amp", [dashed(" supply$", DIM)], width=8, color=BLUE),
+        chart("Firmware's clocks", "The frequencies that the firmware measures: also of what is not a CPU, and below what the kernel asked for when it throttles.",
+              [query("pi_clock_hertz{%s}" % PIS, "{{instance}} {{clock}}")], "hertz", width=8),
     )
 
 
@@ -540,6 +603,12 @@ def machine():
         chart("Agent: clients", "Connections to the agent, and what it dropped or refused per minute, with the reason.",
               [query("pi_monitor_connections{%s}" % PIS, "{{instance}} connections"),
                query("60 * " + rate("pi_monitor_refused_total"), "{{instance}} refused: {{reason}}")], "short", [hue(" connections$", BLUE)]),
+        chart("Agent: what it sends", "Messages and pushes per minute, by what came of them; dashed: what waits for a receiver that is out of reach.",
+              [query("60 * " + rate("pi_notifications_total"), "{{instance}} {{receiver}} {{outcome}}"),
+               query("60 * " + rate("pi_pushes_total"), "{{instance}} {{receiver}} {{outcome}}"),
+               query("pi_notifications_waiting{%s}" % PIS, "{{instance}} {{receiver}} waiting"),
+               query("pi_pushes_waiting{%s}" % PIS, "{{instance}} {{receiver}} waiting")],
+              "short", [hue(" failed$", AMBER), hue(" dropped$", CRITICAL), dashed(" waiting$", DIM)], width=12),
     )
 
 
@@ -555,7 +624,7 @@ def one_pi():
          variable("root", "Main filesystem", "label_values(pi_disk_total_bytes{%s}, mountpoint)" % PIS,
                   "The filesystem in the overview.", multi=False, everything=False,
                   current={"selected": True, "text": "/", "value": "/"})],
-        [overview(), cpu(), memory_row(), pressure(), diskio(), filesystems(), network(), kernel(), services(), power(), machine()],
+        [overview(), cpu(), memory_row(), pressure(), diskio(), filesystems(), storage(), network(), wifi(), kernel(), services(), power(), machine()],
         ANNOTATIONS)
 
 
