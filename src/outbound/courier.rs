@@ -140,7 +140,7 @@ impl Courier {
                 for (route, outbox) in self.plan.routes.iter().zip(&mut inbox.outboxes) {
                     let Some(manner) = self.plan.manner(route.kind) else { continue };
                     let (newest, lasting) = recall(known, mark(route)).unwrap_or((number(rest, 0), Vec::new()));
-                    *outbox = Some(Outbox::new(manner, newest, &lasting));
+                    *outbox = Some(Outbox::new(manner, newest, &lasting, sys::since_boot()));
                 }
             }
             wire::EVENT => {
@@ -244,14 +244,21 @@ impl Courier {
             return backlog.take(now).ok_or_else(|| backlog.due().map(|due| due.saturating_sub(now)));
         }
         let Some(outbox) = &inbox.outboxes[place] else {
+            // Nothing is said to a receiver of events before it is known what it has got.
             let before = std::mem::replace(beats, inbox.beats);
-            return if before == *beats { Err(None) } else { Ok(body) };
+            return if before == *beats || route.kind != Kind::Heartbeat { Err(None) } else { Ok(body) };
         };
         match outbox.next(now) {
             Next::Wait(time) => Err(time),
             Next::Tell(mut ids) => {
                 ids.truncate(alert::MOST);
                 self.write(inbox, place, &ids, states, &mut body);
+                if body.is_empty() {
+                    // It has told of them, and the agent does not know them any more.
+                    let outbox = inbox.outboxes[place].as_mut();
+                    outbox.into_iter().for_each(|outbox| ids.iter().for_each(|id| drop(outbox.forget(*id))));
+                    return Err(Some(Duration::ZERO));
+                }
                 Ok(body)
             }
         }

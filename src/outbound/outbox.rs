@@ -48,6 +48,8 @@ pub struct Outbox {
     next: usize,
     failures: u32,
     not_before: Duration,
+    /// Since when it is there: what it knew before is repeated as if it had been sent then.
+    began: Duration,
 }
 
 /// What comes next.
@@ -60,8 +62,8 @@ pub enum Next {
 }
 
 impl Outbox {
-    /// For a receiver that knows of all events up to `newest`, and of those of `lasting` that they began.
-    pub fn new(manner: Manner, newest: u64, lasting: &[u64]) -> Self {
+    /// For a receiver that knows, at this time since boot, of all events up to `newest`, and of those of `lasting` that they began.
+    pub fn new(manner: Manner, newest: u64, lasting: &[u64], began: Duration) -> Self {
         let item = |id: &u64| Item { id: *id, since: Duration::ZERO, told: true, over: false };
         Outbox {
             manner,
@@ -71,6 +73,7 @@ impl Outbox {
             next: 0,
             failures: 0,
             not_before: Duration::ZERO,
+            began,
         }
     }
 
@@ -106,7 +109,7 @@ impl Outbox {
     pub fn next(&self, now: Duration) -> Next {
         let news = self.items.iter().filter(|item| !item.told || item.over);
         let gathered = news.map(|item| item.since + GATHER).min();
-        let last = self.sent[(self.next + MOST - 1) % MOST].unwrap_or_default();
+        let last = self.sent[(self.next + MOST - 1) % MOST].unwrap_or(self.began);
         let repeat = self.items.iter().any(|item| item.told && !item.over).then(|| last + self.manner.repeat);
         let Some(due) = gathered.into_iter().chain(repeat).min() else { return Next::Wait(None) };
         let mut start = due.max(self.not_before);
@@ -196,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_begins_together_is_one_message_and_its_end_another() {
-        let mut outbox = Outbox::new(MANNER, 4, &[]);
+        let mut outbox = Outbox::new(MANNER, 4, &[], seconds(0));
         let happens = [(10, 3, false), (10, 5, false), (11, 6, false), (20, 6, true), (50, 5, true), (60, 7, true)];
         let told = play(&mut outbox, 0, 200, &happens, &|_| true);
         assert_eq!(told, [(12, vec![5, 6]), (22, vec![6]), (52, vec![5]), (62, vec![7])]);
@@ -205,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_lasts_is_told_again() {
-        let mut outbox = Outbox::new(MANNER, 0, &[]);
+        let mut outbox = Outbox::new(MANNER, 0, &[], seconds(0));
         let told = play(&mut outbox, 0, 30_000, &[(0, 1, false)], &|_| true);
         assert_eq!(told, [(2, vec![1]), (14_402, vec![1]), (28_802, vec![1])]);
         assert_eq!(outbox.known().1.collect::<Vec<_>>(), [1]);
@@ -213,7 +216,7 @@ mod tests {
 
     #[test]
     fn ten_in_an_hour_and_then_a_summary() {
-        let mut outbox = Outbox::new(MANNER, 0, &[]);
+        let mut outbox = Outbox::new(MANNER, 0, &[], seconds(0));
         let happens: Vec<_> = (1..=100).map(|id| (id * 30, id, true)).collect();
         let told = play(&mut outbox, 0, 8000, &happens, &|_| true);
         assert_eq!(told.len(), 11);
@@ -223,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_hour_without_network_loses_nothing() {
-        let mut outbox = Outbox::new(MANNER, 0, &[]);
+        let mut outbox = Outbox::new(MANNER, 0, &[], seconds(0));
         let happens = [(10, 1, false), (1000, 1, true), (2000, 2, false), (3000, 3, true)];
         let told = play(&mut outbox, 0, 8000, &happens, &|second| second > 3700);
         let (at, ids) = &told[0];
@@ -237,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_start_goes_on_where_the_last_one_ended() {
-        let mut outbox = Outbox::new(MANNER, 7, &[3, 5]);
+        let mut outbox = Outbox::new(MANNER, 7, &[3, 5], seconds(0));
         let happens = [(1, 3, true), (1, 4, true), (1, 5, false), (1, 8, true)];
         assert_eq!(play(&mut outbox, 0, 100, &happens, &|_| true), [(3, vec![3, 8])]);
         outbox.learn(9, false, seconds(100));
@@ -248,9 +251,17 @@ mod tests {
     }
 
     #[test]
+    fn what_lasts_is_not_repeated_because_the_courier_starts() {
+        let began = seconds(5 * 3600);
+        let outbox = Outbox::new(MANNER, 7, &[3], began);
+        assert_eq!(outbox.next(began + seconds(1)), Next::Wait(Some(MANNER.repeat - seconds(1))));
+        assert_eq!(outbox.next(began + MANNER.repeat), Next::Tell(vec![3]));
+    }
+
+    #[test]
     fn who_keeps_the_state_itself_gets_all_of_it_each_time() {
         let manner = Manner { repeat: seconds(60), limited: false };
-        let mut outbox = Outbox::new(manner, 0, &[]);
+        let mut outbox = Outbox::new(manner, 0, &[], seconds(0));
         let told = play(&mut outbox, 0, 140, &[(0, 1, false), (30, 2, false), (100, 1, true)], &|_| true);
         assert_eq!(told, [(2, vec![1]), (32, vec![1, 2]), (92, vec![1, 2]), (102, vec![1, 2])]);
     }
