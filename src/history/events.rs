@@ -100,7 +100,8 @@ impl Events {
             let next = at + record.len();
             if number(record, END) == u64::MAX {
                 let boot = |record: &[u8]| number(record, BOOT_NUMBER) as u32;
-                let mut last = 0;
+                // What lasted was more than a moment, even if nothing is known of later.
+                let mut last = number(record, BEGIN).saturating_add(1);
                 for other in Records(&self.bytes).filter(|other| boot(other) == boot(record)) {
                     let end = number(other, END);
                     last = last.max(if end == u64::MAX { number(other, BEGIN) } else { end });
@@ -384,7 +385,9 @@ impl Keep for Events {
 
     fn update(&mut self, id: u64, end: Option<Duration>, worst: Option<i64>) {
         let Some((at, _)) = self.find(id) else { return };
-        let end = end.map_or(u64::MAX, |end| end.as_millis() as u64);
+        // What lasts no millisecond did last; an event that did not has its end from the beginning.
+        let begin = number(&self.bytes[at..], BEGIN);
+        let end = end.map_or(u64::MAX, |end| (end.as_millis() as u64).max(begin.saturating_add(1)));
         if end != number(&self.bytes[at..], END) {
             self.changes += 1;
             self.put(at + END, end);

@@ -225,6 +225,27 @@ fn records_outlive_the_agent() {
 }
 
 #[test]
+fn what_lasts_is_never_taken_for_a_moment() {
+    let mut ended = events();
+    let id = verdict(&mut ended, "hot", 60);
+    ended.update(id, Some(second(60)), None);
+    // The agent ended before anything else happened.
+    let mut cut_off = Events::new(true);
+    let mut open = events();
+    verdict(&mut open, "hot", 60);
+    cut_off.restore(&open.bytes);
+    cut_off.start(0xcd34, second(5), second(UNIX + 100));
+    for events in [ended, cut_off] {
+        let mut seen = 0;
+        events.each(&ALL, &mut |event, _| {
+            seen += 1;
+            assert_eq!(event.end, Some(event.begin + 1));
+        });
+        assert_eq!(seen, 1);
+    }
+}
+
+#[test]
 fn more_boots_than_are_known() {
     let mut events = Events::new(false);
     for number in 0..200 {
