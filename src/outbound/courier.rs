@@ -255,8 +255,11 @@ impl Courier {
                 self.write(inbox, place, &ids, states, &mut body);
                 if body.is_empty() {
                     // It has told of them, and the agent does not know them any more.
-                    let outbox = inbox.outboxes[place].as_mut();
-                    outbox.into_iter().for_each(|outbox| ids.iter().for_each(|id| drop(outbox.forget(*id))));
+                    if let Some(outbox) = &mut inbox.outboxes[place] {
+                        for id in ids {
+                            outbox.forget(id);
+                        }
+                    }
                     return Err(Some(Duration::ZERO));
                 }
                 Ok(body)
