@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Where the table of log lines begins in the document.
+/// Where each table of log lines begins in the document.
 const TABLE: &str = "| level | line | what it means, and what to do |\n|---|---|---|\n";
 /// What `BLESS=1` writes where somebody has to explain.
 const TODO: &str = "TODO";
@@ -79,44 +79,54 @@ fn row(level: &str, line: &str, meaning: &str) -> String {
 fn every_log_line_is_explained() {
     let document = document();
     let text = std::fs::read_to_string(&document).unwrap();
-    let (before, rest) = text.split_once(TABLE).expect("docs/fix/messages.md has the table of log lines");
-    let (table, after) = rest.split_once("\n\n").unwrap_or((rest.trim_end(), ""));
+    let mut parts = text.split(TABLE);
+    let mut kept = parts.next().unwrap().to_owned();
+    let tables: Vec<_> = parts.map(|part| part.split_once("\n\n").unwrap_or((part.trim_end(), ""))).collect();
+    assert!(tables.len() > 1, "docs/fix/messages.md has no tables of log lines; has their form changed?");
     let mut wrong = String::new();
-    let (mut kept, mut known) = (String::new(), BTreeSet::new());
+    let mut known = BTreeSet::new();
     let lines = lines();
-    for old in table.lines() {
-        let same = lines.iter().find(|(level, line, _)| old.starts_with(row(level, line, "").trim_end_matches(" |\n")));
-        match same {
-            None => {
-                let _ =
-                    writeln!(wrong, "docs/fix/messages.md explains a line that no code logs; remove the row: {old}");
-            }
-            Some((level, line, _)) => {
-                if old.contains(TODO) {
-                    let _ = writeln!(
-                        wrong,
-                        "docs/fix/messages.md: replace TODO in the row of \"{line}\" by what it means and what to do"
-                    );
-                }
-                known.insert((*level, line.clone()));
-                kept.push_str(old);
-                kept.push('\n');
-            }
-        }
-    }
+    let mut more = String::new();
+    let rows = |line: &str| tables.iter().any(|(table, _)| table.lines().any(|row| row.starts_with(line)));
     for (level, line, path) in &lines {
-        if known.insert((level, line.clone())) {
+        let begin = row(level, line, "");
+        if known.insert((level, line)) && !rows(begin.trim_end_matches(" |\n")) {
             let file = path.strip_prefix(root()).unwrap().display();
             let _ = writeln!(
                 wrong,
-                "{file} logs \"{line}\", which docs/fix/messages.md does not explain; add this row to its table of log lines, with a sentence or two in place of {TODO}:\n{}",
+                "{file} logs \"{line}\", which docs/fix/messages.md does not explain; add this row to one of its tables of log lines, with a sentence or two in place of {TODO}:\n{}",
                 row(level, line, TODO)
             );
-            kept.push_str(&row(level, line, TODO));
+            more.push_str(&row(level, line, TODO));
         }
     }
+    for (number, (table, after)) in tables.iter().enumerate() {
+        kept.push_str(TABLE);
+        for old in table.lines() {
+            let is_same =
+                |(level, line): &(&&str, &String)| old.starts_with(row(level, line, "").trim_end_matches(" |\n"));
+            let Some((_, line)) = known.iter().find(|it| is_same(it)) else {
+                let _ =
+                    writeln!(wrong, "docs/fix/messages.md explains a line that no code logs; remove the row: {old}");
+                continue;
+            };
+            if old.contains(TODO) {
+                let _ = writeln!(
+                    wrong,
+                    "docs/fix/messages.md: replace TODO in the row of \"{line}\" by what it means and what to do"
+                );
+            }
+            kept.push_str(old);
+            kept.push('\n');
+        }
+        if number + 1 == tables.len() {
+            kept.push_str(&more);
+        }
+        kept.push('\n');
+        kept.push_str(after);
+    }
     if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&document, format!("{before}{TABLE}{}\n\n{after}", kept.trim_end())).unwrap();
+        std::fs::write(&document, kept).unwrap();
     }
     assert!(wrong.is_empty(), "\n{wrong}BLESS=1 cargo test --test laws adds and removes rows; the words are yours.");
 }
@@ -133,11 +143,10 @@ fn every_line_comes_from_a_macro() {
     assert!(writers("eprintln!(").is_empty());
 }
 
-/// Returns each piece between `…` of the left column of a table, with its row.
+/// Returns each piece between `…` of the left column of the tables with this head, with its row.
 fn pieces<'a>(text: &'a str, head: &str) -> Vec<(&'a str, &'a str)> {
-    let (_, table) = text.split_once(head).unwrap_or_else(|| panic!("docs/fix/messages.md has no table {head}"));
     let mut all = Vec::new();
-    for line in table.lines().take_while(|line| line.starts_with("| `")) {
+    for line in text.split(head).skip(1).flat_map(|table| table.lines().take_while(|line| line.starts_with("| `"))) {
         let words = line[3..].split('`').next().unwrap();
         let pieces = words.split('…').map(|piece| piece.trim_matches([' ', ':', ';']));
         all.extend(pieces.filter(|piece| piece.len() > 3).map(|piece| (piece, line)));

@@ -95,6 +95,14 @@ fn page(alert: &str) -> PathBuf {
 const END: &str =
     "<!-- Generated from alerts.yml and the agent's rules down to here: BLESS=1 cargo test --test laws. -->\n";
 
+/// What the rule says when it fires, as `docs/fix/verdicts.md` has it, which is compared with the code.
+fn words(rule: &str) -> String {
+    let text = std::fs::read_to_string(root().join("docs/fix/verdicts.md")).unwrap();
+    let row = text.lines().find_map(|line| line.strip_prefix("| ")?.split_once(&format!(" | `{rule}` | ")));
+    let (words, _) = row.unwrap_or_else(|| panic!("docs/fix/verdicts.md: no row for the rule {rule}"));
+    words.split("; ").map(|words| format!("**{words}**")).collect::<Vec<_>>().join(" or ")
+}
+
 /// The text between the title and [`END`].
 fn beginning(alert: &Alert, rule: Option<&Rule>) -> String {
     let Alert { expression, time, severity, .. } = alert;
@@ -111,6 +119,7 @@ fn beginning(alert: &Alert, rule: Option<&Rule>) -> String {
         head.severity.name(),
         head.summary.text()
     );
+    let _ = writeln!(text, "The page and messages say: {}.", words(head.name));
     for (i, limit) in limits.iter().enumerate() {
         text.push_str(if i == 0 { "\n" } else { "" });
         let _ = writeln!(text, "- `--{}={}`: {}", limit.flag.name(), limit.flag.default(), limit.flag.help.text());
