@@ -62,7 +62,7 @@ fn find(folder: &Path, found: &mut Vec<String>) {
 }
 
 /// The documents of the project by their paths.
-fn documents() -> &'static BTreeMap<String, String> {
+pub fn documents() -> &'static BTreeMap<String, String> {
     static DOCUMENTS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     DOCUMENTS.get_or_init(|| {
         let mut found = Vec::new();
@@ -76,7 +76,7 @@ fn documents() -> &'static BTreeMap<String, String> {
 }
 
 /// The lines of a document with their numbers, and whether each belongs to a code block.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str, bool)> {
+pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str, bool)> {
     let mut fence = None;
     (1..).zip(text.lines()).map(move |(number, line)| {
         let mark = line.trim_start();
