@@ -1,11 +1,14 @@
-//! `docs/metrics.md`, `docs/flags.md` and `docs/rules.md` are generated from the tables, and current.
+//! `docs/metrics.md`, `docs/flags.md` and `docs/rules.md` are generated from the tables, and current; flags and options that
+//! documents name exist.
 
 use crate::boards;
+use crate::book;
 use pi_monitor::cli::Entry;
 use pi_monitor::collect;
 use pi_monitor::commands;
 use pi_monitor::judge::rules;
 use pi_monitor::model::{Place, Unit};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -131,6 +134,114 @@ fn rules_reference() {
         );
     }
     compare("rules.md", &text);
+}
+
+/// Flags that are not in the list of the default binary: misspelled on purpose, of the first collector of `CONTRIBUTING.md`,
+/// with the feature `tls` only, taken over from node_exporter; and those of Prometheus.
+const NO_FLAGS: [&str; 12] = [
+    "web.listen-adress",
+    "sample.intervall",
+    "collector.disable-defaults",
+    "collector.pty",
+    "no-collector.pty",
+    "push.ca-file",
+    "collector.processes.states",
+    "web.enable-remote-write-receiver",
+    "storage.agent.retention.max-time",
+    "storage.agent.path",
+    "storage.tsdb.retention.time",
+    "config.file",
+];
+
+/// Flags of the agent that documents name: in a command of `pi-monitor`, and wherever a dot is in the name.
+#[test]
+fn flags_that_documents_name_exist() {
+    let mut known: BTreeSet<String> = NO_FLAGS.iter().map(|name| (*name).to_owned()).collect();
+    for entry in commands::entries() {
+        known.insert(match entry {
+            Entry::Value(flag) => flag.name().to_owned(),
+            Entry::Bare(bare) => bare.name.to_owned(),
+            Entry::Switch(_) => continue,
+        });
+    }
+    let names = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/flags.md")).unwrap();
+    let (collectors, _) = names.split_once("\n## Rules").unwrap();
+    let listed = |text: &str| -> Vec<String> {
+        let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        rows.map(str::to_owned).collect()
+    };
+    let rules = rules::ALL.iter().map(|rule| ("rule", rule.head.name.to_owned()));
+    let switches =
+        listed(collectors.split_once("## Collectors").unwrap().1).into_iter().map(|name| ("collector", name));
+    for (kind, name) in rules.chain(switches) {
+        known.extend([format!("{kind}.{name}"), format!("no-{kind}.{name}")]);
+    }
+    known.extend(["help", "version"].map(str::to_owned));
+    let mut faults = String::new();
+    let mut seen = 0;
+    for (document, text) in book::documents().iter().filter(|(document, _)| *document != "CHANGELOG.md") {
+        for (number, line, is_code) in book::lines(text) {
+            let pieces: Vec<&str> = if is_code { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
+            for piece in pieces {
+                let (mut is_ours, mut before) = (false, "$");
+                for word in piece.split([' ', '"', '\'', '(', ')', ',', ';', '[', ']']) {
+                    let is_name = word == "pi-monitor" || word.ends_with("/pi-monitor");
+                    is_ours =
+                        is_ours && !["|", "&&"].contains(&word) || is_name && ["$", "sudo", "|"].contains(&before);
+                    before = if word.is_empty() { before } else { word };
+                    let Some(name) = word.strip_prefix("--").map(|flag| flag.split('=').next().unwrap()) else {
+                        continue;
+                    };
+                    let is_name =
+                        name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_'));
+                    let is_flag = is_ours || name.contains('.');
+                    if is_flag && is_name && !name.is_empty() && !name.ends_with('.') {
+                        seen += 1;
+                        if !known.contains(name) {
+                            let _ = writeln!(faults, "{document}:{number}: no flag --{name}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen > 200, "only {seen} flags");
+    assert!(faults.is_empty(), "\n{faults}");
+}
+
+/// Options of a script behind its name in a command.
+#[test]
+fn options_of_scripts_that_documents_name_exist() {
+    let mut faults = String::new();
+    let mut seen = 0;
+    for (document, text) in book::documents().iter().filter(|(document, _)| *document != "CHANGELOG.md") {
+        for (number, line, is_code) in book::lines(text) {
+            let pieces: Vec<&str> = if is_code { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
+            for piece in pieces {
+                let mut script = None;
+                for word in piece.split_whitespace() {
+                    if word.ends_with(".sh") && word.contains('/') {
+                        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(word.trim_start_matches("./"));
+                        script = std::fs::read_to_string(path).ok().map(|text| (word, text));
+                    } else if ["|", "#", "&&", "--"].contains(&word) {
+                        script = None;
+                    }
+                    let Some((name, text)) = &script else { continue };
+                    // run.sh hands on what the agent knows.
+                    if !word.starts_with("--") || *name == "scripts/run.sh" {
+                        continue;
+                    }
+                    seen += 1;
+                    let option = word.split(['=', ']', ',', ';', ')']).next().unwrap();
+                    if !text.contains(option) {
+                        let _ = writeln!(faults, "{document}:{number}: {name} has no {option}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} options");
+    assert!(faults.is_empty(), "\n{faults}");
 }
 
 fn capital(text: &str) -> String {
