@@ -193,7 +193,7 @@ fn serves(command: &str) -> bool {
 /// Starts an agent, and waits until it listens or has ended.
 const START: &str = "start() {
     log=log.$((n = n + 1)); : >$log; \"$@\" >$log 2>&1 & agent=$!; agents=\"$agents $agent\"; tries=0
-    until grep -q listening $log; do
+    until grep -q 'listening on' $log; do
         kill -0 $agent 2>/dev/null || break
         tries=$((tries + 1)); if [ $tries = 600 ]; then break; fi
         sleep 0.1
@@ -212,7 +212,7 @@ fn takes_messages() {
     // A part of the other test, which calls this one in the network of its block.
     let Ok(address) = std::env::var("PI_MONITOR_BOOK_RECEIVER") else { return };
     let listener = TcpListener::bind(address).unwrap();
-    println!("listening");
+    println!("listening on it");
     for stream in listener.incoming() {
         let mut stream = stream.unwrap();
         // The end of a small message is in the same packets as its head.
@@ -234,7 +234,7 @@ fn run(block: &Block, folder: &Path) -> Vec<Vec<String>> {
     match &block.place_to_run {
         Where::Beside(None) => {}
         Where::Beside(Some(flags)) => {
-            let _ = writeln!(script, "start pi-monitor {flags}\ngrep -q listening $log || cat $log");
+            let _ = writeln!(script, "start pi-monitor {flags}\ngrep -q 'listening on' $log || cat $log");
         }
         Where::On(_) => script.push_str("cd board\nPATH=$PWD/../on-board:$PATH\n"),
     }

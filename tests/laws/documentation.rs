@@ -209,6 +209,20 @@ fn flags_that_documents_name_exist() {
     assert!(faults.is_empty(), "\n{faults}");
 }
 
+/// A second line `PI_MONITOR_FLAGS=` replaces the first one, and with it a password.
+#[test]
+fn nobody_is_told_to_append_to_the_flags() {
+    for (document, text) in book::documents() {
+        for (number, line, _) in book::lines(text) {
+            let appends = ["tee -a /etc/default/pi-monitor", ">>/etc/default/pi-monitor", ">> /etc/default/pi-monitor"];
+            assert!(
+                !appends.iter().any(|it| line.contains(it)),
+                "{document}:{number}: let people edit the line: {line}"
+            );
+        }
+    }
+}
+
 /// Options of a script behind its name in a command.
 #[test]
 fn options_of_scripts_that_documents_name_exist() {
