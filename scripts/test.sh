@@ -40,7 +40,7 @@ fmt         |fast |  120|git:git rustfmt                                      |r
 clippy      |fast |  900|clippy                                               |no warning of the compiler or of clippy
 doc         |fast |  600|                                                     |the documentation has no broken link
 unit        |fast | 1500|?promtool=promtool,prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl ?free:procps ?ip:iproute2 ?mkfs.ext4:e2fsprogs ?losetup:mount|cargo test: units, laws, goldens, the built binary
-book        |full | 2400|?node:nodejs                                         |the book: its links, quotations and words are checked, mdBook builds it without a warning, and its search finds what people ask
+book        |full | 2400|?node:nodejs ?python3:python3                        |the book: its links, quotations and words are checked, mdBook builds it without a warning, and its search finds what people ask
 collector   |fast |  600|git:git                                              |what CONTRIBUTING.md says about the first collector is true
 tls         |fast | 1500|openssl:openssl curl:curl ?prometheus=prometheus      |HTTPS, in a binary with the feature tls, with curl, openssl and Prometheus
 dependencies|full | 1500|                                                     |licences, sources and versions of what the binaries are made of (cargo-deny)
@@ -99,6 +99,7 @@ step_unit() {
 step_book() {
     local status=0
     "$CARGO" test --locked --test laws book:: || return
+    if have python3; then scripts/lib/pictures.py --check || return; else note "pictures were not compared: no python3 here"; fi
     scripts/book.sh || status=$?
     [ $status != 77 ] || { note "checked, not built: no mdBook here"; return 0; }
     [ $status = 0 ] || return $status

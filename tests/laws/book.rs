@@ -215,6 +215,49 @@ fn every_document_is_a_chapter() {
     report(&faults);
 }
 
+/// Parts whose chapters show what they explain.
+const SHOWN: [&str; 5] = ["Start", "Do", "Fix", "Understand", "Query"];
+
+/// Chapters of these without a picture, or without an example, and why.
+const NOT_SHOWN: [(&str, &str); 8] = [
+    ("docs/building.md", "tables of measurements; the release profile has the picture"),
+    ("docs/security.md", "a reference; a password on a Pi and confinement have pictures"),
+    ("docs/performance.md", "tables of measurements"),
+    ("docs/dashboard.md", "pictures, and nothing to type"),
+    ("docs/start/the-page.md", "pictures, and nothing to type"),
+    ("docs/fix/doctor.md", "a list of findings, with an example"),
+    ("docs/fix/messages.md", "a catalog"),
+    ("docs/runbooks/README.md", "a list"),
+];
+
+/// Whether a chapter has a picture, which may be drawn in a code block, and whether it has an example.
+fn shows(text: &str) -> (bool, bool) {
+    let drawn = text.split("```").skip(1).step_by(2).any(|block| block.contains(['│', '▼', '└']));
+    let picture = drawn || text.lines().any(|line| line.starts_with("![") || line.starts_with("<img "));
+    (picture, text.contains("\n```") || text.contains("  ```"))
+}
+
+#[test]
+fn chapters_have_a_picture_and_an_example() {
+    let mut faults = Vec::new();
+    let mut part = "";
+    for line in documents()["docs/SUMMARY.md"].lines() {
+        part = line.strip_prefix("# ").unwrap_or(part);
+        let Some(link) = targets(line).into_iter().next().filter(|_| SHOWN.contains(&part)) else { continue };
+        let document = target("docs/SUMMARY.md", &link);
+        let listed = NOT_SHOWN.iter().any(|(name, _)| *name == document);
+        match (shows(&documents()[&document]), listed) {
+            _ if document.starts_with("docs/runbooks/Pi") => {}
+            ((true, true), true) => faults.push(format!("{document}: has both; take it from NOT_SHOWN")),
+            ((true, true), false) | (_, true) => {}
+            ((picture, _), false) => {
+                faults.push(format!("{document}: no {}", if picture { "example" } else { "picture" }));
+            }
+        }
+    }
+    report(&faults);
+}
+
 #[test]
 fn links_lead_somewhere() {
     let mut faults = Vec::new();
@@ -449,6 +492,10 @@ fn the_law_finds_what_is_wrong() {
         "one-two",
         "one-two-1"
     ]));
+    assert_eq!(
+        (shows("a\n```\n│\n```\n"), shows("![b](c)\n"), shows("d")),
+        ((true, true), (true, false), (false, false))
+    );
     assert_eq!(differs(&["a", "…", "c"], "a\nb\nc\n"), None);
     assert!(differs(&["a", "c"], "a\nb\nc\n").is_some());
     assert!(differs(&["c", "…", "a"], "a\nb\nc\n").is_some());
