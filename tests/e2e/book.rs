@@ -342,6 +342,27 @@ fn every_block_is_run_or_says_why_not() {
     assert!(run.len() > others.len(), "{} blocks are run, {} are not", run.len(), others.len());
 }
 
+/// Commands without output are at least commands.
+#[test]
+fn shell_in_the_documents_can_be_parsed() {
+    let mut files: Vec<_> = ["README.md", "CONTRIBUTING.md", "monitoring/README.md"].map(|it| root().join(it)).to_vec();
+    pages(&root().join("docs"), &mut files);
+    let (mut wrong, mut seen) = (String::new(), 0);
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for block in text.split("```sh\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let output = Command::new("bash").args(["-n", "-c", block]).output().unwrap();
+            seen += 1;
+            if !output.status.success() {
+                let _ = writeln!(wrong, "{}: {}{block}", file.display(), String::from_utf8_lossy(&output.stderr));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(seen > 50, "only {seen} blocks");
+}
+
 #[test]
 fn what_is_shown_is_compared() {
     let lines = |text: &str| -> Vec<String> { text.lines().map(masked).collect() };

@@ -4,6 +4,7 @@
 
 use crate::boards;
 use crate::rooms::{ROOMS, walk};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {
@@ -141,6 +142,50 @@ fn excerpts_of_a_board_are_what_it_prints() {
         }
     }
     assert!(compared > 15, "{compared}");
+}
+
+/// Whether `part` is somewhere in `whole`: an object with these keys and values, maybe among others.
+fn is_part(part: &Value, whole: &Value) -> bool {
+    let same = match (part, whole) {
+        (Value::Object(part), Value::Object(whole)) => {
+            part.iter().all(|(key, value)| whole.get(key).is_some_and(|other| is_part(value, other)))
+        }
+        (Value::Array(part), Value::Array(whole)) => {
+            part.iter().all(|value| whole.iter().any(|other| is_part(value, other)))
+        }
+        _ => part == whole,
+    };
+    let below = match whole {
+        Value::Object(all) => all.values().collect::<Vec<_>>(),
+        Value::Array(all) => all.iter().collect(),
+        _ => Vec::new(),
+    };
+    same || below.into_iter().any(|below| is_part(part, below))
+}
+
+/// Blocks of JSON are JSON, and those of the HTTP reference are parts of what the board of its example answers.
+#[test]
+fn json_in_the_documents_is_what_is_answered() {
+    let golden = read("tests/goldens/pi-zero-2.txt");
+    let answer = golden.split("-- json --\n").nth(1).unwrap().split("-- table --").next().unwrap();
+    let answer: Value = serde_json::from_str(answer).unwrap();
+    let mut compared = 0;
+    for (document, text) in crate::book::documents() {
+        for block in text.split("```json\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let whole = if block.starts_with('"') { format!("{{{block}}}") } else { block.to_owned() };
+            let part: Value =
+                serde_json::from_str(&whole).unwrap_or_else(|error| panic!("{document}: {error}: {block}"));
+            if document == REFERENCE {
+                assert!(is_part(&part, &answer), "{document}: not in the answer of pi-zero-2: {block}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 0, "{compared}");
+    let of = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    assert!(is_part(&of(r#"{"a": 1}"#), &of(r#"[{"b": {"a": 1, "c": 2}}]"#)));
+    assert!(!is_part(&of(r#"{"a": 1}"#), &of(r#"{"a": 2}"#)));
 }
 
 /// The text of a file without comments on lines of their own, and without its tests.
