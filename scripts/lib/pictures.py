@@ -285,6 +285,19 @@ def _(p):
     p.text(20, 202, "An event, such as a kill, fires at once. The delays of each rule are in Rules.")
 
 
+@picture("fix/machine.svg", 790, 190, "Which command looks at now, at last night, and at weeks ago, and where each leads")
+def _(p):
+    rows = [("it is wrong now", "sudo pi-monitor doctor", "and the page"), ("it was wrong last night", "pi-monitor events", "and a moment on the page"),
+            ("it was wrong weeks ago", "Prometheus", "and Grafana, if you have them")]
+    for number, (when, how, also) in enumerate(rows):
+        y = 16 + number * 58
+        p.box(20, y, 180, 44, YELLOW, when)
+        p.arrow(f"M200 {y + 22}H256")
+        p.box(260, y, 230, 44, BLUE, how, also)
+        p.arrow(f"M490 {y + 22}L556 {96 + (number - 1) * 10}")
+    p.box(560, 70, 210, 52, GREEN, "a verdict or a finding", "its runbook says what to do")
+
+
 @picture("understand/kernel-events.svg", 790, 230, "Descriptors of seven sources become readable, the heartbeat wakes, rules of three lanes get events")
 def _(p):
     names = ["/dev/kmsg", "rtnetlink", "nl80211", "uevents", "mountinfo", "wall clock", "pressure"]
