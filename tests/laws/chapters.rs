@@ -199,7 +199,7 @@ fn code(file: &str) -> String {
 }
 
 /// The texts in quotes, as they are written.
-fn literals(code: &str) -> Vec<String> {
+pub fn literals(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = code;
     while let Some(at) = rest.find('"') {

@@ -147,9 +147,11 @@ fn every_line_comes_from_a_macro() {
 fn pieces<'a>(text: &'a str, head: &str) -> Vec<(&'a str, &'a str)> {
     let mut all = Vec::new();
     for line in text.split(head).skip(1).flat_map(|table| table.lines().take_while(|line| line.starts_with("| `"))) {
-        let words = line[3..].split('`').next().unwrap();
-        let pieces = words.split('…').map(|piece| piece.trim_matches([' ', ':', ';']));
-        all.extend(pieces.filter(|piece| piece.len() > 3).map(|piece| (piece, line)));
+        // Several messages may share a row.
+        for words in line[2..].split(" | ").next().unwrap().split('`').skip(1).step_by(2) {
+            let pieces = words.split('…').map(|piece| piece.trim_matches([' ', ':', ';']));
+            all.extend(pieces.filter(|piece| piece.len() > 3).map(|piece| (piece, line)));
+        }
     }
     all
 }
@@ -175,6 +177,52 @@ fn every_error_that_is_explained_exists() {
         );
     }
     assert!(lines.len() > 10, "only {} pieces found; has the form of the table changed?", lines.len());
+}
+
+/// Where the errors are that end a command, and what a receiver is said to do wrong.
+const ERRORS_IN: [&str; 7] =
+    ["cli/", "commands/", "outbound/", "server/access.rs", "server/config.rs", "server/flags.rs", "server/frames.rs"];
+/// What looks like such an error and is none.
+const NO_ERRORS: [&str; 1] = ["expected table"];
+
+/// A literal that says what was expected, what is missing or cannot be, has a row.
+#[test]
+fn every_error_is_explained() {
+    let text = std::fs::read_to_string(document()).unwrap();
+    let (mut wrong, mut seen) = (String::new(), 0);
+    for (path, code) in sources() {
+        let name = path.strip_prefix(root().join("src")).unwrap().to_str().unwrap();
+        if !ERRORS_IN.iter().any(|part| name.starts_with(part)) {
+            continue;
+        }
+        let code: String = code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .fold(String::new(), |all, line| all + line + "\n");
+        for error in crate::chapters::literals(&code) {
+            // Help, and what the server answers, are elsewhere.
+            let is_error = ["expected ", "cannot ", "needs ", " not "].iter().any(|word| error.contains(word))
+                && !error.starts_with(|letter: char| letter.is_uppercase())
+                && !error.ends_with("\\n")
+                && !error.contains('\n');
+            let plain = error.replace("\\\"", "\"").replace("{{", "{").replace("}}", "}");
+            let pieces = plain
+                .split(['{', '}'])
+                .step_by(2)
+                .map(|piece| piece.trim_matches([' ', ':', ';', ',', '"']))
+                .filter(|piece| piece.len() > 6);
+            let pieces: Vec<&str> = pieces.collect();
+            if !is_error || pieces.is_empty() || NO_ERRORS.iter().any(|it| plain.contains(it)) {
+                continue;
+            }
+            seen += 1;
+            if !pieces.iter().any(|piece| text.contains(piece.get(..24).unwrap_or(piece))) {
+                let _ = writeln!(wrong, "src/{name}: docs/fix/messages.md does not explain {error:?}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(seen > 60, "only {seen} errors found");
 }
 
 #[test]
