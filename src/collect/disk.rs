@@ -74,7 +74,7 @@ pub static COLLECTOR: Registration = Registration {
     summary: prose("space and files of each mounted filesystem"),
     source: reference("/proc/self/mountinfo, statvfs()"),
     needs: Needs {
-        paths: "proc/self/mountinfo sys/fs/ext4",
+        paths: "proc/self/mountinfo proc/1/mountinfo sys/fs/ext4",
         rights: &Rights {
             // To end a helper process that a mount does not answer.
             calls: &[Call::With(libc::SYS_kill, libc::SIGKILL as u32)],
@@ -97,6 +97,9 @@ pub fn wanted(options: &Options) -> impl Fn(&[u8], &[u8]) -> bool + use<> {
 
 struct Disk {
     mountinfo: Source,
+    /// The table of the first process, which is the machine's where the agent has mounts of its own.
+    first: Source,
+    first_mounts: Mounts,
     statfs: fn(&CStr) -> io::Result<FsStat>,
     mount_points: Pattern,
     types: Pattern,
@@ -117,6 +120,8 @@ impl Disk {
         }
         Disk {
             mountinfo: setup.proc("self/mountinfo"),
+            first: setup.proc("1/mountinfo"),
+            first_mounts: Mounts::default(),
             statfs: setup.machine.statfs,
             mount_points: setup.pattern(&MOUNT_POINTS_EXCLUDE),
             types: setup.pattern(&FS_TYPES_EXCLUDE),
@@ -129,7 +134,19 @@ impl Disk {
     }
 
     fn read_table(&mut self, now: Duration) {
-        let Disk { mountinfo, statfs: _, mount_points, types, root, mounts, errors, read_at, fault } = self;
+        let Disk {
+            mountinfo,
+            first,
+            first_mounts,
+            statfs: _,
+            mount_points,
+            types,
+            root,
+            mounts,
+            errors,
+            read_at,
+            fault,
+        } = self;
         let mut known = false;
         let parsed = mountinfo.read().map(|text| {
             known = mounts.is_of(text);
@@ -152,6 +169,13 @@ impl Disk {
             mounts.find_hidden();
             let wanted = |mountpoint: &[u8], fstype: &[u8]| !types.matches(fstype) && !mount_points.matches(mountpoint);
             mounts.select(&wanted, &|path| is_file(Path::new(OsStr::from_bytes(path.to_bytes()))));
+        }
+        if mounts.asks_first() {
+            if let Ok(text) = first.try_read() {
+                // What could be read of it counts.
+                let _ = first_mounts.parse(text, b"");
+                mounts.take_first(first_mounts);
+            }
         }
         mounts.for_each_selected(|device, fstype, number, by_error| {
             *by_error |= fstype.starts_with(b"ext") && errors.have_grown(number, device);

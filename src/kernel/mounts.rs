@@ -44,6 +44,7 @@ pub struct Mount {
     pub read_only: bool,
     /// Whether the filesystem turned read-only by itself, after an error. A person who remounts it (`mount -o remount,ro`) makes
     /// the mount read-only with it; an error leaves the mount writable. ext4 says so in a word of its own from Linux 6.15 on.
+    /// A mount that was passed on from another mount namespace (`master:`) shows no remount of there, so it is no witness.
     pub by_error: bool,
     /// What the table itself says of that.
     by_error_in_table: bool,
@@ -165,6 +166,29 @@ impl Mounts {
         self.all.iter().filter(|mount| mount.selected && !mount.repeats)
     }
 
+    /// Returns whether a filesystem that is reported is read-only, so that the first process's view of it counts.
+    pub fn asks_first(&self) -> bool {
+        self.all.iter().any(|mount| mount.selected && mount.read_only)
+    }
+
+    /// Takes over from the mount table of the first process who made filesystems read-only: a service has mounts of its own, which
+    /// show no remount by somebody outside of it, and may be read-only for its own sake.
+    pub fn take_first(&mut self, first: &Mounts) {
+        for mount in &mut self.all {
+            let (mut listed, mut by_error) = (false, mount.read_only);
+            for other in &first.all {
+                if other.number == mount.number {
+                    listed = true;
+                    // One mount of several shows the remount.
+                    by_error &= other.by_error;
+                }
+            }
+            if listed {
+                mount.by_error = by_error;
+            }
+        }
+    }
+
     /// Hands each selected mount's device, type, device number and [`Mount::by_error`] to `look`; not of those that may hang.
     pub fn for_each_selected(&mut self, mut look: impl FnMut(&[u8], &[u8], u64, &mut bool)) {
         for mount in self.all.iter_mut().filter(|mount| mount.selected && mount.local) {
@@ -213,7 +237,11 @@ impl Mounts {
         let directory = words.next()?;
         let mountpoint = words.next()?;
         let view_options = words.next()?;
-        words.by_ref().find(|&word| word == b"-")?;
+        let mut passed_on = false;
+        words.by_ref().find(|&word| {
+            passed_on |= word.starts_with(b"master:");
+            word == b"-"
+        })?;
         let fstype_text = words.next()?;
         // A device can have an empty name, for which the kernel leaves two blanks: then the options come too early.
         let (device_text, super_options) = match (words.next()?, words.next()) {
@@ -228,7 +256,8 @@ impl Mounts {
             names.extend_from_slice(after);
             start..names.len()
         };
-        let by_error = has(super_options, b"emergency_ro") || has(super_options, b"ro") && !has(view_options, b"ro");
+        let remounted = passed_on || has(view_options, b"ro");
+        let by_error = has(super_options, b"emergency_ro") || has(super_options, b"ro") && !remounted;
         self.all.push(Mount {
             id,
             parent,

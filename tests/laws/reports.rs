@@ -101,6 +101,33 @@ fn less_than_nothing_available_is_nothing_and_full() {
     assert_eq!(verdicts(&tree, 60, |_| ()), ["disk_full"]);
 }
 
+/// A service has mounts of its own, which do not show that somebody remounts a filesystem outside of it.
+#[test]
+fn a_remount_elsewhere_is_no_error() {
+    let tree = board("vm", &[("root/late/.keep", "")]);
+    let statfs = std::fs::read_to_string(tree.path().join("root/statfs.txt")).unwrap();
+    lay(&tree, &[("root/statfs.txt", &(statfs + "/late\t4096\t4096\t1000\t900\t900\t100\t90\n"))]);
+    let own = "23 1 179:2 / / ro - ext4 /dev/mmcblk0p2 rw\n24 23 8:2 / /late rw master:5 - vfat /dev/sda2 ";
+    let machines = "3 1 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n4 3 8:2 / /late ";
+    let errors = |view: &str, filesystem: &str| {
+        let files = [
+            ("proc/self/mountinfo", format!("{own}{filesystem}\n")),
+            ("proc/1/mountinfo", format!("{machines}{view} shared:5 - vfat /dev/sda2 {filesystem}\n")),
+        ];
+        lay(&tree, &files.each_ref().map(|(file, text)| (*file, text.as_str())));
+        let text = metrics(&tree);
+        let lines = family(&text, "pi_disk_filesystem_error");
+        lines
+            .iter()
+            .filter(|line| line.ends_with(" 1"))
+            .map(|line| line.split('"').nth(3).unwrap().to_owned())
+            .collect()
+    };
+    let errors: Vec<Vec<String>> =
+        [("rw", "rw"), ("ro", "ro"), ("rw", "ro")].map(|(view, own)| errors(view, own)).into();
+    assert_eq!(errors, [vec![], vec![], vec!["/late".to_owned()]]);
+}
+
 /// In a container the link leads to what the engine masks.
 #[test]
 fn a_board_is_named_in_a_container() {

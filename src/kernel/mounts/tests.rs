@@ -168,7 +168,44 @@ fn an_error_is_told_from_a_remount() {
     };
     assert!(by_error("rw,noatime", "ro") && by_error("rw", "ro,errors=remount-ro"));
     assert!(by_error("ro", "rw,emergency_ro") && by_error("rw", "rw,emergency_ro"));
+    assert!(by_error("rw shared:1", "ro") && !by_error("rw shared:1 master:2", "ro") && !by_error("rw master:2", "ro"));
     assert!(!by_error("ro,noatime", "ro") && !by_error("ro", "rw") && !by_error("rw", "rw,errors=remount-ro"));
+}
+
+/// A service has mounts of its own: those that were there when it began are read-only, later ones are passed on to it.
+#[test]
+fn the_first_process_knows_who_made_a_filesystem_read_only() {
+    let table = |text: &str| {
+        let mut mounts = Mounts::default();
+        mounts.parse(text.as_bytes(), b"").unwrap();
+        mounts.find_hidden();
+        mounts.select(&|_, _| true, &|_| false);
+        mounts
+    };
+    let by_error = |mounts: &Mounts| mounts.all.iter().map(|mount| mount.by_error).collect::<Vec<_>>();
+    let mut own = table(
+        "1 0 8:1 / / ro shared:9 master:1 - ext4 /dev/sda1 ro
+2 1 8:2 / /late rw shared:8 master:2 - ext4 /dev/sda2 ro
+3 1 8:3 / /here rw - ext4 /dev/sda3 ro
+4 1 8:4 / /well rw - ext4 /dev/sda4 rw
+",
+    );
+    assert!(own.asks_first() && !table("1 0 8:1 / / ro - ext4 /dev/sda1 rw\n").asks_first());
+    // Without that table nobody knows of what was passed on.
+    assert_eq!(by_error(&own), [false, false, true, false]);
+    // The root is read-only by an error, the others were remounted, one of them at another place.
+    let first = table(
+        "11 0 8:1 / / rw shared:1 - ext4 /dev/sda1 ro
+12 11 8:2 / /late ro shared:2 - ext4 /dev/sda2 ro
+13 11 8:3 / /here rw - ext4 /dev/sda3 ro
+14 11 8:3 / /there ro - ext4 /dev/sda3 ro
+15 11 8:4 / /well rw - ext4 /dev/sda4 rw
+",
+    );
+    own.take_first(&first);
+    assert_eq!(by_error(&own), [true, false, false, false]);
+    own.take_first(&table("11 0 8:9 / / rw - ext4 /dev/sda9 ro\n"));
+    assert_eq!(by_error(&own), [true, false, false, false], "it has other filesystems");
 }
 
 #[test]
