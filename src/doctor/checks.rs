@@ -368,11 +368,20 @@ fn second_agent(look: &mut Look<'_>) -> Seen {
         // Helpers of an agent are not agents.
         if began + SHORT <= (look.machine.since_boot)().as_secs() && self::agent(look, &parent).is_none() {
             look.counts[0] += 1;
-            look.say(name, format_args!("{agent} is process {name}"));
+            // The fix names the first one: another than the one that looks.
+            if leads_to(look.at("proc/self", ""), name) {
+                look.counts[1] = uint(name.as_bytes()).unwrap_or(0);
+            } else {
+                look.say(name, format_args!("{agent} is process {name}"));
+            }
         }
         Ok(())
     })?;
-    if look.counts[0] < 2 {
+    let [agents, this] = look.counts;
+    if this > 0 {
+        look.say("", format_args!("this one is process {this}"));
+    }
+    if agents < 2 {
         look.detail.clear();
     }
     Ok(())

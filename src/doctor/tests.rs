@@ -191,6 +191,12 @@ const FAULTS: &[Fault] = &[
         "12 on mmcblk0p2; the first 10 days ago; the last 3 hours ago",
     ),
     (
+        &[("sys/fs/ext4/mmcblk0p2/errors_count", b"1\n"), ("sys/fs/ext4/mmcblk0p2/last_error_time", b"1799999991\n")],
+        &[],
+        "filesystem_errors",
+        "1 on mmcblk0p2; the last 1 minute ago",
+    ),
+    (
         &[("sys/class/block/mmcblk2/device/life_time", b"0x03 0x0a\n")],
         &[],
         "emmc_wear",
@@ -397,6 +403,26 @@ fn the_first_thing_that_is_wrong_stands_in_the_fix() {
     let all = look("fix", swap, &[], |_| (), true);
     let found = all.iter().find(|it| it.outcome == Outcome::Found(Severity::Warning)).unwrap();
     assert!(found.fix.contains("sudo swapoff /var/a b,"), "{}", found.fix);
+}
+
+/// A running agent does not tell anybody to stop itself.
+#[test]
+fn the_fix_names_another_agent_than_the_one_that_looks() {
+    let other: &[(&str, &[u8])] = &[
+        ("proc/88/comm", b"prometheus-node\n"),
+        ("proc/88/stat", b"88 (prometheus-node) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 900 0 0\n"),
+    ];
+    let this = |look: &mut Look<'_>| {
+        let own = look.roots.proc.join("self");
+        // As in procfs, a link to the process.
+        std::fs::rename(&own, look.roots.proc.join("703/moved")).unwrap();
+        std::os::unix::fs::symlink("703", own).unwrap();
+    };
+    let all = look("this", other, &[], this, true);
+    let found = all.iter().find(|it| it.name == "second_agent").unwrap();
+    assert_eq!(found.detail, "prometheus-node is process 88; this one is process 703");
+    assert!(found.fix.contains("systemctl status 88;"), "{}", found.fix);
+    assert_eq!(ill(&look("alone", &[], &[], this, true)), []);
 }
 
 #[test]

@@ -41,8 +41,13 @@ pub struct Ahead(pub f64);
 
 impl fmt::Display for Ahead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, hours) = (self.0.round() as u64, (self.0 * 24.0).round().max(1.0) as u64);
-        let (number, unit) = if days < 2 { (hours, "hour") } else { (days, "day") };
+        let days = self.0;
+        let (number, unit) = match days {
+            1.5.. => (days, "day"),
+            0.0625.. => (days * 24.0, "hour"),
+            _ => ((days * 1440.0).max(1.0), "minute"),
+        };
+        let number = number.round() as u64;
         write!(f, "{number} {unit}{}", if number == 1 { "" } else { "s" })
     }
 }
@@ -61,7 +66,15 @@ mod tests {
 
     #[test]
     fn days_and_hours_ahead() {
-        let words = [(8.6, "9 days"), (1.5, "2 days"), (1.4, "34 hours"), (0.04, "1 hour"), (0.01, "1 hour")];
+        let words = [
+            (8.6, "9 days"),
+            (1.5, "2 days"),
+            (1.4, "34 hours"),
+            (0.07, "2 hours"),
+            (0.06, "86 minutes"),
+            (0.001, "1 minute"),
+            (0.0, "1 minute"),
+        ];
         for (days, expected) in words {
             assert_eq!(Ahead(days).to_string(), expected);
         }
