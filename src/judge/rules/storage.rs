@@ -132,8 +132,11 @@ pub static DISK_READ_ONLY: Rule = Rule::new(
 .filesystems()
 .fix("Read the kernel log (dmesg) for errors of the device, back it up, then check it with fsck or replace it");
 
-/// Somebody may remount a filesystem read-only on purpose. Two witnesses: it is read-only and was writable before, and the kernel
-/// says that nobody asked for that; or ext4 has counted errors.
+/// Filesystems that the kernel mounts writable, or not at all, unless it is asked for read-only.
+const WRITABLE: &str = "ext4 vfat btrfs f2fs";
+
+/// Somebody may remount a filesystem read-only on purpose. Two witnesses: it is read-only though its kind can be written, or was
+/// written before, and the kernel says that nobody asked for that; or ext4 has counted errors.
 fn disk_read_only(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(section) = view.filesystems(&READ_ONLY) else { return false };
     let mut failed = false;
@@ -142,11 +145,13 @@ fn disk_read_only(view: &mut View<'_>, found: &mut Finding) -> bool {
         let read_only = view.of(row, &READ_ONLY) == Some(1.0);
         let known = view.was_well(key(name, 0), !read_only);
         let error = view.of(row, &FILESYSTEM_ERROR) == Some(1.0);
-        if failed || !error || read_only && !known {
+        // erofs, for one, is read-only without having been asked for.
+        let fstype = row.labels().nth(2).unwrap_or_default();
+        if failed || !error || read_only && !known && !WRITABLE.split(' ').any(|it| it == fstype) {
             continue;
         }
         failed = if read_only {
-            let detail = format_args!("It was writable before, and nobody remounted it");
+            let detail = format_args!("The kernel did that by itself: nobody remounted it");
             found.name(name, format_args!("{name} turned read-only after an error"), detail)
         } else {
             let detail = format_args!("ext4 has counted new errors since Pi-Monitor started");

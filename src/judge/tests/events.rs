@@ -218,3 +218,20 @@ fn power_has_its_seconds() {
     // Too short to be seen.
     assert_eq!(firmware(&["10000\n", "0\n"]), [dip(true, 6.into(), 2), dip(true, none, 1)]);
 }
+
+/// An agent that was restarted after the error, or a doctor that looks once, has not seen it writable.
+#[test]
+fn what_an_error_made_read_only_before_the_first_look_is_reported() {
+    let root = "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n";
+    for (line, expected) in [
+        ("26 25 8:2 / /new rw - ext4 /dev/sda2 rw", &[][..]),
+        ("26 25 8:2 / /new rw - vfat /dev/sda2 ro", &["disk_read_only"]),
+        // Somebody wanted that, and the last one cannot be written.
+        ("26 25 8:2 / /new ro - ext4 /dev/sda2 ro", &[]),
+        ("26 25 8:2 / /new rw - erofs /dev/sda2 ro", &[]),
+    ] {
+        let mut bench = Bench::new("first-look");
+        let found = super::judged(&mut bench, "proc/self/mountinfo", |_| format!("{root}{line}\n"));
+        assert_eq!(found.iter().map(|(rule, _)| *rule).collect::<Vec<_>>(), expected, "{line}");
+    }
+}
