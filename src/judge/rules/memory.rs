@@ -36,16 +36,23 @@ pub static OOM_KILL: Rule = Rule::new(
 .event(RECENT)
 .fix("Find the program in the kernel's log (dmesg), and limit its memory, run less beside it, or add swap");
 
+/// The available share of memory from which there is plenty, in percent.
+const PLENTY: f64 = 50.0;
+
+/// The available share of memory, in percent.
+#[inline(never)]
+fn available_share(view: &View<'_>) -> Option<f64> {
+    let (available, total) = view.value(&AVAILABLE, "").zip(view.value(&TOTAL, ""))?;
+    (total > 0.0).then(|| available / total * 100.0)
+}
+
 /// The kernel's log names who was killed, and why, where it may be read; else the counters have to do.
 ///
 /// `oom_kill` counts kills for lack of memory and for a cgroup's limit alike. Only the former come with low memory; where
 /// memory went so fast that no tick saw it low, the kernel had to reclaim it for those who asked, which it does not count for
 /// a cgroup's limit.
 fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
-    const FAST: f64 = 50.0;
-    let share = view.value(&AVAILABLE, "").zip(view.value(&TOTAL, "")).filter(|(_, total)| *total > 0.0);
-    let share = share.map(|(available, total)| available / total * 100.0);
-    let lowest = share.map(|share| view.lowest_available(share));
+    let lowest = available_share(view).map(|share| view.lowest_available(share));
     let reclaims = view.value(&RECLAIMS, "").and_then(|count| view.growth(&RECLAIMS, "", count));
     let (mut victim, mut exhausted) = (None, None);
     if let Some(section) = view.section(&GROUP_KILLS) {
@@ -69,7 +76,8 @@ fn oom_kill(view: &mut View<'_>, found: &mut Finding) -> bool {
     }
     let title = format_args!("The kernel killed a process");
     let kills = kills as u64;
-    let is_low = |share: f64| share < view.limit() || share < FAST && reclaims.is_some_and(|(growth, _)| growth >= 1.0);
+    let is_low =
+        |share: f64| share < view.limit() || share < PLENTY && reclaims.is_some_and(|(growth, _)| growth >= 1.0);
     let is_out = lowest.is_some_and(is_low);
     // Version 1 does not say whose limit it was.
     let own = victim.filter(|row| !is_out && view.of(*row, &EXHAUSTED).is_none());
@@ -158,20 +166,24 @@ pub static MEMORY_PRESSURE: Rule = Rule::new(
     "all processes are stalled on memory",
     Severity::Critical,
     "memory",
-    &[&STALLED],
+    &[&STALLED, &TOTAL, &AVAILABLE],
     memory_pressure,
 )
 .limits(&[above(
     "rule.memory_pressure.above PERCENT 10",
     Unit::Percent,
-    "Share of time in which all processes were stalled on memory.",
+    "Share of time in which all processes were stalled on memory, while less than half of it is available.",
 )])
 .blames(by_memory)
 .fix("Stop or limit the program that uses most memory, or move it to a machine with more");
 
+/// A service or container that is held back at its own limit counts as stalled too, while the machine has plenty.
 fn memory_pressure(view: &mut View<'_>, found: &mut Finding) -> bool {
     let limit = view.limit();
     let Some(percent) = view.pressure(&STALLED, "memory").filter(|percent| *percent >= limit) else { return false };
+    if available_share(view).is_some_and(|share| share >= PLENTY) {
+        return false;
+    }
     found.measured = Some(percent);
     found.name(
         "",

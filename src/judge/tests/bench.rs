@@ -52,7 +52,8 @@ impl Bench {
         DISK.set(FULL_OF_AIR);
         KEPT.set(None);
         write("proc/stat", "cpu  0 0 0 1000 0 0 0 0\ncpu0 0 0 0 500 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0\nbtime 1\n");
-        write("proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 900 kB\n");
+        let available = if name == "memory_pressure" { 499 } else { 900 };
+        write("proc/meminfo", &format!("MemTotal: 1000 kB\nMemAvailable: {available} kB\n"));
         write("proc/loadavg", "0.00 0.00 0.00 1/100 1\n");
         write("proc/vmstat", "nr_free_pages 1\npgfault 1\npgmajfault 1\npswpin 0\npswpout 0\noom_kill 3\n");
         write("proc/net/dev", &net_dev(0, 0));

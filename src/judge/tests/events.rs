@@ -235,3 +235,19 @@ fn what_an_error_made_read_only_before_the_first_look_is_reported() {
         assert_eq!(found.iter().map(|(rule, _)| *rule).collect::<Vec<_>>(), expected, "{line}");
     }
 }
+
+/// A service that is held back at its own limit stalls whatever else runs, which is next to nothing.
+#[test]
+fn memory_is_not_short_while_half_of_it_is_available() {
+    for (available, expected) in [(500, &[][..]), (499, &["memory_pressure"])] {
+        let mut bench = Bench::new("group-at-its-limit");
+        write(&bench.directory, "proc/meminfo", &format!("MemTotal: 1000 kB\nMemAvailable: {available} kB\n"));
+        let found = super::judged(&mut bench, "proc/pressure/memory", |tick| {
+            format!(
+                "some avg10=0 avg60=0 avg300=0 total={0}\nfull avg10=0 avg60=0 avg300=0 total={0}\n",
+                tick * 1_800_000
+            )
+        });
+        assert_eq!(found.iter().map(|(rule, _)| *rule).collect::<Vec<_>>(), expected);
+    }
+}
