@@ -65,6 +65,8 @@ impl Collect for Pressure {
         let mut first = First::new();
         for (name, source) in &mut self.resources {
             match source.try_read().map(parse) {
+                // As in a container whose own numbers are not to be had.
+                Ok(Err(_)) if source.text().is_empty() => {}
                 Ok(Ok(Totals { some, full })) => {
                     let seconds = |microseconds| Value::decimal(microseconds, 6);
                     out.row(&RESOURCES, [name], [some.map(seconds).into(), full.map(seconds).into()]);

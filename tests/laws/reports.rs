@@ -268,6 +268,16 @@ fn no_disks_in_a_container_are_no_fault() {
     assert_eq!(family(&metrics(&tree), "pi_disk_reads_completed_total"), [""; 0]);
 }
 
+/// lxcfs shows files without text where it has no numbers of the container; the other ones say what they know.
+#[test]
+fn pressure_that_a_container_does_not_have_is_no_fault() {
+    let tree = board("nas", &[("proc/pressure/io", ""), ("proc/pressure/irq", "")]);
+    let text = metrics(&tree);
+    let lines = family(&text, "pi_pressure_waiting_seconds_total");
+    let resources: Vec<_> = lines.iter().map(|line| line.split('"').nth(1).unwrap()).collect();
+    assert_eq!(resources, ["cpu", "memory"]);
+}
+
 /// The kernel ends a read before a disk whose partitions do not fit; `kernel/source.rs` has the reads themselves.
 #[test]
 fn a_disk_with_many_partitions_hides_none() {
