@@ -372,7 +372,7 @@ impl Mounts {
     /// Chooses what is reported: what can be reached, has space of its own, and `wanted` (mount point, type) agrees to; of the mounts
     /// of one filesystem (binds, subvolumes) one, so that its bytes count once: the machine's root, or else the one that shows most
     /// of it under the shortest path. `is_file` says whether a path, which cannot hang, is a file: container engines
-    /// mount single ones, such as `/etc/hosts`.
+    /// mount single ones, such as `/etc/hosts`, and sockets, such as `/run/docker.sock`.
     pub fn select(&mut self, wanted: &dyn Fn(&[u8], &[u8]) -> bool, is_file: &dyn Fn(&CStr) -> bool) {
         let Mounts { all, names, root, inside, order, .. } = self;
         let machines = |mount: &Mount| machines_mountpoint(names, *root, *inside, mount);

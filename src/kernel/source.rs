@@ -413,9 +413,9 @@ pub fn size(path: &Path) -> io::Result<u64> {
     std::fs::metadata(path).map(|metadata| metadata.len())
 }
 
-/// Returns whether there is a regular file at `path`; not for what may hang.
+/// Returns whether there is something at `path` that is no directory: a file, or a socket. Not for what may hang.
 pub fn is_file(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
+    std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir())
 }
 
 /// Returns how much of its disk a file takes, in bytes: of one with holes, that is less than its size.

@@ -151,16 +151,20 @@ fn files_that_an_engine_binds_into_a_container_are_no_filesystems() {
 1509 1500 179:2 /var/lib/docker/containers/abc/resolv.conf /etc/resolv.conf rw,noatime - ext4 /dev/mmcblk0p2 rw
 1510 1500 179:2 /var/lib/docker/containers/abc/hostname /etc/hostname rw,noatime - ext4 /dev/mmcblk0p2 rw
 1511 1500 179:2 /var/lib/docker/containers/abc/hosts /etc/hosts rw,noatime - ext4 /dev/mmcblk0p2 rw
+1512 1500 0:24 /docker.sock /run/docker.sock rw,nosuid,nodev - tmpfs tmpfs rw,size=370516k,mode=755
 ";
     let tree = board("vm", &[]);
     lay(&tree, &[("proc/self/mountinfo", mounts)]);
     for name in ["etc/hosts", "etc/hostname", "etc/resolv.conf", "data/.keep"] {
         lay(&tree, &[(&format!("root/{name}"), "")]);
     }
+    std::fs::create_dir_all(tree.path().join("root/run")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(tree.path().join("root/run/docker.sock")).unwrap();
     let statfs = std::fs::read_to_string(tree.path().join("root/statfs.txt")).unwrap();
     let root = statfs.lines().find_map(|line| line.strip_prefix("/\t")).unwrap();
-    let more: String =
-        ["data", "etc/hosts", "etc/hostname", "etc/resolv.conf"].map(|name| format!("/{name}\t{root}\n")).concat();
+    let more: String = ["data", "etc/hosts", "etc/hostname", "etc/resolv.conf", "run/docker.sock"]
+        .map(|name| format!("/{name}\t{root}\n"))
+        .concat();
     lay(&tree, &[("root/statfs.txt", &(statfs.clone() + &more))]);
     let text = metrics(&tree);
     let mut told: Vec<_> =
