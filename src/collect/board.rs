@@ -152,11 +152,9 @@ fn cpuinfo_value(path: &Path, name: &str) -> Option<Vec<u8>> {
 
 /// Returns whether a text of DMI is what firmware is delivered with, before a maker puts in its own.
 fn is_filler(text: &[u8]) -> bool {
-    const WITHIN: &str =
-        "filled by|default string|o.e.m|not applicable|not specified|not available|not settable|to be set";
-    const WHOLE: &str = "system product name|system manufacturer|system version|system name|product name|product version|\
-        base board product name|base board version|board manufacturer|board version|manufacturer|version|default|\
-        none|null|n/a|na|oem|unknown|undefined|not defined|invalid|empty|0123456789";
+    const WITHIN: &str = "filled by|default|o.e.m|not |to be set|unknow|type1|product name|manufacturer|board version";
+    const WHOLE: &str =
+        "system version|system name|product version|version|none|null|n/a|na|oem|undefined|invalid|empty|0123456789";
     let text = text.to_ascii_lowercase();
     let mut signs = text.iter().filter(|byte| byte.is_ascii_alphanumeric());
     let first = signs.next();
@@ -304,9 +302,22 @@ mod tests {
         let none = ["product_name", "product_version", "sys_vendor", "board_name", "board_vendor"];
         assert_eq!(dmi("none", none.map(|file| (file, "Default string"))), None);
 
-        for filler in
-            ["System Product Name", "00000000", "0.0.0", "x.x", "XXXX", "...", "N/A", "OEM", "INVALID", "Not Specified"]
-        {
+        for filler in [
+            "System Product Name",
+            "00000000",
+            "0.0.0",
+            "x.x",
+            "XXXX",
+            "...",
+            "N/A",
+            "OEM",
+            "INVALID",
+            "Not Specified",
+            "Default_String",
+            "$(DEFAULT_STRING)",
+            "Type1ProductConfigId",
+            "Unknow",
+        ] {
             assert!(is_filler(filler.as_bytes()), "{filler}");
         }
         for name in

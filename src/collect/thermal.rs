@@ -240,7 +240,7 @@ fn name_apart(thing: &mut Thing, entry: &[u8], is_taken: impl Fn(&[u8]) -> bool)
 /// Returns whether a zone's type or a chip's name says that it is the processor's. The kernel has no other word for that: these are names
 /// of drivers and of nodes in device trees.
 fn named_processor(kind: &[u8]) -> Processor {
-    if ["cpu", "x86_pkg", "package", "coretemp", "k10temp", "k8temp", "zenpower"].iter().any(|it| contains(kind, it)) {
+    if ["cpu", "x86_pkg", "package", "core", "k10temp", "k8temp", "zenpower"].iter().any(|it| contains(kind, it)) {
         return Processor::Yes;
     }
     if contains(kind, "soc") { Processor::Perhaps } else { Processor::No }
@@ -450,6 +450,7 @@ mod tests {
             (&["gpu-thermal", "CPU-therm"], "processor: CPU-therm=31"),
             (&["soc-thermal", "cpu0-thermal", "cpu1-thermal"], "processor: cpu0-thermal=31"),
             (&["ddr", "soc_thermal"], "processor: soc_thermal=31"),
+            (&["gpu-thermal", "bigcore0-thermal"], "processor: bigcore0-thermal=31"),
             (&["iwlwifi_1", "pch_skylake"], "processor: iwlwifi_1=30"),
         ] {
             assert_eq!(zones(kinds), expected);

@@ -151,7 +151,7 @@ fn disk_read_only(view: &mut View<'_>, found: &mut Finding) -> bool {
             continue;
         }
         failed = if read_only {
-            let detail = format_args!("The kernel did that by itself: nobody remounted it");
+            let detail = format_args!("Nobody remounted it");
             found.name(name, format_args!("{name} turned read-only after an error"), detail)
         } else {
             let detail = format_args!("ext4 has counted new errors since Pi-Monitor started");

@@ -115,6 +115,6 @@ pub const ILLNESSES: &[Illness] = &[
         "proc/self/mountinfo",
         |_, ill| format!("25 1 8:1 / / rw - ext4 /dev/sda1 {}\n", if ill { "ro" } else { "rw,errors=remount-ro" }),
         "/",
-        "The kernel did that by itself: nobody remounted it",
+        "Nobody remounted it",
     ),
 ];
