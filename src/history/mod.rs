@@ -142,12 +142,10 @@ impl History {
     /// Puts every series' present value into the rings.
     fn keep(&mut self, tick: u64) {
         for tier in &mut self.tiers {
-            tier.advance(tick / tier.every);
-            for (place, series) in self.series.iter().enumerate() {
+            tier.advance(tick / tier.every, &self.series);
+            for (open, series) in tier.open.iter_mut().zip(&self.series) {
                 if let Some(value) = series.now {
-                    tier.open[place].add(value);
-                    let slot = place * tier.slots + (tier.slot % tier.slots as u64) as usize;
-                    tier.points[slot] = tier.open[place].pack(series.peak);
+                    open.add(value);
                 }
             }
         }
@@ -262,7 +260,8 @@ impl History {
     pub fn points(&mut self, span: &Span, mut each: impl FnMut(&Series, &[Option<Point>])) {
         let History { tiers, series, scratch, .. } = self;
         let Span { tier, merged, beyond, count, .. } = *span;
-        let tier = &tiers[tier];
+        let tier = &mut tiers[tier];
+        tier.settle(series);
         for (place, series) in series.iter().enumerate().filter(|(_, series)| series.seen) {
             scratch.clear();
             let points = &tier.points[place * tier.slots..(place + 1) * tier.slots];

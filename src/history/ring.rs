@@ -1,5 +1,7 @@
 //! Rings of points, and how a point fits into 4 bytes.
 
+use super::Series;
+
 /// One ring for all series.
 #[derive(Debug)]
 pub struct Tier {
@@ -95,12 +97,24 @@ impl Tier {
         slot <= self.slot && slot + self.slots as u64 > self.slot
     }
 
+    /// Puts what the slot that is being filled has seen into the ring. That is not done at every tick, since each series' points
+    /// are on other pages of memory.
+    pub fn settle(&mut self, series: &[Series]) {
+        let slot = (self.slot % self.slots as u64) as usize;
+        for ((open, series), points) in self.open.iter().zip(series).zip(self.points.chunks_exact_mut(self.slots)) {
+            if open.count > 0 {
+                points[slot] = open.pack(series.peak);
+            }
+        }
+    }
+
     /// Opens `slot`; those that are skipped become gaps.
-    pub fn advance(&mut self, slot: u64) {
+    pub fn advance(&mut self, slot: u64, series: &[Series]) {
         let slots = self.slots as u64;
         if slot == self.slot {
             return;
         }
+        self.settle(series);
         let skipped = slot.saturating_sub(self.slot).min(slots);
         for empty in slot + 1 - skipped..=slot {
             for series in self.points.chunks_exact_mut(self.slots) {
