@@ -5,7 +5,7 @@ use super::{Collect, Context, Registration};
 use crate::cli::Flag;
 use crate::cli::pattern::{Pattern, check_pattern};
 use crate::kernel::block::is_disk;
-use crate::kernel::text::{lines, uint, words};
+use crate::kernel::text::{lines, take_uint, take_word, trim};
 use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
@@ -92,13 +92,15 @@ impl Collect for DiskIo {
         let text = diskstats.read()?;
         let mut first = First::new();
         let mut place = 0;
-        for row in parse(text) {
-            let Some(Row { device, read, written, io_in_progress, io_time, more }) = first.keep(row) else { continue };
-            let known = devices.get(place, device);
+        for line in parse(text) {
+            let Some(line) = first.keep(line) else { continue };
+            let known = devices.get(place, line.device);
             place += 1;
+            // Most lines are those of partitions and of what lies in memory: their counters need not be read.
             if known.excluded {
                 continue;
             }
+            let Some(Row { read, written, io_in_progress, io_time, more }) = first.keep(line.row()) else { continue };
             let operations = read.completed.wrapping_add(written.completed);
             known.latency.note(minute, operations, read.time.wrapping_add(written.time));
             let bytes = |sectors: u64| Value::from(sectors.saturating_mul(SECTOR));
@@ -119,7 +121,7 @@ impl Collect for DiskIo {
                 flushes,
                 flush_time,
             ];
-            out.row(&DISKS, [device], values);
+            out.row(&DISKS, [line.device], values);
         }
         devices.known.truncate(place);
         first.result().map_err(|bad| Fault::parse(diskstats.path(), bad))
@@ -185,9 +187,17 @@ impl Latency {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct Row<'a> {
+/// A line whose counters are not read yet.
+#[derive(Debug)]
+struct Line<'a> {
+    number: usize,
+    text: &'a [u8],
     device: &'a [u8],
+    counters: &'a [u8],
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
     read: Direction,
     written: Direction,
     io_in_progress: u64,
@@ -208,22 +218,40 @@ struct Direction {
 /// Lines such as ` 179       0 mmcblk0 74 0 5192 1193 56 4073 37970 36449 0 3028 37643 0 0 0 0 0 0`: major, minor, name, then reads
 /// completed, merged, sectors, milliseconds; the same of writes; requests in progress, milliseconds busy, weighted
 /// milliseconds; and from Linux 4.18 and 5.5 on the same as at first of discards and flushes.
-fn parse(text: &[u8]) -> impl Iterator<Item = Result<Row<'_>, Bad>> {
+fn parse(text: &[u8]) -> impl Iterator<Item = Result<Line<'_>, Bad>> {
     // Empty in a container that has no disk of its own.
-    lines(text).map(|(number, line)| {
-        parse_line(line).ok_or_else(|| Bad::new(number, "two numbers, a name and 11 counters", line))
+    lines(text).map(|(number, text)| {
+        let mut counters = text;
+        let device = take_device(&mut counters).ok_or_else(|| bad(number, text))?;
+        Ok(Line { number, text, device, counters })
     })
 }
 
-fn parse_line(line: &[u8]) -> Option<Row<'_>> {
-    let mut words = words(line);
-    uint(words.next()?)?;
-    uint(words.next()?)?;
-    let device = words.next()?;
+fn bad(number: usize, line: &[u8]) -> Bad {
+    Bad::new(number, "two numbers, a name and 11 counters", line)
+}
+
+fn take_device<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    take_uint(rest)?;
+    take_uint(rest)?;
+    take_word(rest)
+}
+
+impl Line<'_> {
+    fn row(&self) -> Result<Row, Bad> {
+        parse_counters(self.counters).ok_or_else(|| bad(self.number, self.text))
+    }
+}
+
+fn parse_counters(mut rest: &[u8]) -> Option<Row> {
     let mut counters = [0; 17];
     let mut count = 0;
-    for word in words.take(17) {
-        counters[count] = uint(word)?;
+    while let Some(counter) = counters.get_mut(count) {
+        match take_uint(&mut rest) {
+            Some(number) => *counter = number,
+            None if trim(rest).is_empty() => break,
+            None => return None,
+        }
         count += 1;
     }
     if count < 11 {
@@ -241,7 +269,6 @@ fn parse_line(line: &[u8]) -> Option<Row<'_>> {
     let [reads, _, read_sectors, read_time, writes, _, write_sectors, write_time, io_in_progress, io_time, ..] =
         counters;
     Some(Row {
-        device,
         read: Direction { completed: reads, sectors: read_sectors, time: read_time },
         written: Direction { completed: writes, sectors: write_sectors, time: write_time },
         io_in_progress,
@@ -253,7 +280,7 @@ fn parse_line(line: &[u8]) -> Option<Row<'_>> {
 /// Runs the parsers of this file, for its fuzz target.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
-    parse(text).for_each(drop);
+    parse(text).flatten().for_each(|line| drop(line.row()));
 }
 
 #[cfg(test)]
@@ -265,9 +292,9 @@ mod tests {
         let text = b" 179       0 mmcblk0 74 0 5192 1193 56 4073 37970 36449 2 3028 37643 5 0 160 7 8 9
    8       0 sda 10 1 20 2 30 3 40 4 5 6 7
 ";
-        let rows: Vec<_> = parse(text).map(Result::unwrap).collect();
+        let lines: Vec<_> = parse(text).map(Result::unwrap).collect();
+        let rows: Vec<_> = lines.iter().map(|line| line.row().unwrap()).collect();
         let mmcblk0 = Row {
-            device: b"mmcblk0",
             read: Direction { completed: 74, sectors: 5192, time: 1193 },
             written: Direction { completed: 56, sectors: 37_970, time: 36_449 },
             io_in_progress: 2,
@@ -278,7 +305,7 @@ mod tests {
         assert_eq!(rows[1].more, [Value::ABSENT; 4]);
         // Linux 4.17 and older.
         assert_eq!(
-            (rows[1].device, rows[1].read.sectors, rows[1].written.time, rows[1].io_time),
+            (lines[1].device, rows[1].read.sectors, rows[1].written.time, rows[1].io_time),
             (&b"sda"[..], 20, 4, 6)
         );
     }
@@ -294,9 +321,10 @@ mod tests {
             "",
         ] {
             let text = format!("{bad}\n{good}");
-            let rows: Vec<_> = parse(text.as_bytes()).collect();
-            assert_eq!(rows[0].as_ref().unwrap_err().line, 1, "{bad}");
-            assert_eq!(rows[1].as_ref().unwrap().device, b"sda");
+            let lines: Vec<_> = parse(text.as_bytes()).collect();
+            let row = lines[0].as_ref().map_err(Bad::clone).and_then(Line::row);
+            assert_eq!(row.unwrap_err().line, 1, "{bad}");
+            assert_eq!(lines[1].as_ref().unwrap().device, b"sda");
         }
         assert!(parse(b"").next().is_none());
     }
