@@ -1,6 +1,6 @@
 //! Devices that come and go in a directory of sysfs.
 
-use super::source::Absence;
+use super::absence::Absence;
 use crate::sys::Directory;
 use std::cmp::Ordering;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Devices that have an entry each in a directory of sysfs, such as `thermal_zone0` or `policy4`.
 ///
-/// The directory is listed anew at every collection: sysfs announces a new device in no cheaper way. Without the directory, which
+/// The directory is listed anew at every collection, but not at every tick: sysfs announces a new device in no cheaper way. Without the directory, which
 /// a kernel makes when its first driver comes, it is looked for now and then. Class directories
 /// hold links, which do not count in the directory's number of links, and their time of modification stands still.
 #[derive(Debug)]
@@ -169,7 +169,7 @@ pub(super) fn list(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::source::let_absence_end;
+    use crate::kernel::let_absence_end;
 
     #[test]
     fn devices_come_go_and_are_replaced() {

@@ -1,6 +1,7 @@
 //! Many small files of the kernel, kept open by their paths and read into one buffer.
 
-use super::source::{Absence, highest_kept, read_to_end};
+use super::absence::Absence;
+use super::source::{highest_kept, read_to_end};
 use crate::model::key;
 use crate::sys;
 use std::fs::File;
@@ -103,8 +104,8 @@ impl KeptFile {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::let_absence_end;
     use super::*;
+    use crate::kernel::let_absence_end;
 
     #[test]
     fn files_are_read_anew_and_stay_open_where_the_kernel_makes_them() {

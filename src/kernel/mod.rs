@@ -1,6 +1,7 @@
 //! Reading the machine: files that are kept open, devices, mounts, the firmware's mailbox, what may hang, and what wakes the agent
 //! when something happens. This is the only room that opens kernel files.
 
+mod absence;
 mod asker;
 pub mod block;
 pub mod cgroups;
@@ -23,6 +24,8 @@ pub mod text;
 pub mod watch;
 pub mod zone;
 
+#[cfg(test)]
+pub(crate) use absence::let_absence_end;
 pub use asker::{Answer, Asker};
 pub use cgroups::Cgroups;
 pub use devices::{Device, Devices};
@@ -33,8 +36,6 @@ pub use links::{LinkState, Links};
 pub use machine::Machine;
 pub use remote::{RemoteStat, answer, encode};
 pub use roots::{Roots, real_path};
-#[cfg(test)]
-pub(crate) use source::let_absence_end;
 pub use source::{
     Shared, Source, each_name, inode, is_file, leads_to, read_all, read_into, read_once, read_record, size, try_open,
     used,

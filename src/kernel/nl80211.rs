@@ -5,11 +5,11 @@
 //! answer, and that of a Raspberry Pi (`brcmfmac`) waits for 2 s or more where the firmware has crashed: a thread has to ask.
 
 use super::Bad;
+use super::absence::Absence;
 use super::devices;
 use super::netlink::{
     self, ALL, ERROR, Message, Netlink, attribute, take_attribute, take_message, text, u16_at, u32_at,
 };
-use super::source::Absence;
 use super::text::{int, lines, words};
 use crate::model::Value;
 use std::io;

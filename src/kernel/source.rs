@@ -3,6 +3,7 @@
 //! A file is opened once and read again from its start at every collection: the kernel generates procfs and sysfs text anew
 //! for a read at offset 0, and `pread` saves the open, the seek and the close.
 
+use super::absence::Absence;
 use super::{Bad, Fault};
 use crate::model::{Moment, resize};
 use crate::sys;
@@ -13,7 +14,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
 
 /// Larger than any kernel file that a collector reads; a file that goes on forever must not fill the memory.
 const LARGEST: usize = 4 << 20;
@@ -22,9 +22,6 @@ const PAGE: usize = 4096;
 const SMALL_RECORD: usize = 2048;
 /// A file stays open only if its descriptor is below the limit of open files divided by this.
 const KEPT_SHARE: usize = 2;
-/// How long a file or a directory that was absent is not asked for again: an `open` that fails costs more than most reads. So long
-/// it may take until hardware is noticed whose files were looked for before it came.
-const ABSENT_FOR: Duration = Duration::from_secs(30);
 
 /// A kernel file that is kept open.
 ///
@@ -86,7 +83,16 @@ impl Source {
     /// # Errors
     /// [`Fault::Read`] with the file's path if it cannot be opened or read, or is larger than 4 MiB.
     pub fn read(&mut self) -> Result<&[u8], Fault> {
-        match self.refill() {
+        self.read_first(usize::MAX)
+    }
+
+    /// Returns the first bytes of the file's present text, as many as asked for and at most a page; all of it if the kernel did not
+    /// make it. The kernel prints no more lines than these.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn read_first(&mut self, bytes: usize) -> Result<&[u8], Fault> {
+        match self.refill(bytes) {
             Ok(()) => Ok(&self.buffer[..self.length]),
             Err(error) => Err(self.refusal(error)),
         }
@@ -97,7 +103,7 @@ impl Source {
     }
 
     /// Like [`Source::read`] for files that need not be there: an error costs no allocation, and an absent file is opened again
-    /// only after [`ABSENT_FOR`].
+    /// only after a while.
     ///
     /// # Errors
     /// What `open(2)` or `read(2)` says.
@@ -105,13 +111,13 @@ impl Source {
         if self.file.is_none() && self.absence.is_recent() {
             return Err(io::Error::from_raw_os_error(libc::ENOENT));
         }
-        let filled = self.refill();
+        let filled = self.refill(usize::MAX);
         self.absence.note(filled.as_ref().err());
         filled.map(|()| &self.buffer[..self.length])
     }
 
-    fn refill(&mut self) -> io::Result<()> {
-        let filled = self.fill();
+    fn refill(&mut self, most: usize) -> io::Result<()> {
+        let filled = self.fill(most);
         if filled.is_err() {
             self.length = 0;
         }
@@ -192,7 +198,7 @@ impl Source {
         &self.buffer[..self.length]
     }
 
-    fn fill(&mut self) -> io::Result<()> {
+    fn fill(&mut self, most: usize) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             closed => {
@@ -204,6 +210,11 @@ impl Source {
         };
         let short = if self.original { self.short } else { 0 };
         self.length = 0;
+        if self.original && most <= PAGE {
+            resize(&mut self.buffer, most);
+            self.length = file.read_at(&mut self.buffer[..most], 0)?;
+            return Ok(());
+        }
         read_to_end(&mut self.buffer, &mut self.length, short, &|into, at| file.read_at(into, at))
     }
 }
@@ -248,41 +259,6 @@ pub(super) fn read_to_end(
             Err(error) => return Err(error),
         }
     }
-}
-
-/// When a file or a directory was found absent.
-#[derive(Debug, Default)]
-pub(super) struct Absence(Option<Duration>);
-
-impl Absence {
-    /// Returns whether that was less than [`ABSENT_FOR`] ago.
-    pub(super) fn is_recent(&self) -> bool {
-        self.0.is_some_and(|at| now().saturating_sub(at) < ABSENT_FOR)
-    }
-
-    /// Takes note of how an attempt to open it went.
-    pub(super) fn note(&mut self, error: Option<&io::Error>) {
-        let is_absent = error.is_some_and(|error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)));
-        self.0 = is_absent.then(now);
-    }
-}
-
-fn now() -> Duration {
-    #[cfg(test)]
-    return sys::since_boot() + PASSED.get();
-    #[cfg(not(test))]
-    sys::since_boot()
-}
-
-#[cfg(test)]
-thread_local! {
-    static PASSED: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
-}
-
-/// Lets so much time pass in this thread that what was absent is asked for again.
-#[cfg(test)]
-pub(crate) fn let_absence_end() {
-    PASSED.set(PASSED.get() + ABSENT_FOR);
 }
 
 /// Whether a device answered.
@@ -405,6 +381,7 @@ pub fn read_once(path: &Path) -> Option<Vec<u8>> {
     let text = text.split(|&byte| byte == 0).next().unwrap_or_default().trim_ascii();
     (!text.is_empty()).then(|| text.to_vec())
 }
+
 /// Returns the size that a file says it has.
 ///
 /// # Errors
@@ -554,7 +531,7 @@ mod tests {
         assert_eq!(required.read().unwrap(), b"7", "whatever every machine has is asked for each time");
         assert!(optional.try_read().unwrap_err().kind() == io::ErrorKind::NotFound);
         assert_eq!(optional.sense(&mut |_| Ok(())).unwrap(), Sensed::Silent);
-        let_absence_end();
+        crate::kernel::let_absence_end();
         assert_eq!(text(&mut optional).unwrap(), b"7");
         // An open file is read each time, and another error is no absence.
         std::fs::write(&file, "8").unwrap();
