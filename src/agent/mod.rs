@@ -39,6 +39,9 @@ use std::time::Duration;
 /// How often filesystems are sampled for verdicts while nobody scrapes.
 const LOOK_AT_FILESYSTEMS: Duration = Duration::from_secs(30);
 
+/// How often directories are listed for new devices while nobody scrapes.
+const LIST_AGAIN: Duration = Duration::from_secs(30);
+
 /// Within this time after a boot, the agent's start is part of it.
 const REBOOT: Duration = Duration::from_secs(300);
 
@@ -63,6 +66,8 @@ pub struct Agent {
     verdicts: Judge,
     /// When the filesystems were last judged, and the id of the collection that was judged.
     judged: (Duration, u64),
+    /// When a tick last listed devices, since boot.
+    listed: Option<Duration>,
     /// When the slow rules last judged, since boot.
     looked_slowly: Option<Duration>,
     events: Events,
@@ -216,6 +221,7 @@ impl Agent {
             keeper: None,
             verdicts,
             judged: (Duration::ZERO, 0),
+            listed: None,
             looked_slowly: None,
             events: Events::new(processes.is_some()),
             recorder: None,
@@ -247,9 +253,13 @@ impl Agent {
     /// This is a collection of its own: a scrape never gets the sample of a tick.
     pub fn tick(&mut self) {
         let moment = self.next_moment();
-        let Agent { slots, remote, sampled, history, .. } = self;
+        let Agent { slots, remote, sampled, history, listed, .. } = self;
+        let lists = listed.is_none_or(|at| moment.since_boot.saturating_sub(at) >= LIST_AGAIN);
+        if lists {
+            *listed = Some(moment.since_boot);
+        }
         sampled.clear(moment);
-        let mut context = Context { moment, remote, levels: &mut history.space };
+        let mut context = Context { moment, remote, levels: &mut history.space, tick: true, lists };
         for (index, slot) in slots.iter_mut().enumerate() {
             slot.collector.tick(&mut context);
             if slot.charted {
@@ -317,7 +327,7 @@ impl Agent {
             } else if id == 0 || moment.since_boot.saturating_sub(at) >= pause {
                 *judged = (moment.since_boot, snapshot.moment.id.max(1));
                 remote.begin();
-                let mut context = Context { moment, remote, levels: &mut history.space };
+                let mut context = Context { moment, remote, levels: &mut history.space, tick: false, lists: true };
                 slots[disk].collector.prepare(&mut context);
                 sampled.select(disk);
                 let _ = slots[disk].collector.collect(&mut context, sampled);
@@ -327,7 +337,7 @@ impl Agent {
         let slowly = looked_slowly.is_none_or(|at| moment.since_boot.saturating_sub(at) >= SLOW);
         if slowly {
             *looked_slowly = Some(moment.since_boot);
-            let mut context = Context { moment, remote, levels: &mut history.space };
+            let mut context = Context { moment, remote, levels: &mut history.space, tick: false, lists: true };
             verdicts.slow(&mut |part| {
                 sampled.select(part);
                 let _ = slots[part].collector.collect(&mut context, sampled);
@@ -516,7 +526,8 @@ impl Agent {
             self.remote.begin();
         }
         let moment = self.next_moment();
-        let mut context = Context { moment, remote: &mut self.remote, levels: &mut self.history.space };
+        let levels = &mut self.history.space;
+        let mut context = Context { moment, remote: &mut self.remote, levels, tick: false, lists: true };
         for (_, slot) in self.slots.iter_mut().enumerate().filter(|(index, _)| selection.contains(*index)) {
             slot.collector.prepare(&mut context);
         }
@@ -533,7 +544,7 @@ impl Agent {
         } = self;
         snapshot.clear(moment);
         outcomes.clear();
-        let mut context = Context { moment, remote, levels: &mut history.space };
+        let mut context = Context { moment, remote, levels: &mut history.space, tick: false, lists: true };
         let mut before = (machine.since_boot)();
         for (index, slot) in slots.iter_mut().enumerate().filter(|(index, _)| selection.contains(*index)) {
             snapshot.select(index);

@@ -112,7 +112,12 @@ impl Cpu {
 
 impl Collect for Cpu {
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+        let ends = context.tick;
         self.read(context, |tracked, line| {
+            let interval = if ends { shares(&tracked.since, &line.ticks) } else { None };
+            if let Some(shares) = interval {
+                (tracked.shares, tracked.since) = (shares, line.ticks);
+            }
             let shown = steady(&tracked.shown, &line.ticks);
             tracked.shown = shown;
             let mut values = [Value::ABSENT; 2 * MODES];
@@ -128,16 +133,6 @@ impl Collect for Cpu {
             }
             out.row(&CPUS, [if line.id == Id::Total { TOTAL.as_bytes() } else { line.name }], values);
         })
-    }
-
-    fn tick(&mut self, context: &mut Context<'_>) {
-        // The next collection reports a fault.
-        let _ = self.read(context, |tracked, line| {
-            if let Some(shares) = shares(&tracked.since, &line.ticks) {
-                tracked.shares = shares;
-                tracked.since = line.ticks;
-            }
-        });
     }
 }
 

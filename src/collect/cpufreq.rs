@@ -77,15 +77,17 @@ impl Policy {
 }
 
 impl Collect for CpuFreq {
-    fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+    fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
         let mut members = Members::default();
-        self.policies.update(&Policy::new);
+        if context.lists {
+            self.policies.update(&Policy::new);
+        }
         for Device { state, gone, .. } in self.policies.all() {
             let Policy { cpus, present, governor, limits: [min, max] } = state;
             let present = members.ask(present, gone, parse_kilohertz).flatten();
-            let governor = match members.ask(governor, gone, |_| Ok(())) {
-                Some(()) => trim(governor.text()),
-                None => b"",
+            let governor = match context.tick {
+                false if members.ask(governor, gone, |_| Ok(())).is_some() => trim(governor.text()),
+                _ => b"",
             };
             if members.ask(cpus, gone, check_cpus).is_none() {
                 continue;

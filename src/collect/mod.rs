@@ -218,6 +218,10 @@ pub struct Context<'a> {
     pub remote: &'a mut RemoteStat,
     /// What remembers how full filesystems were.
     pub levels: &'a mut dyn Levels,
+    /// Whether a sample interval ends: what neither history nor a rule reads may be left out.
+    pub tick: bool,
+    /// Whether directories are listed to find new devices. Ticks do so only now and then; what is gone says so itself.
+    pub lists: bool,
 }
 
 /// What is known once all collectors have run.

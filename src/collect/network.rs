@@ -250,7 +250,7 @@ mod tests {
             write("proc/net/dev", &(HEADINGS.to_owned() + &names.iter().map(row).collect::<String>()));
             let moment = Moment { id: second, since_boot: Duration::from_secs(second), ..Moment::default() };
             snapshot.clear(moment);
-            let mut context = Context { moment, remote: &mut remote, levels: &mut () };
+            let mut context = Context { moment, remote: &mut remote, levels: &mut (), tick: false, lists: true };
             collector.tick(&mut context);
             collector.collect(&mut context, &mut snapshot).unwrap();
             history.sample(&snapshot);

@@ -18,7 +18,7 @@ use super::{Collect, Context, Registration, Setup};
 use crate::kernel::mailbox::{MAILBOX, Mailbox, NUMBERS, REST, SENDING, VOLTAGES, parse_rails, parse_word};
 use crate::kernel::text::trim;
 use crate::kernel::{Answer, Bad, Device, Devices, Fault, Members, Source, read_all, read_once};
-use crate::model::{Chart, Family, Moment, More, Place, Snapshot, Table, Unit, Value, prose, reference};
+use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::{Needs, Rights};
 use std::io;
 use std::path::Path;
@@ -134,8 +134,6 @@ struct Power {
     watch: Watch,
     /// At which moment it was last read, and what that said: a tick takes note and collects in one moment.
     read_at: (Option<u64>, Option<State>),
-    /// The moment of the last tick.
-    ticked: Option<u64>,
 }
 
 /// What a hwmon chip has for us: `rpi_volt` an alarm, and its last answer; `pwmfan` a fan.
@@ -180,15 +178,15 @@ impl Power {
             supply: parse_limit(&supply.unwrap_or_default()),
             watch: Watch::default(),
             read_at: (None, None),
-            ticked: None,
         }
     }
 
     /// Takes note of what is the case, once for each moment; `None` if there is no source, or no answer yet.
-    fn note(&mut self, moment: Moment) -> Result<Option<State>, Fault> {
+    fn note(&mut self, context: &Context<'_>) -> Result<Option<State>, Fault> {
+        let moment = context.moment;
         if self.read_at.0 != Some(moment.id) {
             self.read_at = (None, None);
-            let state = self.read(moment.since_boot)?.map(|(at, state)| {
+            let state = self.read(moment.since_boot, context.lists)?.map(|(at, state)| {
                 self.watch.note(at, state);
                 state
             });
@@ -198,7 +196,7 @@ impl Power {
     }
 
     /// Returns what the first source that there is says; `None` if there is none, or no answer yet.
-    fn read(&mut self, now: Duration) -> Result<Option<(Duration, State)>, Fault> {
+    fn read(&mut self, now: Duration, lists: bool) -> Result<Option<(Duration, State)>, Fault> {
         if let Some(mailbox) = &self.mailbox {
             match mailbox.word.answer() {
                 None => return Ok(None),
@@ -213,7 +211,9 @@ impl Power {
                 Some(_) => {}
             }
         }
-        self.chips.update(&Chip::new);
+        if lists {
+            self.chips.update(&Chip::new);
+        }
         let mut members = Members::default();
         if let Some(word) = members.ask(&mut self.get_throttled, &mut false, parse_word) {
             return Ok(Some((now, State::from_word(word))));
@@ -290,9 +290,9 @@ impl Collect for Power {
     }
 
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let state = self.note(context.moment);
+        let state = self.note(context);
         // What a tick collects is for history and rules, which need none of this.
-        if self.ticked != Some(context.moment.id) {
+        if !context.tick {
             if self.has_word {
                 // Otherwise they have just been listed.
                 self.chips.update(&Chip::new);
@@ -308,8 +308,7 @@ impl Collect for Power {
     fn tick(&mut self, context: &mut Context<'_>) {
         // What the mailbox says now is the answer to the last tick's or collection's question. A fault is reported by the next
         // collection.
-        let _ = self.note(context.moment);
-        self.ticked = Some(context.moment.id);
+        let _ = self.note(context);
         if let Some(mailbox) = self.mailbox.as_ref().filter(|_| self.has_word) {
             mailbox.word.ask();
         }

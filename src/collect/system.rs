@@ -70,13 +70,15 @@ impl Collect for System {
             true => Some(Value::decimal(context.moment.since_boot.as_millis() as u64 / 10, 2)),
             false => first.keep(uptime.parse(parse_uptime)),
         };
-        let stat = match stat.read(context.moment) {
-            Ok(text) => {
+        let stat = match (!context.tick).then(|| stat.read(context.moment)) {
+            // Neither history nor a rule reads any of it.
+            None => Stat::default(),
+            Some(Ok(text)) => {
                 let (values, bad) = parse_stat(&text);
                 let _ = first.keep(bad.map_or(Ok(()), |bad| Err(Fault::parse(&stat.path(), bad))));
                 values
             }
-            Err(fault) => {
+            Some(Err(fault)) => {
                 first.note(fault);
                 Stat::default()
             }
@@ -89,7 +91,7 @@ impl Collect for System {
             fifteen.into(),
             uptime.into(),
             boot_time.into(),
-            processes.count().into(),
+            (!context.tick).then(|| processes.count()).flatten().into(),
             threads.into(),
             running.into(),
             blocked.into(),

@@ -141,14 +141,11 @@ impl Thing {
 }
 
 impl Collect for Thermal {
-    fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
+    fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
         let Thermal { zones, cooling, chips, answered } = self;
         let mut members = Members::default();
-        if zones.update(&Thing::zone) {
+        if context.lists && zones.update(&Thing::zone) {
             label(zones.all());
-        }
-        if cooling.update(&Thing::cooling) {
-            label(cooling.all());
         }
         // The rows of the snapshot have no place to look at, so the best one's label and value are kept.
         let mut best: Option<(Processor, &[u8], Value)> = None;
@@ -159,7 +156,7 @@ impl Collect for Thermal {
         }
         *answered |= members.spoke();
         if !*answered || known < Processor::Yes {
-            if chips.update(&Thing::chip) {
+            if context.lists && chips.update(&Thing::chip) {
                 label_chips(chips.all());
             }
             for Device { state: inputs, .. } in chips.all() {
@@ -172,6 +169,12 @@ impl Collect for Thermal {
         }
         if let Some((_, label, celsius)) = best {
             out.row(&PROCESSOR, [label], [celsius]);
+        }
+        if context.tick {
+            return members.result();
+        }
+        if cooling.update(&Thing::cooling) {
+            label(cooling.all());
         }
         for Device { state: Thing { label, present, limit, .. }, gone, .. } in cooling.all() {
             let Some(state) = members.ask(present, gone, parse_state) else { continue };
@@ -419,8 +422,10 @@ mod tests {
         out.clear(Moment::default());
         out.select(0);
         let mut remote = RemoteStat::new(answer);
-        let result = collector
-            .collect(&mut Context { moment: Moment::default(), remote: &mut remote, levels: &mut () }, &mut out);
+        let result = collector.collect(
+            &mut Context { moment: Moment::default(), remote: &mut remote, levels: &mut (), tick: false, lists: true },
+            &mut out,
+        );
         let mut rows = Vec::new();
         for (section, mark) in out.parts()[0].sections.iter().zip(["", "processor: ", "cooling: "]) {
             for row in section.rows() {
@@ -430,6 +435,38 @@ mod tests {
         }
         std::fs::remove_dir_all(dir).unwrap();
         (rows, result.is_ok())
+    }
+
+    /// What somebody asks for is all there is. A tick lists directories when it is time, and reads what history and rules read.
+    #[test]
+    fn a_tick_reads_the_known_sensors_alone() {
+        let (dir, _) = devices("tick", &[("class/thermal/thermal_zone0/temp", "40000\n")]);
+        let options = crate::commands::parse([format!("--path.sysfs={}", dir.display())]).unwrap();
+        let roots = crate::kernel::Roots::new(&options);
+        let mut collector = (COLLECTOR.new)(&mut crate::collect::Setup::new(&roots, Machine::default(), &options));
+        let mut out = Snapshot::new();
+        out.register(COLLECTOR.name, COLLECTOR.tables);
+        let mut remote = RemoteStat::new(answer);
+        // How many sensors and cooling devices there are.
+        let mut look = |tick, lists| {
+            let moment = Moment::default();
+            out.clear(moment);
+            out.select(0);
+            let mut context = Context { moment, remote: &mut remote, levels: &mut (), tick, lists };
+            collector.collect(&mut context, &mut out).unwrap();
+            (out.parts()[0].sections[0].len(), out.parts()[0].sections[2].len())
+        };
+        assert_eq!(look(true, true), (1, 0));
+        for (file, text) in [("thermal_zone1/temp", "41000\n"), ("cooling_device0/cur_state", "1\n")] {
+            let path = dir.join("class/thermal").join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        assert_eq!(look(true, false), (1, 0));
+        assert_eq!(look(false, true), (2, 1));
+        std::fs::remove_dir_all(dir.join("class/thermal/thermal_zone0")).unwrap();
+        assert_eq!(look(true, true), (1, 0));
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

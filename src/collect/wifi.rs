@@ -204,7 +204,7 @@ mod tests {
         let mut remote = RemoteStat::new(answer);
         let rows = loop {
             let moment = Moment::default();
-            let mut context = Context { moment, remote: &mut remote, levels: &mut () };
+            let mut context = Context { moment, remote: &mut remote, levels: &mut (), tick: false, lists: true };
             out.clear(moment);
             out.select(0);
             collector.prepare(&mut context);

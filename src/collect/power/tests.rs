@@ -71,7 +71,7 @@ fn board(test: &str) -> (std::path::PathBuf, impl FnMut(u64, bool) -> Option<f64
     let mut remote = crate::kernel::RemoteStat::new(crate::kernel::answer);
     let look = move |id, ticks| {
         let moment = Moment { id, since_boot: second(id), ..Moment::default() };
-        let mut context = Context { moment, remote: &mut remote, levels: &mut () };
+        let mut context = Context { moment, remote: &mut remote, levels: &mut (), tick: ticks, lists: true };
         out.clear(moment);
         out.select(0);
         if ticks {
@@ -154,7 +154,7 @@ fn collect(firmware: fn(&Path) -> Option<Messenger>, until: fn(&[String], &Resul
     loop {
         id += 1;
         let moment = Moment { id, ..Moment::default() };
-        let mut context = Context { moment, remote: &mut remote, levels: &mut () };
+        let mut context = Context { moment, remote: &mut remote, levels: &mut (), tick: false, lists: true };
         out.clear(moment);
         out.select(0);
         collector.prepare(&mut context);
