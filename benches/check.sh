@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 #
-# check.sh - fails if a scrape has become dearer than it was recorded to be: in
-# instructions, in allocations or in system calls. These can be counted again with the
-# same result, which times cannot.
+# check.sh - fails if a scrape or a tick has become dearer than it was recorded to be: in
+# instructions, in allocations, in system calls or in bytes read. These can be counted
+# again with the same result, which times cannot.
 #
 #   benches/check.sh [options]
 #
@@ -12,7 +12,8 @@
 #
 # Instructions and allocations are those of a scrape of a board of tests/boards, as callgrind
 # counts them; system calls are those of a scrape of this machine, as strace counts them,
-# without statfs, of which there is one for each mount. A figure may be a tenth above
+# without statfs, of which there is one for each mount. A tick's calls and bytes are those
+# of this machine while nobody asks. A figure may be a tenth above
 # what was recorded. Another version of Rust can make more of a difference than that:
 # record.
 #
@@ -63,10 +64,11 @@ CORE=(--collector.disable-defaults --collector.cpu --collector.memory --collecto
 FEW=5 MANY=25
 GAP=115000  # microseconds: longer than requests share a collection
 
-# start COMMAND...: runs a server on a port of its own choice. Sets SERVER and PORT.
+# start COMMAND...: runs a server on a port of its own choice, with a tick every INTERVAL. Sets SERVER and PORT.
+INTERVAL=1h
 start() {
     : >"$TMP/log"
-    "$@" --web.listen-address=127.0.0.1:0 --sample.interval=1h 2>"$TMP/log" >/dev/null &
+    "$@" --web.listen-address=127.0.0.1:0 --sample.interval=$INTERVAL 2>"$TMP/log" >/dev/null &
     SERVER=$!
     local tries
     for tries in $(seq 300); do
@@ -132,16 +134,37 @@ calls() {
         END { if (!all) exit 1; printf "system calls, %s\t%.1f\n", what, (all - apart) / 60 }' "$TMP/strace"
 }
 
+# ticks: prints the system calls of a tick, and the bytes that it reads, while nobody asks. Nor does the agent look at processes,
+# which a busy machine makes it do; how often other things wake it is left apart, too.
+ticks() {
+    local tracer
+    INTERVAL=100ms
+    start "$AGENT" --no-collector.processes
+    INTERVAL=1h
+    sleep 1
+    strace -q -o "$TMP/strace" -p "$SERVER" 2>/dev/null &
+    tracer=$!
+    sleep 6
+    kill -INT $tracer
+    wait $tracer || true
+    stop
+    # A tick begins with what its timer says, a number of eight bytes.
+    awk '/^read\([0-9]+, "\\[0-9]+\\0\\0\\0\\0\\0\\0\\0", 8\) += 8/ { ticks++ }
+        !/^epoll_pwait/ { calls++ } /^p?read(64)?\(/ { bytes += $NF }
+        END { if (ticks < 20) exit 1; printf "system calls, a tick\t%.1f\nbytes read, a tick\t%d\n", calls / ticks + 1, bytes / ticks }' "$TMP/strace"
+}
+
 {
     each "five collectors" "${ON_BOARD[@]}" "${CORE[@]}"
     each "everything" "${ON_BOARD[@]}"
     calls "five collectors" "${CORE[@]}"
+    ticks
 } >"$TMP/now"
 VERSION=$("$RUSTC" --version | cut -d' ' -f2)
 
 if [ $RECORD = yes ]; then
     {
-        printf '# What a scrape may take, with Rust %s. Written by benches/check.sh --record.\n' "$VERSION"
+        printf '# What a scrape or a tick may take, with Rust %s. Written by benches/check.sh --record.\n' "$VERSION"
         { grep -v -e '^#' -e "^$MACHINE	" $RECORDED 2>/dev/null || true; sed "s/^/$MACHINE	/" "$TMP/now"; }
     } >"$TMP/recorded"
     cp "$TMP/recorded" $RECORDED

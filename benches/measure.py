@@ -262,17 +262,20 @@ class Bench:
             subject.stop()
 
     def idle(self, name):
-        """What it costs while nobody asks: ns of CPU and wake-ups a second, bytes written."""
+        """What it costs while nobody asks: ns of CPU and wake-ups a second, a figure for each stretch of time, and bytes written."""
         subject = self.start(name)
-        seconds = 10 if self.quick else 40
+        seconds = 8
+        cpu, wakeups = [], []
         try:
             subject.connection.close()
             time.sleep(3)
-            before = subject.cpu(), subject.wakeups(), subject.written()
-            time.sleep(seconds)
-            after = subject.cpu(), subject.wakeups(), subject.written()
-            cpu, wakeups, written = (now - then for now, then in zip(after, before))
-            return {"cpu": cpu / seconds, "wakeups": wakeups / seconds, "written": written}
+            written = subject.written()
+            for _ in range(3 if self.quick else 9):
+                before = subject.cpu(), subject.wakeups()
+                time.sleep(seconds)
+                cpu.append((subject.cpu() - before[0]) / seconds)
+                wakeups.append((subject.wakeups() - before[1]) / seconds)
+            return {"cpu": cpu, "wakeups": wakeups, "written": subject.written() - written}
         finally:
             subject.stop()
 
@@ -388,6 +391,7 @@ def report(bench):
     to_node = ratios(paced["node"], paced["agent"])
     as_long = ratios(paced["agent5"], paced["long floor"])
     crowd_to_floor = {name: ratios(crowd[name], crowd["floor"]) for name in everyone}
+    idle_cpu, idle_wakeups = spread(idle["agent"]["cpu"]), spread(idle["agent"]["wakeups"])
     rows = [
         ("one client, five collectors: CPU ÷ floor", to_floor["agent5"][0], 1.1, times(to_floor["agent5"])),
         ("the same ÷ a floor that sends as much", as_long[0], 1.1, times(as_long)),
@@ -405,9 +409,9 @@ def report(bench):
     rows += [
         ("everything on, CPU ÷ node_exporter's defaults", 1 / to_node[0], 1 / 15, f"1/{to_node[0]:.0f}"),
         ("node_exporter's names, CPU ÷ node_exporter with the same collectors", 1 / as_node[0], 1 / 12, f"1/{as_node[0]:.0f}"),
-        ("idle with history: CPU per second", idle["agent"]["cpu"] / 1000, 250, micro(idle["agent"]["cpu"])),
+        ("idle with history: CPU per second", idle_cpu[0] / 1000, 250, f"{idle_cpu[0] / 1000:,.0f} µs ({idle_cpu[1] / 1000:,.0f}–{idle_cpu[2] / 1000:,.0f})"),
         ("idle with history: bytes written to disk", idle["agent"]["written"], 0, f"{idle['agent']['written']}"),
-        ("idle with history: wake-ups per second (the sampler's: 0.5)", round(idle["agent"]["wakeups"], 1), 0.5, f"{idle['agent']['wakeups']:.2f}"),
+        ("idle with history: wake-ups per second (the sampler's: 0.5)", idle_wakeups[0], 0.6, times(idle_wakeups)),
         ("PSS idle, everything on", memory["agent"]["idle"], 1500, f"{memory['agent']['idle']:,} kB"),
         ("PSS after load, everything on", memory["agent"]["loaded"], 2500, f"{memory['agent']['loaded']:,} kB"),
         ("PSS per idle connection, 7 s after its last answer", memory["agent"]["connection"], 8,
