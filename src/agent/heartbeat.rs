@@ -23,6 +23,11 @@ pub fn watch(options: &Options, machine: Machine) -> Watch {
     Watch::open(&Roots::new(options), wanted)
 }
 
+/// After how many ticks the program's code leaves memory, but for what runs from then on: when the start is over, and at times
+/// afterwards, since a request for every page brings most of it back.
+const RELEASE_FIRST: u32 = 4;
+const RELEASE_EVERY: u32 = 1024;
+
 /// Follows what happens to the agent.
 pub type Follow = Box<dyn FnMut(&mut Agent)>;
 
@@ -80,6 +85,7 @@ impl Heartbeat {
     /// History counts time in ticks, so missed ones are skipped and the others stay where they are. `follow` gets the agent after
     /// each tick, and whenever something was noticed.
     pub async fn run(mut self, agent: &'static Mutex<Agent>, mut follow: Option<Follow>) {
+        let mut ticks = 0_u32;
         while let Some(woken) = std::future::poll_fn(|context| self.next(context)).await {
             let mut busy = agent.lock().await;
             let now = sys::since_boot();
@@ -88,6 +94,10 @@ impl Heartbeat {
                 Woken::Source(source) => watch.read(source, now, &mut |note| take(&mut busy, note)),
                 Woken::Timer if sys::expirations(ready[0].1.get_ref()).is_ok() => {
                     busy.tick();
+                    ticks = ticks.wrapping_add(1);
+                    if ticks % RELEASE_EVERY == RELEASE_FIRST {
+                        sys::release_program();
+                    }
                     if watch.tick(now, &mut |note| take(&mut busy, note)) {
                         busy.clock_is_right();
                     }

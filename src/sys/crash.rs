@@ -3,6 +3,7 @@
 //! The released binaries are built so that a panic executes an instruction that is not one, without a message (`scripts/build.sh`).
 //! The kernel turns that into a signal, and the place where it happened says more than the message would.
 
+use super::program::PROGRAM;
 use super::stderr::write_log;
 use std::fmt::{self, Write as _};
 use std::mem::MaybeUninit;
@@ -17,12 +18,6 @@ const STACK: usize = 32 << 10;
 
 /// The stack that the handler runs on: the thread's own may have overflowed. No memory is in use before that.
 static mut SPARE: MaybeUninit<[u8; STACK]> = MaybeUninit::uninit();
-
-unsafe extern "C" {
-    /// The first byte of the loaded program, from the linker.
-    #[link_name = "__ehdr_start"]
-    static PROGRAM: u8;
-}
 
 /// Makes every crash from now on write a line to the log before the process ends as it would have without it: with the same exit
 /// status and, where they are enabled, a core dump of the same moment.

@@ -2,9 +2,11 @@
 
 use super::child::{Child, close_from, socket_pair};
 use super::confine::{ARCHITECTURE, filter_system_calls, keep_capabilities, no_new_privs};
+use super::program::release_program;
 use libc::sock_filter;
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr::{null, null_mut};
 
@@ -71,18 +73,22 @@ fn serve(descriptors: [RawFd; 3]) -> ! {
         close_from(3);
         libc::fcntl(0, libc::F_SETFL, 0);
     }
+    // Afterwards the call for it is refused.
+    release_program();
     // What a kernel cannot do is left out, as for the agent itself.
     let _ = (no_new_privs(), keep_capabilities(0), filter_system_calls(&filter));
-    let mut message = [0_u8; MESSAGE_MAX];
+    // Not filled with zeros, which would make each of its pages memory of this process.
+    let mut message = MaybeUninit::<[u8; MESSAGE_MAX]>::uninit();
     loop {
         // SAFETY: the buffer is `message`, with its length.
-        let length =
-            unsafe { libc::recvfrom(0, message.as_mut_ptr().cast(), message.len(), 0, null_mut(), null_mut()) };
+        let length = unsafe { libc::recvfrom(0, message.as_mut_ptr().cast(), MESSAGE_MAX, 0, null_mut(), null_mut()) };
         let Ok(length @ ORDER..=MESSAGE_MAX) = usize::try_from(length) else {
             // SAFETY: this only ends the process.
             unsafe { libc::_exit(0) };
         };
-        let answer = write(&message[..length]).to_ne_bytes();
+        // SAFETY: recvfrom wrote that many bytes, which the buffer has room for.
+        let message = unsafe { std::slice::from_raw_parts(message.as_ptr().cast::<u8>(), length) };
+        let answer = write(message).to_ne_bytes();
         // SAFETY: the buffer is `answer`, with its length.
         unsafe { libc::sendto(0, answer.as_ptr().cast(), answer.len(), libc::MSG_NOSIGNAL, null(), 0) };
     }
