@@ -24,6 +24,9 @@
 #               in the largest functions
 #   --where ADDRESS   names the function at an ADDRESS, such as +0x1a2b4, that a crash report
 #               of the first TARGET has; the checkout and Rust must be those of its release
+#   --order     runs x86_64 and aarch64 binaries in QEMU on this machine's files and those of all
+#               boards, and writes the order of functions that the linker follows
+#               (scripts/lib/order.txt; about ten minutes)
 #   -h, --help  this text
 #
 # Environment: PI_RUST, PI_INSTALL, XDG_CACHE_HOME (see scripts/lib/toolchain.sh);
@@ -55,6 +58,7 @@ while [ $# -gt 0 ]; do
         shift ;;
     --measure) ACTION=measure ;;
     --map) ACTION=map ;;
+    --order) ACTION=order ;;
     --where)
         [[ ${2-} =~ ^\+?0x[0-9a-f]+$ ]] || die 2 "--where needs an address such as +0x1a2b4"
         ACTION=where ADDRESS=${2#+}
@@ -261,10 +265,10 @@ choose_way() {
 # compile OUTPUT [CHANGE...]: builds for the target that choose_way prepared, copies the
 # binary to OUTPUT.  A CHANGE alters the recipe, for --measure and --map.
 compile() {
-    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no debug=no message=no small=yes outline=yes near=yes frames=no erratum=yes features='' std=$STD_NOW flags=() args=() dir binary crates folder spec=$TRIPLE
+    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no debug=no message=no small=yes outline=yes near=yes frames=no erratum=yes order=yes features='' std=$STD_NOW flags=() args=() dir linker binary crates folder spec=$TRIPLE
     shift
     dir=${CARGO_TARGET_DIR:-$REPO/target}/static-$WAY_NOW-$std
-    flags+=(-C "linker=$LINKER" -C linker-flavor=ld.lld -C link-self-contained=no
+    flags+=(-C linker-flavor=ld.lld -C link-self-contained=no
         -C "target-feature=+crt-static$FEATURES" -L "native=$CRT")
     for change in "$@"; do
         case $change in
@@ -280,6 +284,7 @@ compile() {
         near=*) near=${change#*=} ;;
         frames=*) frames=${change#*=} ;;
         erratum=*) erratum=${change#*=} ;;
+        order=*) order=${change#*=} ;;
         features=*) features=${change#*=} ;;
         std=*) std=${change#*=} ;;
         opt=*) args+=(--config "profile.release.opt-level=${change#*=}") ;;
@@ -290,6 +295,13 @@ compile() {
         dir=*) dir=${change#*=} ;;
         esac
     done
+    # What every tick and scrape runs lies together, so that fewer pages of the program are in memory (scripts/lib/link.pl).
+    if [ "$order" = yes ] && [ -f scripts/lib/order.txt ]; then
+        ordering_linker "$dir" || return 1
+    else
+        linker=$LINKER
+    fi
+    flags+=(-C "linker=$linker" -C symbol-mangling-version=v0)
     # Static and position-independent: rcrt1.o is musl's start file that relocates the
     # program itself.  -z now and read-only relocations are rustc's default.
     if [ "$pie" = yes ]; then
@@ -378,6 +390,16 @@ compile() {
     binary=$dir/$TRIPLE/release/pi-monitor
     mkdir -p "$(dirname "$output")"
     cp "$binary" "$output.new" && mv "$output.new" "$output"
+}
+
+# ordering_linker DIR: sets linker to a program in DIR that calls the linker with the order of functions. Its name changes with the
+# order, or cargo would not link again.
+ordering_linker() {
+    mkdir -p "$1"
+    linker=$1/link-$(cat scripts/lib/link.pl scripts/lib/order.txt | cksum | tr ' ' -)
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\nexec perl "%s" "%s" "%s" "$@"\n' "$REPO/scripts/lib/link.pl" "$REPO/scripts/lib/order.txt" "$LINKER" >"$linker.new" &&
+        chmod 755 "$linker.new" && mv "$linker.new" "$linker"
 }
 
 # without_frame_pointers FILE: writes rustc's own description of the target, but without frame pointers. They are for
@@ -476,6 +498,24 @@ print_where() {
     compile "$2/mapped" 'rust=-C strip=none' "dir=$2/target" || return 1
     perl scripts/lib/elf.pl --functions "$2/mapped" "$1" | readable_names
     rm -rf "$2/target" "$2/mapped"
+}
+
+# write_order: profiles both kinds of code, that for size and that for speed.
+write_order() {
+    local tmp target runs=()
+    need_commands "recording what runs" qemu-aarch64:qemu-user qemu-x86_64:qemu-user nm:binutils python3:python3 || die 1 "$INSTALL_ERROR"
+    tmp=$(mktemp -d)
+    # shellcheck disable=SC2064
+    trap "rm -rf '$tmp'" EXIT
+    unpack_boards "$tmp/boards" || die 1 "cannot unpack tests/boards"
+    cc -O2 -shared -fPIC -o "$tmp/blocks.so" scripts/lib/blocks.c
+    for target in x86_64 aarch64; do
+        choose_way "$target" || die 3 "cannot build for $target: $WAY_ERROR"
+        compile "$tmp/$target" 'profile=strip="none"' "dir=$tmp/target" || die 1 "the build with symbols failed"
+        runs+=("qemu-$target" "$tmp/$target")
+    done
+    rm -rf "$tmp/target"
+    python3 scripts/lib/order.py "$tmp/blocks.so" "$tmp/boards" "$RUST_VERSION" "${runs[@]}"
 }
 
 # Rows of the table: title | changes.  The first block goes from what cargo does by
@@ -587,4 +627,5 @@ map | where)
     if [ $ACTION = map ]; then print_map "$tmp" functions; else print_where "$ADDRESS" "$tmp"; fi || die 1 "the build failed"
     ;;
 measure) measure ;;
+order) write_order ;;
 esac

@@ -1,4 +1,5 @@
-//! `scripts/lib/toolchain.sh`: which Rust the scripts take, as docs/building.md describes.
+//! `scripts/lib/toolchain.sh` and `link.pl`: which Rust the scripts take, and in which order functions are linked, as docs/building.md
+//! describes.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -56,4 +57,39 @@ fn rust_comes_from_where_it_was_asked_for() {
     for folder in [plain, rustup, old] {
         std::fs::remove_dir_all(folder).unwrap();
     }
+}
+
+/// Returns the order that `scripts/lib/link.pl` gives the linker for an object file with two functions, if it gives one.
+fn order_for(name: &str, list: &str) -> Option<String> {
+    let folder = programs(name, &[]);
+    std::fs::create_dir_all(&folder).unwrap();
+    let (source, object) = (folder.join("two.c"), folder.join("two.o"));
+    std::fs::write(&source, "void _RNvCsAbC12_3one3bar(void) {}\nvoid _RNvNtCsZ9_3two5sizeB4_(void) {}\n").unwrap();
+    assert!(Command::new("cc").arg("-c").arg("-o").args([&object, &source]).status().unwrap().success());
+    std::fs::write(folder.join("list"), list).unwrap();
+    let output = Command::new("perl")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lib/link.pl"))
+        .arg(folder.join("list"))
+        .args(["echo", "-o"])
+        .args([folder.join("out"), object])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let words = String::from_utf8(output.stdout).unwrap();
+    let order = words.contains("--symbol-ordering-file=").then(|| std::fs::read_to_string(folder.join("out.order")));
+    std::fs::remove_dir_all(folder).unwrap();
+    order.map(Result::unwrap)
+}
+
+#[test]
+fn functions_are_ordered_whatever_their_hashes_are() {
+    let list = "# Rust 1.0\n_RNvNtC3two5sizeB_\nmemcpy\n_RNvC3one3bar\n_RNvC3one3old\n";
+    assert_eq!(order_for("order", list).as_deref(), Some("_RNvNtCsZ9_3two5sizeB4_\nmemcpy\n_RNvCsAbC12_3one3bar\n"));
+    let others: String = (0..7).map(|number| format!("_RNvC3one4old{number}\n")).collect();
+    assert_eq!(order_for("other", &format!("{others}_RNvC3one3bar\n")), None);
+    // No name is in the list in use twice.
+    let list = include_str!("../../scripts/lib/order.txt");
+    let mut names: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+    names.sort_unstable();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
 }
