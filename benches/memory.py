@@ -10,7 +10,7 @@ import time
 import urllib.request
 
 # kB, as docs/performance.md promises.
-FIRST_MAX, FULL_MAX, DIALECT_MAX = 1800, 2300, 100
+FIRST_MAX, FULL_MAX, DIALECT_MAX = 1700, 2200, 100
 PROCESSES, GROUPS = 150, 60
 PAGES = ["/metrics", "/json", "/", "/more.js", "/events", "/events?format=text", "/processes",
          *(f"/history?range={span}" for span in ["2m", "10m", "1h", "24h", "7d"])]
