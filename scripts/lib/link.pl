@@ -13,11 +13,12 @@
 use strict;
 use warnings;
 
-# A Rust name (v0) without the hashes of crates and without the distances between its parts, which depend on them.
+# A Rust name (v0) without the hashes of crates, without the distances between its parts, which depend on them, and without the
+# number that tells copies of a function apart.
 # https://doc.rust-lang.org/rustc/symbol-mangling/v0.html
 sub spelling {
     my ($name) = @_;
-    $name =~ s/\.llvm\.\d+$//;
+    $name =~ s/\.(llvm\.)?\d+$//;
     if ($name =~ /^_R/) {
         $name =~ s/Cs[0-9A-Za-z]*_(?=u?\d)/C/g;
         $name =~ s/B[0-9A-Za-z]*_/B_/g;

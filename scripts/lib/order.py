@@ -27,7 +27,7 @@ PAGES = ["/json", "/", "/more.js", "/events", "/events?format=text", "/processes
 WRITER = ["fork_writer", "release_program", "filter_system_calls", "no_new_privs", "keep_capabilities"]
 WRITER_CALLS = ["recvfrom", "sendto", "pwrite", "fdatasync", "prctl", "getauxval", "sysconf", "madvise", "syscall"]
 # Modules whose functions a tick runs when something happens, which it may not while this records.
-EVENTS = ["10pi_monitor5judge", "10pi_monitor6kernel5watch", "7history6events", "7history7journal", "5agent6keeper"]
+EVENTS = ["10pi_monitor5judge", "10pi_monitor6kernel5watch", "7history6events", "7history7journal", "5agent6keeper", "5agent9heartbeat"]
 
 
 def functions(binary):
