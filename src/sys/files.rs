@@ -162,17 +162,19 @@ impl Directory {
         /// More than the longest record takes.
         const LONGEST: usize = HEAD + 256 + 8;
         self.file.seek(SeekFrom::Start(0))?;
-        let mut records = [0_u8; 4096];
+        // Filling it with zeros would take longer than listing a short directory.
+        let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
         loop {
-            // SAFETY: the kernel writes at most `records.len()` bytes into `records`.
+            // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`.
             let filled = unsafe {
-                libc::syscall(libc::SYS_getdents64, self.file.as_raw_fd(), records.as_mut_ptr(), records.len())
+                libc::syscall(libc::SYS_getdents64, self.file.as_raw_fd(), buffer.as_mut_ptr(), buffer.len())
             };
             let filled = usize::try_from(filled).map_err(|_| io::Error::last_os_error())?;
             if filled == 0 {
                 return Ok(());
             }
-            let mut rest = &records[..filled.min(records.len())];
+            // SAFETY: the kernel wrote `filled` bytes, which are no more than there are.
+            let mut rest = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast(), filled.min(buffer.len())) };
             while rest.len() > HEAD {
                 let length = usize::from(u16::from_ne_bytes([rest[16], rest[17]])).clamp(HEAD, rest.len());
                 let (record, behind) = rest.split_at(length);
@@ -183,7 +185,7 @@ impl Directory {
                 rest = behind;
             }
             // `kernfs_fop_readdir` and `proc_readdir` go on until a record does not fit.
-            if self.original && filled < records.len() - LONGEST {
+            if self.original && filled < buffer.len() - LONGEST {
                 return Ok(());
             }
         }
