@@ -7,6 +7,7 @@ use crate::kernel::text::{find, take_word, uint};
 use crate::kernel::{Bad, Fault, Source};
 use crate::model::{Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
+use std::io;
 
 /// What the kernel may be doing to an array, as it calls it.
 const ACTIONS: [&str; 4] = ["resync", "recovery", "reshape", "check"];
@@ -49,13 +50,13 @@ struct MdRaid {
 
 impl Collect for MdRaid {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let text = match self.mdstat.read() {
+        let mut push = |array: &Array<'_>| out.row(&ARRAYS, [array.name, array.level], array.values);
+        match self.mdstat.try_read().map(|text| parse(text, &mut push)) {
             // The driver is not loaded.
-            Err(fault) if fault.is_absent() => return Ok(()),
-            text => text?,
-        };
-        parse(text, &mut |array| out.row(&ARRAYS, [array.name, array.level], array.values))
-            .map_err(|bad| Fault::parse(self.mdstat.path(), bad))
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Fault::read(self.mdstat.path(), error)),
+            Ok(parsed) => parsed.map_err(|bad| self.mdstat.refuse(bad)),
+        }
     }
 }
 

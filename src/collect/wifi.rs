@@ -157,9 +157,11 @@ impl Collect for Wifi {
             return Ok(());
         }
         let Wifi { wireless, .. } = self;
-        match wireless.parse(|text| nl80211::parse_wireless(text, &mut |name, values| push(name, values, out))) {
-            Err(fault) if fault.is_absent() => Ok(()),
-            result => result,
+        let mut push = |name: &[u8], values| push(name, values, out);
+        match wireless.try_read().map(|text| nl80211::parse_wireless(text, &mut push)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Fault::read(wireless.path(), error)),
+            Ok(parsed) => parsed.map_err(|bad| wireless.refuse(bad)),
         }
     }
 }
