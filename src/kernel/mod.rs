@@ -9,6 +9,7 @@ mod devices;
 pub mod engines;
 mod fault;
 mod foreign;
+pub mod interfaces;
 mod kept;
 mod links;
 mod machine;
