@@ -5,7 +5,7 @@ use super::slot::Slot;
 use super::{Agent, Selection};
 use crate::dialect::Dialect;
 use crate::dialect::flags::{Settings, Tongue};
-use crate::format::prometheus::{Syntax, Writer, write_foreign};
+use crate::format::prometheus::{Syntax, Writer};
 use crate::format::{Format, Gzip, Renderer};
 use crate::model::{Family, Snapshot};
 use std::time::Duration;
@@ -31,6 +31,8 @@ struct AtWork {
     rest: Writer,
     /// The agent's own collectors of which it knows all.
     covered: Selection,
+    /// The agent's own collectors that rows of a selection of the other program's are taken from; finding them takes long.
+    sources: Option<(Selection, Selection)>,
     /// Absent while it is being made, since making it needs the rest.
     page: Option<Rendered>,
     /// What the page was made of: a collection, both selections, and the dialect.
@@ -104,7 +106,7 @@ impl Agent {
             }
             let rest = Writer::without(Syntax::Text, std::mem::take(&mut dialect.known));
             let page = Some(Rendered::default());
-            Box::new(AtWork { dialect, rest, covered, page, made_of: None, made: 0 })
+            Box::new(AtWork { dialect, rest, covered, sources: None, page, made_of: None, made: 0 })
         })
     }
 
@@ -146,17 +148,26 @@ impl Agent {
         };
         let count = self.slots.len();
         own = own.first(count);
-        let Some(at_work) = &self.foreign.at_work else { return Err(String::new()) };
+        let Agent { foreign, slots, .. } = self;
+        let Some(at_work) = &mut foreign.at_work else { return Err(String::new()) };
         // A collector of which all is there under other names is not asked; what the other program's rows are taken from is collected,
         // but not shown.
         if tongue == Tongue::Node {
             own = own.without(at_work.covered);
         }
-        let mut needed = own;
-        for source in at_work.dialect.sources(other) {
-            let has = |slot: &Slot| slot.families().any(|family| family.name() == source);
-            needed = self.slots.iter().position(has).map_or(needed, |place| needed.with(place));
-        }
+        let sources = match at_work.sources {
+            Some((of, sources)) if of == other => sources,
+            _ => {
+                let mut sources = Selection::NONE;
+                for source in at_work.dialect.sources(other) {
+                    let has = |slot: &Slot| slot.families().any(|family| family.name() == source);
+                    sources = slots.iter().position(has).map_or(sources, |place| sources.with(place));
+                }
+                at_work.sources = Some((other, sources));
+                sources
+            }
+        };
+        let needed = own.and(sources);
         let id = self.snapshot_of(needed, max_age).await.moment.id;
         let Agent { snapshot, foreign, renderer, gzip: compressor, .. } = self;
         let Some(at_work) = &mut foreign.at_work else { return Err(String::new()) };
@@ -183,6 +194,6 @@ impl AtWork {
         } else {
             rest.replace(own, out);
         }
-        dialect.collect(other, own, &mut |family| write_foreign(family, Syntax::Text, out));
+        dialect.collect(other, own, out);
     }
 }

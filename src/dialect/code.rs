@@ -354,7 +354,11 @@ fn schedstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 fn mount_info(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let own = rows.own;
     let Some((part, section)) = own.locate(FILESYSTEMS.head()) else { return };
-    let Some(text) = reader.text(&["proc/self/mountinfo"]) else { return };
+    if reader.mounts.has_news() {
+        // Without the table there is no text.
+        let _ = reader.mounts.read();
+    }
+    let text = reader.mounts.text();
     for row in own.parts()[part].sections[section].rows() {
         let mut labels = row.labels();
         let (Some(device), Some(mountpoint)) = (labels.next(), labels.next()) else { continue };

@@ -6,20 +6,22 @@
 mod code;
 mod devices;
 pub mod flags;
+mod links;
+mod own;
 mod read;
 mod sheet;
 mod spec;
 #[cfg(test)]
 mod tests;
 
-use crate::kernel::{Machine, Roots};
+use crate::kernel::{Machine, Roots, interfaces};
 use crate::model::{Kind, Selection, Snapshot, Value};
 use crate::runtime::sandbox::{Call, Needs, Rights};
 use flags::{BARE, Filter, Settings};
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use read::{List, Reader, Work};
-use sheet::{Sheet, Sink};
-use spec::{Collector, Column, Heading};
+use sheet::{Page, Sheet};
+use spec::{Collector, Column};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -51,10 +53,15 @@ pub fn each_family(each: &mut dyn FnMut(&str, Kind)) {
 /// What reading for these names takes beyond what the agent's own collectors do.
 pub const NEEDS: Needs = Needs {
     paths: "proc sys root/etc root/usr/lib/os-release",
-    rights: &Rights { named_by: &[&flags::UDEV], calls: &[Call::Any(libc::SYS_adjtimex)], ..Rights::NONE },
+    rights: &Rights {
+        named_by: &[&flags::UDEV],
+        calls: &[Call::Any(libc::SYS_adjtimex)],
+        before: Some(interfaces::reserve),
+        ..Rights::NONE
+    },
 };
 
-/// The other program's collectors at work. It keeps no rows: each family goes to the page as soon as it is complete.
+/// The other program's collectors at work. It keeps no rows: each family goes onto the page as soon as it is complete.
 #[derive(Debug)]
 pub struct Dialect {
     reader: Reader,
@@ -76,10 +83,12 @@ impl Dialect {
         let spec::Spec { mut collectors, blocks, columns, known } = spec::parse();
         let mut works = Vec::with_capacity(blocks.len());
         for block in blocks {
-            let only_with = Heading::parse(block.line).only_with;
+            let mut work = Work::new(block);
+            let only_with = work.heading.only_with;
             let (name, on) = only_with.strip_prefix('-').map_or((only_with, true), |name| (name, false));
             let bare = BARE.iter().find(|(known, _)| *known == name);
-            works.push(Work::new(block, bare.is_none_or(|(_, bare)| settings.has(bare) == on)));
+            work.is_on = bare.is_none_or(|(_, bare)| settings.has(bare) == on);
+            works.push(work);
         }
         for collector in &mut collectors {
             let switch = if collector.name == "processes" { "processes.states" } else { collector.name };
@@ -104,7 +113,7 @@ impl Dialect {
     pub fn sources(&self, selection: Selection) -> impl Iterator<Item = &'static str> {
         let chosen = self.collectors.iter().enumerate().filter(move |(place, _)| selection.contains(*place));
         let works = chosen.flat_map(|(_, collector)| &self.works[collector.blocks.clone()]);
-        works.filter_map(|work| Some(work.block.line.strip_prefix("from ")?.split(' ').next().unwrap_or_default()))
+        works.filter(|work| work.heading.shape == "from").map(|work| work.heading.source)
     }
 
     /// Returns the agent's own collectors that tell what a collector of this name does; `None` if there is none.
@@ -122,8 +131,8 @@ impl Dialect {
         self.collectors.iter().position(|collector| !name.is_empty() && collector.name == name)
     }
 
-    /// Hands on the families that `wanted` names as they are now; `own` is the agent's own collection of the same moment.
-    pub fn collect(&mut self, wanted: Selection, own: &Snapshot, to: Sink<'_>) {
+    /// Adds the families that `wanted` names as they are now to a page; `own` is the agent's own collection of the same moment.
+    pub fn collect(&mut self, wanted: Selection, own: &Snapshot, to: &mut Page) {
         let Dialect { reader, filters, collectors, works, columns, lists, sheet, scrape, .. } = self;
         reader.begin();
         for list in &mut *lists {
@@ -133,8 +142,6 @@ impl Dialect {
         // The last one is about the others.
         let Some((works, abouts)) = works.split_at_mut_checked(last.blocks.start) else { return };
         let [about, build] = abouts else { return };
-        let about = (Heading::parse(about.block.line), &columns[about.block.columns.clone()]);
-        let build = (Heading::parse(build.block.line), &columns[build.block.columns.clone()]);
         for (_, collector) in others.iter().enumerate().filter(|(place, _)| wanted.contains(*place)) {
             let start = (reader.machine.since_boot)();
             let mut any = false;
@@ -143,11 +150,11 @@ impl Dialect {
             }
             let took: Duration = (reader.machine.since_boot)().saturating_sub(start);
             let values = [Value::seconds(took), any.into()];
-            scrape.push("", &about.0, &[collector.name.as_bytes()], &mut values.into_iter());
+            scrape.push("", &about.heading, &[collector.name.as_bytes()], &mut values.into_iter());
         }
-        scrape.hand_on(about.1, to);
+        scrape.write(&columns[about.block.columns.clone()], to);
         let labels = ["pi-monitor", std::env::consts::ARCH, "linux", "", "", "", crate::VERSION];
-        scrape.push("", &build.0, &labels.map(str::as_bytes), &mut [1.into()].into_iter());
-        scrape.hand_on(build.1, to);
+        scrape.push("", &build.heading, &labels.map(str::as_bytes), &mut [1.into()].into_iter());
+        scrape.write(&columns[build.block.columns.clone()], to);
     }
 }

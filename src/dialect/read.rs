@@ -2,16 +2,24 @@
 
 use super::code::{self, Code};
 use super::flags::Filter;
-use super::sheet::{Sheet, Sink};
+use super::links::{self, Links};
+use super::own::Own;
+use super::sheet::{Page, Sheet, write_one};
 use super::spec::{Block, Column, Heading, LABELS_MAX};
 use crate::kernel::text::{lines, place, take_word};
-use crate::kernel::{Devices, Kept, Machine, Roots, each_name, read_whole, real_path};
-use crate::model::{Snapshot, Value, key};
+use crate::kernel::{Devices, Kept, Machine, Roots, Source, each_name, read_whole, real_path};
+use crate::model::{Snapshot, Value, key, resize};
 use std::path::Path;
 
 /// The most words of a line, and values of a row.
 const WORDS_MAX: usize = 24;
-const VALUES_MAX: usize = 64;
+pub const VALUES_MAX: usize = 64;
+
+/// As long as the kernel makes the parts of a long answer over netlink.
+const BUFFER: usize = 8192;
+
+/// The most text of a block that is kept for the next page.
+const MADE_MAX: usize = 1 << 15;
 
 /// Opens, reads and closes files below the three trees.
 #[derive(Debug)]
@@ -29,6 +37,10 @@ pub struct Reader {
     /// How much of `text` is the file's.
     length: usize,
     kept: Kept,
+    /// The mount table, which is read again when the kernel says that it has changed: to make it takes longer than any other file.
+    pub mounts: Source,
+    /// Absent while they are being asked for.
+    pub links: Option<Links>,
     /// The path of the file that `text` is of.
     read: String,
     /// What is known of the disks; see [`Reader::disks`](Reader::disks()).
@@ -39,6 +51,8 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(roots: Roots, machine: Machine, udev: String) -> Self {
+        let links = Some(Links::new(&roots.sys));
+        let mounts = Source::new(roots.proc.join("self/mountinfo"));
         Reader {
             roots,
             machine,
@@ -49,6 +63,8 @@ impl Reader {
             text: Vec::new(),
             length: 0,
             kept: Kept::default(),
+            mounts,
+            links,
             read: String::new(),
             disks: String::new(),
             spare: Vec::new(),
@@ -73,6 +89,14 @@ impl Reader {
             read.push_str(path);
         }
         Some(&text[..*length])
+    }
+
+    /// Returns room for something else than a file's text.
+    pub fn buffer(&mut self) -> &mut [u8] {
+        self.read.clear();
+        let length = self.text.len().max(BUFFER);
+        resize(&mut self.text, length);
+        &mut self.text
     }
 
     /// Returns an empty text; [`Reader::give`] takes it back, so that a collection allocates nothing after the first ones.
@@ -141,6 +165,9 @@ impl Reader {
         self.read.clear();
         self.disks.clear();
         self.kept.begin();
+        if let Some(links) = &mut self.links {
+            links.begin();
+        }
     }
 
     /// Returns the number in a file.
@@ -151,7 +178,7 @@ impl Reader {
     /// Returns where the parts of a path lead.
     pub fn locate(&mut self, parts: &[&str]) -> &Path {
         /// What the kernel prints in records that may be longer than half a page.
-        const LONG: &str = "cpuinfo diskstats interrupts mdstat self/mountinfo";
+        const LONG: &str = "cpuinfo diskstats interrupts mdstat";
         const SHORT: u16 = 2048;
         let Reader { roots, path, keeps, .. } = self;
         path.clear();
@@ -189,7 +216,7 @@ pub fn number(text: &[u8]) -> Option<Value> {
 /// Where the rows of a block go.
 pub struct Rows<'a> {
     sheet: &'a mut Sheet,
-    to: Sink<'a>,
+    to: &'a mut Page,
     heading: &'a Heading,
     /// The names of the labels, and where they are read.
     pub labels: &'a [&'static str],
@@ -257,7 +284,7 @@ impl Rows<'_> {
         let (filter, _) = self.heading.filters[0];
         if said.unwrap_or_else(|| self.ask(filter, hash, name)) {
             let value = number(value).unwrap_or_default().times(factor);
-            self.sheet.hand_on_one(self.columns[0], name, value, self.to);
+            write_one(self.columns[0], name, value, self.to);
             self.any = true;
         }
     }
@@ -269,9 +296,13 @@ impl Rows<'_> {
 
     /// The same for a row whose family has a name of its own, behind that of the column.
     pub fn push_named(&mut self, name: &str, labels: &[&[u8]], values: &[Value]) {
-        if !self.allow(labels) {
-            return;
+        if self.allow(labels) {
+            self.add(name, labels, values);
         }
+    }
+
+    /// Adds a row that the filters report.
+    fn add(&mut self, name: &str, labels: &[&[u8]], values: &[Value]) {
         let values = &values[..self.columns.len().min(values.len())];
         if values.iter().any(|value| value.is_present()) {
             let scaled = |(value, column): (&Value, &Column)| value.times(column.factor.into()).shifted(column.places);
@@ -343,22 +374,28 @@ impl List {
 #[derive(Debug)]
 pub struct Work {
     pub block: Block,
+    pub heading: Heading,
+    /// Where the rows are among the agent's own, if they are taken from there.
+    own: Option<Own>,
     /// What the filters said; see [`Rows::said`].
     known: Vec<u32>,
     code: Option<Code>,
+    /// What it wrote, and a number that changes with what that was made of, if there is one.
+    made: Vec<u8>,
+    made_of: Option<u64>,
     /// Whether no flag leaves it out.
-    is_on: bool,
+    pub is_on: bool,
 }
 
 impl Work {
-    pub fn new(block: Block, is_on: bool) -> Self {
-        let mut words = block.line.split(' ');
-        let code = match words.next() {
-            Some("code") => words.next(),
-            Some("each") => words.nth(1),
+    pub fn new(block: Block) -> Self {
+        let heading = Heading::parse(block.line);
+        let code = match heading.shape {
+            "code" => code::find(heading.source),
+            "each" => code::find(heading.second),
             _ => None,
         };
-        Work { block, known: Vec::new(), code: code.and_then(code::find), is_on }
+        Work { block, heading, own: None, known: Vec::new(), code, made: Vec::new(), made_of: None, is_on: true }
     }
 
     /// Reads the block's rows, and hands on its families; whether there was any.
@@ -371,13 +408,20 @@ impl Work {
         columns: &[Column],
         own: &Snapshot,
         sheet: &mut Sheet,
-        to: Sink<'_>,
+        to: &mut Page,
     ) -> bool {
-        let Work { block, known, code, is_on } = self;
+        let Work { block, heading, own: at, known, code, made, made_of, is_on } = self;
         if !*is_on {
             return false;
         }
-        let heading = &Heading::parse(block.line);
+        let heading = &*heading;
+        let start = to.len();
+        let is_link = heading.filters[0].0 == "netclass";
+        let inputs = if is_link { links::state(reader) } else { None };
+        if inputs.is_some() && *made_of == inputs {
+            to.extend_from_slice(made);
+            return !made.is_empty();
+        }
         let columns = &columns[block.columns.clone()];
         let (labels, sources) = (heading.labels(), heading.sources());
         let mut rows = Rows { sheet, to, heading, labels, sources, columns, filters, known, next: 0, own, any: false };
@@ -413,7 +457,14 @@ impl Work {
                     }
                 }
             }
-            "from" => project(source, reader, &mut rows),
+            "from" => {
+                if at.is_none() {
+                    *at = Own::find(own, source, columns);
+                }
+                if let Some(at) = at {
+                    at.project(reader, &mut rows);
+                }
+            }
             _ => {
                 if let Some(code) = code {
                     code(reader, &[], &mut rows);
@@ -421,7 +472,12 @@ impl Work {
             }
         }
         let Rows { sheet, to, any, .. } = rows;
-        sheet.hand_on(columns, to);
+        sheet.write(columns, to);
+        *made_of = inputs.filter(|_| to.len() - start <= MADE_MAX);
+        if made_of.is_some() {
+            made.clear();
+            made.extend_from_slice(&to[start..]);
+        }
         any
     }
 }
@@ -442,11 +498,15 @@ fn row_of(line: &[u8], rows: &mut Rows<'_>) {
         let found = word(source);
         *label = found.strip_suffix(b":").unwrap_or(found);
     }
+    // Most disks are not reported.
+    if !rows.allow(&labels) {
+        return;
+    }
     let mut values = [Value::ABSENT; VALUES_MAX];
     for (value, column) in values.iter_mut().zip(rows.columns) {
         *value = number(word(column.source())).unwrap_or_default();
     }
-    rows.push(&labels, &values);
+    rows.add("", &labels, &values);
 }
 
 /// Adds the row that an entry of a directory is.
@@ -458,6 +518,10 @@ fn entry_row(directory: &str, entry: &str, reader: &mut Reader, rows: &mut Rows<
             Some(("", _)) => true.into(),
             Some((file, word)) => {
                 reader.text(&[directory, "/", entry, "/", file]).map(|text| text.trim_ascii() == word.as_bytes()).into()
+            }
+            None if file == "statistics/rx_nohandler" => {
+                let unwanted = reader.links.as_ref().and_then(|links| links.unwanted(entry));
+                unwanted.map_or_else(|| reader.number(&[directory, "/", entry, "/", file]), |it| Some(it.into())).into()
             }
             None => match reader.number(&[directory, "/", entry, "/", file]) {
                 Some(speed) if file == "speed" && reader.no_speed && speed.is_negative() => Value::ABSENT,
@@ -479,39 +543,4 @@ fn entry_row(directory: &str, entry: &str, reader: &mut Reader, rows: &mut Rows<
         };
     }
     rows.push(&labels, &values);
-}
-
-/// Adds the rows of the agent's own table that has the block's family.
-fn project(family: &str, reader: &mut Reader, rows: &mut Rows<'_>) {
-    let own = rows.own;
-    let sections = own.parts().iter().flat_map(|part| &part.sections);
-    for section in sections {
-        let place = |name: &str| {
-            let mut column = 0;
-            for family in section.head.families {
-                if family.name() == name {
-                    return Some(column);
-                }
-                column += family.width();
-            }
-            None
-        };
-        if place(family).is_none() {
-            continue;
-        }
-        for row in section.rows() {
-            let mut labels = [&b""[..]; LABELS_MAX];
-            for (label, source) in labels.iter_mut().zip(rows.sources) {
-                *label = source.parse().ok().and_then(|at| row.labels().nth(at)).unwrap_or_default().as_bytes();
-            }
-            if let Some(place) = rows.sources.iter().position(|source| source.contains('/')) {
-                labels[place] = reader.text(&[rows.sources[place]]).unwrap_or_default().trim_ascii();
-            }
-            let mut values = [Value::ABSENT; VALUES_MAX];
-            for (value, column) in values.iter_mut().zip(rows.columns) {
-                *value = place(column.source()).map(|at| row.values()[at]).unwrap_or_default();
-            }
-            rows.push(&labels, &values);
-        }
-    }
 }

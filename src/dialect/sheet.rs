@@ -1,12 +1,12 @@
 //! The rows of one block until all of them are known: the samples of a family stand together on a page.
 
 use super::spec::{Column, Heading};
-use crate::model::{ForeignFamily, Kind, Value, push_label, write_label};
+use crate::model::{Kind, Value, push_label, write_label};
 
-/// What takes the families of a page, one after the other.
-pub type Sink<'a> = &'a mut dyn FnMut(&ForeignFamily);
+/// The page, in Prometheus' text format.
+pub type Page = Vec<u8>;
 
-/// Rows, and the family that is being written. One serves all blocks, so that it costs little memory.
+/// Rows. One sheet serves all blocks, so that it costs little memory.
 #[derive(Debug, Default)]
 pub struct Sheet {
     /// The rows' labels as they are written, behind the name of the row's family if each has its own.
@@ -15,7 +15,6 @@ pub struct Sheet {
     ends: Vec<(usize, usize)>,
     values: Vec<Value>,
     label: String,
-    family: ForeignFamily,
 }
 
 impl Sheet {
@@ -47,19 +46,11 @@ impl Sheet {
         all.extend(values);
     }
 
-    /// Hands on a family of one sample without labels: what its name begins with and ends in.
-    pub fn hand_on_one(&mut self, column: Column, name: &[u8], value: Value, to: Sink<'_>) {
-        begin(&mut self.family, column, name);
-        if value.is_present() {
-            add(&mut self.family, b" ", value);
-        }
-        finish(&self.family, to);
-    }
-
-    /// Hands on the families of the columns with their samples, and forgets all rows.
-    pub fn hand_on(&mut self, columns: &[Column], to: Sink<'_>) {
-        let Sheet { text, ends, values, family, .. } = self;
+    /// Writes the families of the columns with their samples, and forgets all rows.
+    pub fn write(&mut self, columns: &[Column], page: &mut Page) {
+        let Sheet { text, ends, values, .. } = self;
         for (place, column) in columns.iter().enumerate() {
+            let start = column.name();
             // Where the rows have names of their own, each is a family, with the rows behind it that have the same one.
             let has_names = column.source() == "*";
             let named = |row: usize| {
@@ -68,14 +59,16 @@ impl Sheet {
             };
             for first in 0..ends.len() {
                 let name = named(first);
-                begin(family, *column, name);
+                let mut has_head = false;
                 for row in first..ends.len() {
                     let value = &mut values[row * columns.len() + place];
                     if value.is_present() && named(row) == name {
-                        add(family, &text[ends[row].0..ends[row].1], std::mem::take(value));
+                        if !std::mem::replace(&mut has_head, true) {
+                            head(*column, start, name, page);
+                        }
+                        sample(start, name, &text[ends[row].0..ends[row].1], std::mem::take(value), page);
                     }
                 }
-                finish(family, to);
                 if !has_names {
                     break;
                 }
@@ -87,31 +80,38 @@ impl Sheet {
     }
 }
 
-fn begin(family: &mut ForeignFamily, column: Column, name: &[u8]) {
-    let ForeignFamily { name: full, kind, help, samples, is_exact } = family;
-    full.clear();
-    full.extend_from_slice(column.name().as_bytes());
-    full.extend_from_slice(name);
+/// Writes a family of one sample without labels: what its name begins with and ends in.
+pub fn write_one(column: Column, name: &[u8], value: Value, page: &mut Page) {
+    if value.is_present() {
+        let start = column.name();
+        head(column, start, name, page);
+        sample(start, name, b" ", value, page);
+    }
+}
+
+/// Writes what stands above the samples of a family, whose name is `start` and `name`.
+fn head(column: Column, start: &str, name: &[u8], page: &mut Page) {
     // Of what sensors measure, energy alone adds up.
-    *kind = if name.ends_with(b"_total") { Kind::Counter } else { column.kind }.name();
-    help.clear();
-    help.extend_from_slice(column.help().as_bytes());
-    samples.clear();
-    *is_exact = true;
+    let kind: &[u8] = match if name.ends_with(b"_total") { Kind::Counter } else { column.kind } {
+        Kind::Counter => b" counter\n",
+        Kind::Gauge => b" gauge\n",
+        Kind::Untyped => b" untyped\n",
+    };
+    let (start, help) = (start.as_bytes(), column.help().as_bytes());
+    for part in [b"# HELP ", start, name, b" ", help, b"\n# TYPE ", start, name, kind] {
+        if !part.is_empty() {
+            page.extend_from_slice(part);
+        }
+    }
 }
 
-/// Adds a sample; `labels` is what stands between its name and its value.
-fn add(family: &mut ForeignFamily, labels: &[u8], value: Value) {
-    let ForeignFamily { name, samples, .. } = family;
-    for part in [name, labels] {
-        samples.extend_from_slice(part);
+/// Writes a sample; `labels` is what stands between its name and its value.
+fn sample(start: &str, name: &[u8], labels: &[u8], value: Value, page: &mut Page) {
+    for part in [start.as_bytes(), name, labels] {
+        if !part.is_empty() {
+            page.extend_from_slice(part);
+        }
     }
-    value.write(samples);
-    samples.push(b'\n');
-}
-
-fn finish(family: &ForeignFamily, to: Sink<'_>) {
-    if !family.samples.is_empty() {
-        to(family);
-    }
+    value.write(page);
+    page.push(b'\n');
 }

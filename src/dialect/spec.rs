@@ -1,7 +1,6 @@
 //! The table of names in `node.txt`, as data that the readers follow.
 //!
-//! What is kept of a line is where its parts are, since the names alone would take as much memory as all the rest. The heading of a
-//! block is taken apart at each collection, which costs less than a read.
+//! What is kept of a family's line is where its parts are, since the names alone would take as much memory as all the rest.
 
 use super::table;
 use crate::model::Kind;
@@ -43,7 +42,7 @@ pub struct Block {
 }
 
 /// What the first line of a block says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Heading {
     /// How the rows are read.
     pub shape: &'static str,
@@ -55,9 +54,8 @@ pub struct Heading {
     pub only_with: &'static str,
     /// What chooses among the rows: filters, and the places of the labels that they are for.
     pub filters: [(&'static str, usize); FILTERS_MAX],
-    labels: [&'static str; LABELS_MAX],
-    sources: [&'static str; LABELS_MAX],
-    count: usize,
+    /// The names of the labels, then where each is read.
+    labels: Vec<&'static str>,
 }
 
 impl Heading {
@@ -69,10 +67,9 @@ impl Heading {
             second: "",
             only_with: "",
             filters: [("", 0); FILTERS_MAX],
-            labels: [""; LABELS_MAX],
-            sources: [""; LABELS_MAX],
-            count: 0,
+            labels: Vec::new(),
         };
+        let mut sources = Vec::new();
         for word in line.split(' ') {
             if let Some(filter) = word.strip_prefix('?') {
                 let filter = filter.split_once('@').map_or((filter, 0), |(name, label)| (name, digits(label)));
@@ -83,10 +80,8 @@ impl Heading {
             } else if let Some(bare) = word.strip_prefix('!') {
                 heading.only_with = bare;
             } else if let Some((label, source)) = word.split_once('=') {
-                if heading.count < LABELS_MAX {
-                    (heading.labels[heading.count], heading.sources[heading.count]) = (label, source);
-                    heading.count += 1;
-                }
+                heading.labels.push(label);
+                sources.push(source);
             } else {
                 let Heading { shape, source, second, .. } = &mut heading;
                 let free = [shape, source, second].into_iter().find(|word| word.is_empty());
@@ -95,17 +90,18 @@ impl Heading {
                 }
             }
         }
+        heading.labels.append(&mut sources);
         heading
     }
 
     /// Returns the names of the labels.
     pub fn labels(&self) -> &[&'static str] {
-        &self.labels[..self.count]
+        &self.labels[..self.labels.len() / 2]
     }
 
     /// Returns where each label is read.
     pub fn sources(&self) -> &[&'static str] {
-        &self.sources[..self.count]
+        &self.labels[self.labels.len() / 2..]
     }
 }
 

@@ -1,7 +1,7 @@
 use super::read::number;
+use super::spec::Heading;
 use super::*;
 use crate::collect;
-use crate::format::prometheus::{Syntax, write_foreign};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -31,7 +31,7 @@ fn put(root: &Path, path: &str, text: &[u8]) {
 fn page(dialect: &mut Dialect, collector: &str) -> String {
     let wanted = Selection::NONE.with(dialect.place(collector).unwrap());
     let mut out = Vec::new();
-    dialect.collect(wanted, &Snapshot::new(), &mut |family| write_foreign(family, Syntax::Text, &mut out));
+    dialect.collect(wanted, &Snapshot::new(), &mut out);
     let text = String::from_utf8(out).unwrap();
     text.lines()
         .filter(|line| !line.starts_with('#') && !line.starts_with("node_exporter"))
@@ -187,7 +187,7 @@ fn families_named_by_sensors_stand_together() {
     );
     let mut out = Vec::new();
     let wanted = Selection::NONE.with(dialect.place("hwmon").unwrap());
-    dialect.collect(wanted, &Snapshot::new(), &mut |family| write_foreign(family, Syntax::Text, &mut out));
+    dialect.collect(wanted, &Snapshot::new(), &mut out);
     let text = String::from_utf8(out).unwrap();
     // A chip of the same name as another one is left out, since its series would be duplicates.
     let temperatures = "# TYPE node_hwmon_temp_celsius gauge\nnode_hwmon_temp_celsius{chip=\"one\",sensor=\"temp1\"} 41\n\

@@ -205,7 +205,7 @@ fn write_head(family: &Family, syntax: Syntax, out: &mut Vec<u8>) {
 /// OpenMetrics has rules for the samples of a kind that the text format does not have, such as `_total` behind the name of a counter. What
 /// is not sure to keep them is of unknown kind there, and of a histogram or summary each part is a family then.
 #[inline(never)]
-pub fn write_foreign(family: &ForeignFamily, syntax: Syntax, out: &mut Vec<u8>) {
+fn write_foreign(family: &ForeignFamily, syntax: Syntax, out: &mut Vec<u8>) {
     let ForeignFamily { name, kind, help, samples, is_exact } = family;
     let (mut name, mut kind) = (&name[..], *kind);
     let is_open = syntax == Syntax::OpenMetrics;

@@ -20,6 +20,11 @@ impl Selection {
         self.0 >> place & 1 == 1
     }
 
+    /// Returns the set with what is in `other`, too.
+    pub const fn and(self, other: Selection) -> Self {
+        Selection(self.0 | other.0)
+    }
+
     /// Returns the set without what is in `other`.
     pub const fn without(self, other: Selection) -> Self {
         Selection(self.0 & !other.0)
@@ -53,6 +58,7 @@ mod tests {
         let some = Selection::NONE.with(0).with(63);
         assert!(some.contains(0) && !some.contains(1) && some.contains(63));
         assert!(Selection::ALL.includes(some) && some.includes(some) && !some.includes(Selection::NONE.with(1)));
+        assert_eq!(Selection::NONE.with(1).and(some), some.with(1));
         assert_eq!(Selection::ALL.first(64), Selection::ALL);
         assert_eq!(some.first(63), Selection::NONE.with(0));
         assert_eq!(Selection::ALL.first(0), Selection::NONE);

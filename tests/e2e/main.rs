@@ -18,6 +18,7 @@ mod doctor;
 mod events;
 mod first_answer;
 mod http;
+mod interfaces;
 mod journal;
 mod listening;
 mod logs;
