@@ -1,13 +1,12 @@
 //! Connections with TLS, in a binary that was built with the feature of that name.
 
 use super::plan::Plan;
+use crate::runtime::tls::{explain, pem, provider, words};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Whether addresses may ask for TLS.
@@ -39,14 +38,17 @@ pub fn prepare(plan: &Plan) -> Result<(), String> {
     let wrong = |error: &dyn std::fmt::Display| format!("{file}: {error}");
     let text = std::fs::read(file).map_err(|error| wrong(&error))?;
     let mut roots = RootCertStore::empty();
-    // A system's file may hold one that is too old to be understood.
-    let found = CertificateDer::pem_slice_iter(&text).flatten();
-    let (added, _) = roots.add_parsable_certificates(found);
-    if added == 0 {
+    pem(&text, &mut |label, bytes| {
+        if let Some(bytes) = bytes.filter(|_| label == "CERTIFICATE") {
+            // A system's file may hold one that is too old to be understood.
+            let _ = roots.add(bytes.into());
+        }
+    });
+    if roots.is_empty() {
         return Err(wrong(&"expected a certificate in PEM, found none"));
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(|error| wrong(&error))?;
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().map_err(|error| words(&error))?;
     let _ = CONFIG.set(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()));
     Ok(())
 }
@@ -62,7 +64,7 @@ pub fn open(stream: TcpStream, secure: bool, host: &str) -> io::Result<Channel> 
     let config = CONFIG.get().ok_or_else(|| io::Error::other("no certificate of an authority could be read"))?;
     let host = host.trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(host).map_err(io::Error::other)?;
-    let connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+    let connection = ClientConnection::new(config.clone(), name).map_err(|error| io::Error::other(words(&error)))?;
     Ok(Channel::Tls(Box::new(StreamOwned::new(connection, stream))))
 }
 
@@ -83,7 +85,7 @@ impl Read for Channel {
             // Many servers hang up without a farewell; the length of an answer says whether it is whole.
             Channel::Tls(stream) => match stream.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-                result => result,
+                result => result.map_err(explain),
             },
         }
     }
@@ -93,14 +95,14 @@ impl Write for Channel {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Channel::Plain(stream) => stream.write(bytes),
-            Channel::Tls(stream) => stream.write(bytes),
+            Channel::Tls(stream) => stream.write(bytes).map_err(explain),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Channel::Plain(stream) => stream.flush(),
-            Channel::Tls(stream) => stream.flush(),
+            Channel::Tls(stream) => stream.flush().map_err(explain),
         }
     }
 }

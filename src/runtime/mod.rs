@@ -3,4 +3,6 @@
 pub mod log;
 pub mod sandbox;
 pub mod task;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod traffic;

@@ -21,6 +21,8 @@ pub mod state;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 pub mod tls;
 pub mod turns;
+#[cfg(feature = "tls")]
+mod verifier;
 
 pub use state::Protection;
 

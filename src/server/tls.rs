@@ -3,6 +3,8 @@
 //! Certificates and key are read once, before the agent gives up the right to read files.
 
 use super::config::{Clients, TlsConfig, read_secret};
+use super::verifier::Verifier;
+use crate::runtime::tls::{explain, pem, provider, words};
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::pin::Pin;
@@ -12,10 +14,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use tokio_rustls::rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+};
+use tokio_rustls::rustls::server::NoServerSessionStorage;
+use tokio_rustls::rustls::{Error, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use tokio_rustls::server::TlsStream;
 
 /// What rustls may hold of answers that a client has not read: one record of the longest kind.
@@ -46,38 +49,35 @@ impl Tls {
     /// The file, and what is wrong with it.
     pub fn read(config: Option<&TlsConfig>) -> Result<Option<Self>, String> {
         let Some(config) = config else { return Ok(None) };
-        let provider = Arc::new(ring::default_provider());
+        let failed = |error: Error| format!("TLS: {}", words(&error));
+        let provider = provider();
         let versions: &[&SupportedProtocolVersion] =
             if config.only_tls13 { &[&version::TLS13] } else { &[&version::TLS13, &version::TLS12] };
         let certificates = certificates(&config.certificates)?;
         let name = config.key.display();
         let text = read_secret(&config.key)?;
-        let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
-            .map_err(|error| format!("{name}: expected a private key in PEM: {error}"))?;
-        let builder = ServerConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(versions)
-            .map_err(|error| format!("TLS: {error}"))?;
+        let key = key(text.as_bytes()).ok_or_else(|| format!("{name}: expected a private key in PEM, found none"))?;
+        let builder =
+            ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions).map_err(failed)?;
         let builder = match &config.client_authorities {
             None => builder.with_no_client_auth(),
             Some(file) => {
                 let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
                 let mut roots = RootCertStore::empty();
                 for certificate in self::certificates(file)? {
-                    roots.add(certificate).map_err(|error| wrong(&error))?;
+                    roots.add(certificate).map_err(|error| wrong(&words(&error)))?;
                 }
-                let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                if config.clients == Clients::Verified {
-                    verifier = verifier.allow_unauthenticated();
-                }
-                builder.with_client_cert_verifier(verifier.build().map_err(|error| wrong(&error))?)
+                let algorithms = provider.signature_verification_algorithms;
+                let verifier = Verifier::new(roots, config.clients != Clients::Verified, algorithms);
+                builder.with_client_cert_verifier(Arc::new(verifier))
             }
         };
         let mut server = builder
             .with_single_cert(certificates, key)
-            .map_err(|error| format!("{} and {name} do not match: {error}", config.certificates.display()))?;
+            .map_err(|error| format!("{} and {name} do not match: {}", config.certificates.display(), words(&error)))?;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Who comes again shows a ticket, so that a key is not used each time; nothing is kept here for them.
-        server.ticketer = ring::Ticketer::new().map_err(|error| format!("TLS: {error}"))?;
+        server.ticketer = ring::Ticketer::new().map_err(failed)?;
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 1;
         Ok(Some(Tls(Arc::new(server).into())))
@@ -89,12 +89,33 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let name = file.display();
     let text = std::fs::read(file).map_err(|error| format!("{name}: {error}"))?;
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    let all = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
-    match all {
-        Ok(all) if all.is_empty() => Err(format!("{name}: expected a certificate in PEM, found none")),
-        Ok(all) => Ok(all),
-        Err(error) => Err(format!("{name}: {error}")),
+    let (mut all, mut whole) = (Vec::new(), true);
+    pem(text, &mut |label, bytes| match bytes {
+        Some(bytes) if label == "CERTIFICATE" => all.push(bytes.into()),
+        Some(_) => {}
+        None => whole = false,
+    });
+    match (all.is_empty(), whole) {
+        (_, false) => Err(format!("{name}: malformed PEM")),
+        (true, true) => Err(format!("{name}: expected a certificate in PEM, found none")),
+        (false, true) => Ok(all),
     }
+}
+
+/// The first private key of a text in PEM.
+fn key(text: &[u8]) -> Option<PrivateKeyDer<'static>> {
+    let mut first = None;
+    pem(text, &mut |label, bytes| {
+        let Some(bytes) = bytes else { return };
+        let key: PrivateKeyDer<'static> = match label {
+            "PRIVATE KEY" => PrivatePkcs8KeyDer::from(bytes).into(),
+            "EC PRIVATE KEY" => PrivateSec1KeyDer::from(bytes).into(),
+            "RSA PRIVATE KEY" => PrivatePkcs1KeyDer::from(bytes).into(),
+            _ => return,
+        };
+        first.get_or_insert(key);
+    });
+    first
 }
 
 /// Makes a connection ready for requests: with TLS, by a handshake.
@@ -113,7 +134,7 @@ pub async fn open(socket: TcpStream, tls: Option<&Tls>) -> Result<Channel, (Chan
     let hello = acceptor.accept_with(socket, |connection| connection.set_buffer_limit(Some(BUFFER_BYTES)));
     match hello.into_fallible().await {
         Ok(stream) => Ok(Channel::Tls(Box::new(stream))),
-        Err((error, socket)) => Err((Channel::Plain(socket), Some(error))),
+        Err((error, socket)) => Err((Channel::Plain(socket), Some(explain(error)))),
     }
 }
 

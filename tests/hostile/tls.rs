@@ -129,13 +129,41 @@ fn passwords_and_least_versions_hold() {
 fn clients_show_certificates_where_they_have_to() {
     let Some(certificates) = Certificates::new("clients") else { return };
     certificates.make("stranger", &[]);
+    let signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"];
+    certificates.make("machine", &[&signed[..], &["-addext", "extendedKeyUsage=serverAuth"]].concat());
     for (kind, without) in [("RequireAndVerifyClientCert", false), ("VerifyClientCertIfGiven", true)] {
         let more = format!("  client_auth_type: {kind}\n  client_ca_file: ca.crt\n");
         let agent = Agent::start(&[&certificates.configuration(&more)]);
         let gets = |flags: &[&str]| certificates.curl(&agent, "/health", flags).stdout == b"ok\n";
         assert_eq!(gets(&[]), without);
         assert!(gets(&["--cert", "client.crt", "--key", "client.key"]));
-        assert!(!gets(&["--cert", "stranger.crt", "--key", "stranger.key"]));
+        // Signed by itself, or for servers only.
+        for wrong in ["stranger", "machine"] {
+            assert!(!gets(&["--cert", &format!("{wrong}.crt"), "--key", &format!("{wrong}.key")]), "{wrong}");
+        }
+    }
+}
+
+#[test]
+fn every_key_exchange_and_kind_of_key_works() {
+    let Some(certificates) = Certificates::new("keys") else { return };
+    for (algorithm, option) in [("rsa", "rsa_keygen_bits:2048"), ("ec", "ec_paramgen_curve:secp384r1")] {
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-nodes", "-newkey", algorithm, "-pkeyopt", option, "-days", "2", "-subj", "/CN=x"])
+            .args(["-keyout", "server.key", "-out", "server.crt", "-CA", "ca.crt", "-CAkey", "ca.key"])
+            .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
+            .current_dir(&certificates.0)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let agent = Agent::start(&[&certificates.configuration("")]);
+        for version in ["1.2", "1.3"] {
+            // TLS 1.2 wants the curve of the certificate in the list, too.
+            for group in ["X25519:secp384r1", "prime256v1:secp384r1"] {
+                let flags = [&format!("--tlsv{version}"), "--tls-max", version, "--curves", group];
+                assert_eq!(certificates.page(&agent, "/health", &flags), "ok\n");
+            }
+        }
     }
 }
 
@@ -214,6 +242,10 @@ fn what_is_wrong_with_a_file_is_told() {
     let path = |name: &str| certificates.0.join(name);
     std::fs::write(path("empty"), "").unwrap();
     std::fs::set_permissions(path("empty"), PermissionsExt::from_mode(0o600)).unwrap();
+    let half = std::fs::read_to_string(path("server.crt")).unwrap().replace("-----END", "END");
+    std::fs::write(path("half"), half).unwrap();
+    let made = Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(path("ed25519")).status();
+    assert!(made.unwrap().success());
     for (files, expected) in [
         ("cert_file: none\n  key_file: server.key", format!("{}: No such file", path("none").display())),
         (
@@ -227,6 +259,15 @@ fn what_is_wrong_with_a_file_is_told() {
         (
             "cert_file: server.crt\n  key_file: client.key",
             format!("{} and {} do not match", path("server.crt").display(), path("client.key").display()),
+        ),
+        ("cert_file: half\n  key_file: server.key", format!("{}: malformed PEM", path("half").display())),
+        (
+            "cert_file: server.crt\n  key_file: ed25519",
+            format!(
+                "{} and {} do not match: expected a key for RSA or ECDSA",
+                path("server.crt").display(),
+                path("ed25519").display()
+            ),
         ),
         ("cert_file: server.crt\n  key: x", format!("{}:3: key: not supported", path("web.yml").display())),
     ] {
@@ -300,9 +341,9 @@ fn receivers_are_reached_over_https_if_somebody_vouches_for_them() {
     }
     // Nobody vouches for it, it is somebody else, or it speaks no TLS.
     for (host, agent, more, expected) in [
-        ("localhost", &server, &other, "certificate"),
+        ("localhost", &server, &other, "certificate not accepted: signed by an unknown authority"),
         ("[::1]", &server, &authority, ""),
-        ("localhost", &plain, &authority, "corrupt message"),
+        ("localhost", &plain, &authority, "expected TLS, found another protocol"),
     ] {
         let said = notify(host, agent, &[more]);
         assert!(
