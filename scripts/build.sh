@@ -76,13 +76,15 @@ done
 cd "$REPO"
 
 # describe TARGET: what a target is called, and what its ELF file must say.
+# C_FLAGS are for the C code of --tls: OPENSSL_SMALL is what ring takes itself on 32-bit ARM and RISC-V, elliptic curves without
+# large tables.
 # ARM_ARCH is Tag_CPU_arch of the ARM attributes: 10 is v7; 6 and 7 are v6 and v6KZ.
 describe() {
-    ARM_ARCH=0 ARM_FLOAT=- ZIG_CPU='' FEATURES=''
+    ARM_ARCH=0 ARM_FLOAT=- ZIG_CPU='' FEATURES='' C_FLAGS=''
     case $1 in
     aarch64) TRIPLE=aarch64-unknown-linux-musl ZIG_TRIPLE=aarch64-linux-musl CLASS=64 MACHINE=183
         # Atomics in place: asking at a start whether the processor has better ones takes more room than they do.
-        FEATURES=,-outline-atomics ;;
+        FEATURES=,-outline-atomics C_FLAGS=-DOPENSSL_SMALL ;;
     armv7) TRIPLE=armv7-unknown-linux-musleabihf ZIG_TRIPLE=arm-linux-musleabihf ZIG_CPU=generic+v7a+vfp3d16
         # Every ARMv7 has the Thumb-2 instructions, which take a quarter less room.
         FEATURES=,+thumb-mode
@@ -217,7 +219,7 @@ c_compiler() {
     # shellcheck disable=SC2016
     printf '#!/bin/sh\nexec "%s" ar "$@"\n' "$ZIG" >"$dir/ar"
     chmod 755 "$dir/cc" "$dir/ar"
-    export "CC_$name=$dir/cc" "AR_$name=$dir/ar" ZIG_GLOBAL_CACHE_DIR="$PI_CACHE/zig-cache" ZIG_LOCAL_CACHE_DIR="$PI_CACHE/zig-cache"
+    export "CC_$name=$dir/cc" "AR_$name=$dir/ar" "CFLAGS_$name=-fno-asynchronous-unwind-tables -fomit-frame-pointer${C_FLAGS:+ $C_FLAGS}" ZIG_GLOBAL_CACHE_DIR="$PI_CACHE/zig-cache" ZIG_LOCAL_CACHE_DIR="$PI_CACHE/zig-cache"
 }
 
 # The start file of a program at a fixed address, for --measure.
@@ -265,7 +267,7 @@ choose_way() {
 # compile OUTPUT [CHANGE...]: builds for the target that choose_way prepared, copies the
 # binary to OUTPUT.  A CHANGE alters the recipe, for --measure and --map.
 compile() {
-    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no debug=no message=no small=yes outline=yes near=yes frames=no erratum=yes order=yes features='' std=$STD_NOW flags=() args=() dir linker binary crates folder spec=$TRIPLE
+    local output=$1 change pie=yes relr=yes icf=yes unwind=no location=no debug=no message=no small=yes outline=yes near=yes frames=no erratum=yes order=yes features='' std=$STD_NOW flags=() args=() dir linker binary crates folder ring spec=$TRIPLE
     shift
     dir=${CARGO_TARGET_DIR:-$REPO/target}/static-$WAY_NOW-$std
     flags+=(-C linker-flavor=ld.lld -C link-self-contained=no
@@ -357,8 +359,8 @@ compile() {
         [ "$unwind" = yes ] || flags+=(-C force-unwind-tables=no)
         # No file and line in panic messages: they are 5% of the binary. The message itself stays.
         [ "$location" = yes ] || flags+=(-Z location-detail=none)
-        # No text for {:?}, which no message of the agent uses (a law holds that); errors of the TLS library do.
-        [ "$debug $TLS" != "no no" ] || flags+=(-Z fmt-debug=none)
+        # No text for {:?}, which no message of the agent uses (a law holds that).
+        [ "$debug" = yes ] || flags+=(-Z fmt-debug=none)
         # No message: a panic is an instruction that stops the program, and src/sys/crash.rs reports where.
         if [ "$message" = no ]; then
             if version_at_least "$RUST_VERSION" 1.92; then
@@ -382,6 +384,11 @@ compile() {
     if [ $TLS = yes ]; then
         c_compiler || { say "no compiler for the C code of --tls: $WAY_ERROR"; return 1; }
         args+=(--features tls)
+        # ring's Rust for this CPU asks for a faster function where times need not be constant; the small C code has only the other.
+        if [ -n "$C_FLAGS" ]; then
+            ring=ring_core_$(sed -n '/^name = "ring"$/{n;s/[^0-9.]//g;s/\./_/g;p;}' Cargo.lock)__p256_point_mul_base
+            flags+=(-C "link-arg=--defsym=${ring}_vartime=$ring")
+        fi
     fi
     rm -f "$dir/$TRIPLE/release/pi-monitor"
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}") CARGO_TARGET_DIR=$dir \
