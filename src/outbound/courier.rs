@@ -23,6 +23,8 @@ const KEPT_MAX: usize = 128;
 /// How long to wait before another connection to a broker: at first, and at most.
 const PAUSE: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(120);
+/// Instead of the status of an answer: the processes that start a program are gone.
+const GONE: u16 = 1;
 /// How long the agent's end waits for a farewell.
 const FAREWELL: Duration = Duration::from_millis(800);
 
@@ -226,6 +228,10 @@ impl Courier {
             }
             forget(&mut inbox);
             self.report(&mut inbox);
+            if status == GONE {
+                // This process is confined: only another courier can start another one. The agent knows what was not delivered.
+                std::process::exit(1);
+            }
         }
     }
 
@@ -439,10 +445,10 @@ fn recall(mut known: &[u8], mark: u32) -> Option<(u64, Vec<u64>)> {
     None
 }
 
-/// Sends a message to a receiver; also returns the status of its answer, 0 if there was none.
+/// Sends a message to a receiver; also returns the status of its answer, 0 if there was none, and [`GONE`].
 pub fn deliver(route: &Route, runner: Option<&OwnedFd>, body: &[u8]) -> (Sent, u16) {
     if route.kind == Kind::Exec {
-        return (start(runner, body), 0);
+        return start(runner, body);
     }
     let method = if route.kind == Kind::Heartbeat { "GET" } else { "POST" };
     let answer = match http::send(&route.address, method, &route.fields, body) {
@@ -458,21 +464,21 @@ pub fn deliver(route: &Route, runner: Option<&OwnedFd>, body: &[u8]) -> (Sent, u
 }
 
 /// Hands a message to the process that starts the program.
-fn start(runner: Option<&OwnedFd>, body: &[u8]) -> Sent {
-    let wrong = |wrong: &str| Err((wrong.to_owned(), None));
+fn start(runner: Option<&OwnedFd>, body: &[u8]) -> (Sent, u16) {
+    let wrong = |wrong: &str| (Err((wrong.to_owned(), None)), 0);
     let Some(runner) = runner else { return wrong("there is no process to start it") };
-    if sys::send(runner, &body[..body.len().min(sys::INPUT_MAX)]).is_err() {
-        return wrong("the process that starts it is gone");
-    }
-    let mut status = [127];
+    let mut status = [0];
+    // An answer that came too late is none to this message.
+    let _ = sys::receive(runner, &mut status);
+    let _ = sys::send(runner, &body[..body.len().min(sys::INPUT_MAX)]);
     sys::wait_for_message(runner, 60_000);
     match sys::receive(runner, &mut status) {
-        Ok(1) => match status[0] {
-            0 => Ok(()),
-            126 => wrong("it took longer than 30 s, or was killed"),
-            127 => wrong("it cannot be started"),
-            status => Err((format!("it ended with status {status}"), None)),
-        },
-        _ => wrong("the process that starts it is gone"),
+        Ok(1) if status[0] == 0 => (Ok(()), 0),
+        Ok(1) if status[0] == 126 => wrong("it took longer than 30 s, or was killed"),
+        Ok(1) if status[0] == 127 => wrong("it cannot be started"),
+        Ok(1) => (Err((format!("it ended with status {}", status[0]), None)), 0),
+        // Nobody holds the other end.
+        Ok(_) => (wrong("the process that starts it is gone").0, GONE),
+        Err(_) => wrong("no answer from the process that starts it"),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::child::{close_from, socket_pair};
 use super::writer::wait_for_message;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr::null_mut;
@@ -77,38 +77,26 @@ pub fn fork_guarded(work: &dyn Fn(OwnedFd)) -> io::Result<OwnedFd> {
 }
 
 /// Forks a process that starts `program` for each message, with the message as its standard input, and answers with its exit status in
-/// one byte: 126 for a program that took too long, 127 for one that cannot be started. Call it while there is one thread.
+/// one byte: 126 for a program that took too long, 127 for one that cannot be started. Like all that is guarded, it comes again when it
+/// dies; a message that it had not received then waits for it. Call it while there is one thread.
 ///
 /// # Errors
 /// What `socketpair(2)` or `fork(2)` says.
-pub fn fork_runner(program: &CString) -> io::Result<OwnedFd> {
-    let [ours, theirs] = socket_pair()?;
-    // SAFETY: there is one thread, so the child may do what any process may; it only uses the descriptor that is kept.
-    unsafe {
-        match libc::fork() {
-            -1 => return Err(io::Error::last_os_error()),
-            0 => {
-                drop(ours);
-                ignore_endings();
-                let socket = keep_only(theirs);
-                let mut message = vec![0; INPUT_MAX];
-                loop {
-                    wait_for_message(&socket, -1);
-                    match super::receive(&socket, &mut message) {
-                        Ok(0) => libc::_exit(0),
-                        Ok(length) => {
-                            let status = start(program, &message[..length]);
-                            let _ = super::send(&socket, &[status]);
-                        }
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(_) => libc::_exit(1),
-                    }
+pub fn fork_runner(program: &CStr) -> io::Result<OwnedFd> {
+    fork_guarded(&|socket| {
+        let mut message = vec![0; INPUT_MAX];
+        loop {
+            wait_for_message(&socket, -1);
+            match super::receive(&socket, &mut message) {
+                Ok(length @ 1..) => {
+                    let status = start(program, &message[..length]);
+                    let _ = super::send(&socket, &[status]);
                 }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return,
             }
-            _ => {}
         }
-    }
-    Ok(ours)
+    })
 }
 
 /// Starts a program with this standard input; returns its exit status.
@@ -172,6 +160,7 @@ pub fn become_nobody() {
 mod tests {
     use super::*;
     use crate::sys::{receive, send};
+    use std::ffi::CString;
 
     fn answer(socket: &OwnedFd) -> Vec<u8> {
         let mut buffer = [0; 64];

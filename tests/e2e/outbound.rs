@@ -359,6 +359,37 @@ fn a_courier_that_is_killed_comes_again_and_repeats_nothing() {
     assert_eq!((&message["status"], message["events"].as_array().unwrap().len()), (&"resolved".into(), 1));
 }
 
+/// Whatever dies of the processes that start a program, each message still gets to it.
+#[test]
+fn what_starts_a_program_comes_again_when_it_is_killed() {
+    let folder = folder("killed-runner");
+    let program = folder.join("program");
+    std::fs::write(&program, format!("#!/bin/sh\ncat > {0}/new; mv {0}/new {0}/got\n", folder.display())).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let flags = ["--state.directory=none".to_owned(), format!("--notify.exec={}", program.display())];
+    let machine = Machine::new(&flags);
+    let agent = machine.start();
+    wait_until("the courier runs", || courier(&agent).is_some());
+    let first = courier(&agent).unwrap();
+    let got = folder.join("got");
+    // The one that starts the program, and then all that are behind the courier: the courier cannot go on without them.
+    for (percent, state, all) in [(3, "firing", false), (50, "resolved", true)] {
+        let runners = children(first);
+        let killed = if all { &runners[..] } else { &runners[runners.len() - 1..] };
+        for pid in killed {
+            assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+        }
+        machine.memory(percent);
+        wait_until(state, || got.exists());
+        let message: Value = serde_json::from_slice(&std::fs::read(&got).unwrap()).unwrap();
+        assert_eq!((&message["events"][0]["rule"], &message["status"]), (&"memory_low".into(), &state.into()));
+        std::fs::remove_file(&got).unwrap();
+        assert_eq!(courier(&agent) == Some(first), !all, "{all}");
+    }
+    drop(agent);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// What is said about a receiver, and what it does.
 type Illness = (&'static str, fn(&mut TcpStream));
 
