@@ -205,7 +205,8 @@ impl Recorder {
                             severity: *severity,
                             title: format_args!("{title}"),
                             detail: format_args!(""),
-                            culprit: "",
+                            // As the rule has it, whose verdict takes longer.
+                            culprit: if reason == UNDER_VOLTAGE { "power supply" } else { "" },
                         },
                         lane: Lane::Power,
                         rule: "",

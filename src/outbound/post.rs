@@ -57,7 +57,7 @@ pub struct Post {
     /// Whether the courier has said that it is there.
     greeted: bool,
     /// The newest event of the time before this start.
-    first: Option<u64>,
+    first: u64,
     /// The newest event that was handed over, and those before it that may still change, with their checksums.
     newest: u64,
     lasting: Vec<(u64, u32)>,
@@ -82,7 +82,7 @@ impl Post {
             beaten: Duration::ZERO,
             is_long: false,
             greeted: false,
-            first: None,
+            first: 0,
             newest: 0,
             lasting: Vec::with_capacity(LASTING_MAX),
             changes: 0,
@@ -94,7 +94,6 @@ impl Post {
 
     /// Hands over what is new. Call it after each of the agent's ticks and notes.
     fn serve(&mut self, agent: &mut Agent) {
-        self.first.get_or_insert(agent.events_kept().last());
         self.listen(agent);
         if !self.greeted {
             return;
@@ -117,7 +116,7 @@ impl Post {
                 wire::HELLO => {
                     self.message.clear();
                     self.message.push(wire::KNOWN);
-                    self.message.extend_from_slice(&self.first.unwrap_or(0).to_le_bytes());
+                    self.message.extend_from_slice(&self.first.to_le_bytes());
                     self.message.extend_from_slice(agent.told());
                     self.greeted = sys::send(&self.socket, &self.message).is_ok();
                     (self.newest, self.changes) = (0, u64::MAX);
@@ -248,6 +247,10 @@ impl Post {
 
 /// Keeps the courier up to date, for as long as the agent runs.
 pub fn follow(agent: &'static Mutex<Agent>, post: &'static RefCell<Post>) -> Follow {
+    // Before the first tick, which has events of its own.
+    if let Ok(agent) = agent.try_lock() {
+        post.borrow_mut().first = agent.events_kept().last();
+    }
     Box::new(move |busy| {
         let mut mine = post.borrow_mut();
         mine.serve(busy);
@@ -294,7 +297,7 @@ mod tests {
             beaten: Duration::ZERO,
             is_long: false,
             greeted: false,
-            first: None,
+            first: 0,
             newest: 0,
             lasting: Vec::new(),
             changes: 0,
