@@ -236,11 +236,18 @@ fn write_alertmanager(sender: &Sender<'_>, told: &[Told<'_>], out: &mut Vec<u8>)
         let Event { kind, rule, severity, begin, end, title, culprit, .. } = it.event;
         let mut alert = Object::open(list.item());
         let mut labels = Object::open(alert.key("labels"));
-        let name = if rule.is_empty() { kind.name } else { rule };
-        for (key, text) in
-            [("alertname", name), ("instance", sender.host), ("job", "pi-monitor"), ("severity", severity.name())]
-        {
-            write_string(text, labels.key(key));
+        // Alerts with the same labels are one to Alertmanager: a rule has one at a time, a kind of events may have several.
+        let (name, own) = if rule.is_empty() { (kind.name, title) } else { (rule, "") };
+        for (key, text) in [
+            ("alertname", name),
+            ("instance", sender.host),
+            ("job", "pi-monitor"),
+            ("severity", severity.name()),
+            ("title", own),
+        ] {
+            if !text.is_empty() {
+                write_string(text, labels.key(key));
+            }
         }
         labels.close();
         let mut text = String::new();
@@ -306,6 +313,20 @@ mod tests {
             write(form, &sender, "topic", told, &mut out);
             serde_json::from_slice(&out).unwrap_or_else(|wrong| panic!("{wrong}: {}", String::from_utf8_lossy(&out)))
         })
+    }
+
+    /// Alertmanager takes alerts with the same labels for one.
+    #[test]
+    fn events_of_a_kind_have_labels_of_their_own() {
+        let power =
+            |title| Event { kind: &kinds::POWER, rule: "", culprit: "", ..event(title, Severity::Warning, NOW, None) };
+        let [_, _, alerts] = write_all("pi", "", &[told(power("a"), false), told(power("b"), false)]);
+        let labels = |place: usize| &alerts[place]["labels"];
+        assert_eq!((&labels(0)["title"], &labels(1)["title"]), (&"a".into(), &"b".into()));
+        assert_eq!(labels(0)["alertname"], labels(1)["alertname"]);
+        // A rule's alert is one, whatever it is about.
+        let [_, _, alerts] = write_all("pi", "", &[told(event("c", Severity::Warning, NOW, None), false)]);
+        assert!(alerts[0]["labels"]["title"].is_null(), "{alerts}");
     }
 
     #[test]
