@@ -153,11 +153,6 @@ impl Events {
         self.boots.iter().find(|boot| boot.number == u32::from_le_bytes(bytes))
     }
 
-    /// Returns when the event of a record began, in milliseconds since its boot.
-    pub fn began(&self, record: &[u8]) -> i64 {
-        number(record, BEGIN) as i64
-    }
-
     /// Returns the id of the newest event; 0 if there is none.
     pub fn last(&self) -> u64 {
         self.last

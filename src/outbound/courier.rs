@@ -259,14 +259,12 @@ impl Courier {
             Next::Tell(mut ids) => {
                 ids.truncate(alert::MOST);
                 self.write(inbox, place, &ids, states, &mut body);
-                if body.is_empty() {
-                    // It has told of them, and the agent does not know them any more.
-                    if let Some(outbox) = &mut inbox.outboxes[place] {
-                        for id in ids {
-                            outbox.forget(id);
-                        }
+                match &mut inbox.outboxes[place] {
+                    Some(outbox) if body.is_empty() => {
+                        outbox.arrived(states, now);
+                        return Err(Some(Duration::ZERO));
                     }
-                    return Err(Some(Duration::ZERO));
+                    _ => {}
                 }
                 Ok(body)
             }
@@ -347,7 +345,8 @@ impl Courier {
             let kept = inbox.kept.iter().find(|kept| kept.id == *id);
             let record = kept.and_then(|kept| Some((kept, decode(&kept.record)?)));
             let (again, over) = outbox.state(*id);
-            states.push((*id, over));
+            // Of what there is no record any more, nothing is left to say.
+            states.push((*id, over || record.is_none()));
             if let Some((kept, Record::Event(_, mut event, lists))) = record {
                 event.begin = event.begin.saturating_add(kept.offset);
                 event.end = event.end.map(|end| end.saturating_add(kept.offset));

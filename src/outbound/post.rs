@@ -8,7 +8,7 @@ use crate::agent::heartbeat::Follow;
 use crate::dialect::flags::Tongue;
 use crate::format::Format;
 use crate::history::events::Events;
-use crate::history::events::record::{is_open, number};
+use crate::history::events::record::{END, is_open, number};
 use crate::model::{Receiver, crc32};
 use crate::runtime::task;
 use crate::sys;
@@ -23,7 +23,7 @@ const ALIVE: Duration = Duration::from_secs(60);
 const STATE_MAX: usize = 4096;
 /// How many events that may still change are followed.
 const LASTING_MAX: usize = 32;
-/// Events older than this are not reported any more, in milliseconds.
+/// Events that ended before this are not reported any more, in milliseconds.
 const TOO_OLD: i64 = 86_400_000;
 
 /// How long the agent's end waits for that of the courier, which says farewell to a broker.
@@ -170,8 +170,10 @@ impl Post {
         let day_ago = sys::unix_time().as_millis() as i64 - TOO_OLD;
         for id in (*newest + 1).max(events.last().saturating_sub(1000))..=events.last() {
             if let Some(record) = events.record(id) {
+                // What lasts, or ended within the last day: its end may be all that somebody still waits for.
+                let end = number(record, END);
                 let is_recent =
-                    events.boot_of(record).is_some_and(|boot| events.began(record) + boot.offset >= day_ago);
+                    end == u64::MAX || events.boot_of(record).is_some_and(|boot| end as i64 + boot.offset >= day_ago);
                 if is_recent && !send(record) {
                     // Tried again at the next tick: the courier is behind.
                     *changes = u64::MAX;
@@ -283,12 +285,13 @@ async fn hand_pages(agent: &'static Mutex<Agent>, post: &'static RefCell<Post>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::events::record::ID;
+    use crate::model::{Episode, Keep, Lane, Note, Severity, Unit, kinds};
 
-    #[test]
-    fn metrics_wait_for_the_clock_and_keep_their_interval() {
-        let [socket, _other] = sys::socket_pair().unwrap();
+    fn post() -> (Post, OwnedFd) {
+        let [socket, other] = sys::socket_pair().unwrap();
         let minute = Some(Duration::from_secs(60));
-        let mut post = Post {
+        let post = Post {
             socket,
             tells: false,
             beats: false,
@@ -305,6 +308,46 @@ mod tests {
             waits: 0,
             message: Vec::new(),
         };
+        (post, other)
+    }
+
+    /// A courier that was started again needs it for the end, which somebody waits for.
+    #[test]
+    fn what_lasts_is_handed_over_however_long_it_has_lasted() {
+        let (mut post, other) = post();
+        let hour = 3_600;
+        let mut events = Events::new(false);
+        events.start(1, Duration::ZERO, sys::unix_time() - Duration::from_secs(60 * hour));
+        let mut begin = |hours: u64, lasts| {
+            events.begin(&Episode {
+                note: Note {
+                    kind: &kinds::VERDICT,
+                    severity: Severity::Warning,
+                    title: format_args!("x"),
+                    detail: format_args!(""),
+                    culprit: "",
+                },
+                lane: Lane::Trouble,
+                rule: "disk_full",
+                begin: Duration::from_secs(hours * hour),
+                unit: Unit::Count,
+                lasts,
+            })
+        };
+        let ids = [begin(0, true), begin(1, false), begin(2, true), begin(58, false)];
+        events.update(ids[2], Some(Duration::from_secs(59 * hour)), None);
+        post.hand_over(&events);
+        let mut got = Vec::new();
+        let mut buffer = [0; STATE_MAX];
+        while let Ok(length @ 1..) = sys::receive(&other, &mut buffer) {
+            got.push(number(&buffer[10..length], ID));
+        }
+        assert_eq!(got, [ids[0], ids[2], ids[3]]);
+    }
+
+    #[test]
+    fn metrics_wait_for_the_clock_and_keep_their_interval() {
+        let (mut post, _other) = post();
         let now = |milliseconds| Duration::from_millis(1_000_000 + milliseconds);
         assert_eq!(post.due(0, true, now(0)), 0, "nobody is there");
         post.greeted = true;
