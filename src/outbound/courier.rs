@@ -464,20 +464,25 @@ pub fn deliver(route: &Route, runner: Option<&OwnedFd>, body: &[u8]) -> (Sent, u
 
 /// Hands a message to the process that starts the program.
 fn start(runner: Option<&OwnedFd>, body: &[u8]) -> (Sent, u16) {
-    let wrong = |wrong: &str| (Err((wrong.to_owned(), None)), 0);
-    let Some(runner) = runner else { return wrong("there is no process to start it") };
+    let wrong = |wrong: &str, status| (Err((wrong.to_owned(), None)), status);
+    const NOBODY: &str = "there is no process to start it";
+    let Some(runner) = runner else { return wrong(NOBODY, 0) };
     let mut status = [0];
     // An answer that came too late is none to this message.
     let _ = sys::receive(runner, &mut status);
     let _ = sys::send(runner, &body[..body.len().min(sys::INPUT_MAX)]);
     sys::wait_for_message(runner, 60_000);
     match sys::receive(runner, &mut status) {
-        Ok(1) if status[0] == 0 => (Ok(()), 0),
-        Ok(1) if status[0] == 126 => wrong("it took longer than 30 s, or was killed"),
-        Ok(1) if status[0] == 127 => wrong("it cannot be started"),
-        Ok(1) => (Err((format!("it ended with status {}", status[0]), None)), 0),
         // Nobody holds the other end.
-        Ok(_) => (wrong("the process that starts it is gone").0, GONE),
-        Err(_) => wrong("no answer from the process that starts it"),
+        Ok(0) => return wrong(NOBODY, GONE),
+        Ok(_) => {}
+        // What starts it was killed, too, and comes again.
+        Err(_) => status[0] = 126,
+    }
+    match status[0] {
+        0 => (Ok(()), 0),
+        126 => wrong("it took longer than 30 s, or was killed", 0),
+        127 => wrong("it cannot be started", 0),
+        status => (Err((format!("it ended with status {status}"), None)), 0),
     }
 }
