@@ -53,7 +53,7 @@ monitoring  |full | 2400|python3:python3 curl:curl ?openssl:openssl ?node:nodejs
 outbound    |full |  900|python3:python3 ?strace:strace ?mosquitto_sub:mosquitto-clients |what the agent sends arrives at the real Prometheus, VictoriaMetrics, mosquitto and Alertmanager
 build       |full | 2400|                                                     |static binaries for all targets, verified, within the budget
 smoke       |full |  600|curl:curl qemu-aarch64-static:qemu-user-static ?promtool=promtool,prometheus|each of them serves on an emulated CPU of its kind
-pi3a        |full | 1500|qemu-system-aarch64:qemu-system-arm curl:curl jq:jq cpio:cpio depmod:kmod dtc:device-tree-compiler sfdisk:fdisk mke2fs:e2fsprogs ssh:openssh-client ?sshpass:sshpass openssl:openssl|the binary and scripts/deploy.sh on an emulated Pi 3A+
+pi3a        |full | 1500|qemu-system-aarch64:qemu-system-arm curl:curl jq:jq cpio:cpio depmod:kmod dtc:device-tree-compiler sfdisk:fdisk mke2fs:e2fsprogs ssh:openssh-client ?sshpass:sshpass openssl:openssl ?python3:python3 ?mosquitto_sub:mosquitto-clients|the binary and scripts/deploy.sh on an emulated Pi 3A+
 release     |full | 4800|git:git python3:python3 perl:perl                    |what must be true before a release; two folders make the same bytes
 packaging   |full | 5400|?debootstrap:debootstrap ?systemd-nspawn:systemd-container curl:curl jq:jq ?sshpass:sshpass ?lintian:lintian ?buildah:buildah|unit, Debian package and deployment, with real init systems in containers
 debian13    |full | 2400|debootstrap:debootstrap curl:curl git:git             |a bare Debian 13 with its own Rust: everything builds, scripts/run.sh answers, scripts/test.sh --fast passes
