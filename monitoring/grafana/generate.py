@@ -563,7 +563,7 @@ def power():
         chart("Fan", "Revolutions per minute of the fan on the board's own connector.",
               [query("pi_fan_rpm{%s}" % PIS)], "rotrpm", height=6),
         chart("Voltage", "What the firmware and the power chip measure. EXT5V is what arrives at a Pi 5: below 4.63 V it is under-voltage.",
-              [query("pi_voltage_volts{%s}" % PIS, "{{instance}} {{rail}}")], "volt", [hue(" EXT5V", CRITICAL)], minimum=None, width=8),
+              [query("pi_voltage_volts{%s}" % PIS, "{{instance}} {{rail}}")], "volt", minimum=None, width=8),
         chart("Current", "What each rail of a Pi 5 takes; dashed: what its supply offers. Below 5 A, USB devices share 0.6 A.",
               [query("pi_current_amperes{%s}" % PIS, "{{instance}} {{rail}}"),
                query("pi_power_supply_limit_amperes{%s}" % PIS, "{{instance}} supply")], "amp", [dashed(" supply$", DIM)], width=8, color=BLUE),

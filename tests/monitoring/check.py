@@ -343,7 +343,7 @@ def live(base, files):
                 faults.append("annotation %s returns nothing" % note["name"])
             silent += not result
         for panel in panels(dashboard):
-            title, legends, columns, blank = panel["title"], collections.Counter(), set(), True
+            title, legends, columns, blank, absent = panel["title"], collections.Counter(), set(), True, []
             for target in panel["targets"]:
                 expr = expand(target["expr"], values)
                 if "$" in expr:
@@ -360,6 +360,7 @@ def live(base, files):
                     silent += 1
                     if not empty(where, title):
                         faults.append("%s %s returns nothing: %s" % (title, target["refId"], expr))
+                    absent.append(target["legendFormat"])
             if panel["type"] == "table":
                 for step in panel["transformations"]:
                     wanted = {key for key in step["options"].get("renameByName", {}) if not key.startswith("Value")}
@@ -372,7 +373,7 @@ def live(base, files):
                         pattern = rule["matcher"]["options"]
                         if not re.match(r"/.+/$", pattern):
                             faults.append("%s: the expression %s needs slashes" % (title, pattern))
-                        elif not blank and not any(re.search(pattern[1:-1], text) for text in legends):
+                        elif not blank and not any(re.search(pattern[1:-1], text) for text in [*legends, *absent]):
                             faults.append("%s: no series for the looks of %s" % (title, pattern))
                 if double:
                     faults.append("%s: legends that several series share: %s" % (title, double[:3]))
