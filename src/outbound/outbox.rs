@@ -43,6 +43,9 @@ pub struct Outbox {
     items: Vec<Item>,
     /// The newest event that it knows of.
     newest: u64,
+    /// The last events whose end was reported, and the place of the next one.
+    ended: [u64; LASTING_MAX],
+    ended_next: usize,
     /// When the last messages got there, the oldest at `next`.
     sent: [Option<Duration>; MOST],
     next: usize,
@@ -69,6 +72,8 @@ impl Outbox {
             manner,
             items: lasting.iter().map(item).collect(),
             newest,
+            ended: [0; LASTING_MAX],
+            ended_next: 0,
             sent: [None; MOST],
             next: 0,
             failures: 0,
@@ -80,9 +85,12 @@ impl Outbox {
     /// Learns of an event, or that one is over.
     pub fn learn(&mut self, id: u64, over: bool, now: Duration) {
         match self.items.iter_mut().find(|item| item.id == id) {
-            Some(item) if over && !item.over => (item.over, item.since) = (true, now),
+            Some(item) if over != item.over => (item.over, item.since) = (over, now),
             Some(_) => {}
-            None if id > self.newest => self.items.push(Item { id, since: now, told: false, over }),
+            // It is new, or lasts again after its end was reported.
+            None if id > self.newest || !over && self.ended.contains(&id) => {
+                self.items.push(Item { id, since: now, told: false, over })
+            }
             None => {}
         }
         self.newest = self.newest.max(id);
@@ -136,6 +144,8 @@ impl Outbox {
             if let Some(item) = self.items.iter_mut().find(|item| item.id == *id) {
                 item.told = true;
                 if *over {
+                    self.ended[self.ended_next] = *id;
+                    self.ended_next = (self.ended_next + 1) % LASTING_MAX;
                     self.items.retain(|item| item.id != *id);
                 }
             }
@@ -248,6 +258,18 @@ mod tests {
         let (told, lasting) = outbox.known();
         assert_eq!((told, lasting.collect::<Vec<_>>()), (8, vec![5]));
         assert!(outbox.forget(10) && !outbox.forget(5) && outbox.is_done(5) && !outbox.is_done(9));
+    }
+
+    #[test]
+    fn what_lasts_again_after_its_end_was_reported_is_told_again() {
+        let mut outbox = Outbox::new(MANNER, 0, &[], seconds(0));
+        let happens = [(10, 1, false), (20, 1, true), (40, 1, false), (90, 1, true), (95, 1, true)];
+        let told = play(&mut outbox, 0, 200, &happens, &|_| true);
+        assert_eq!(told, [(12, vec![1]), (22, vec![1]), (42, vec![1]), (92, vec![1])]);
+        // An end that was not reported yet is none.
+        let mut outbox = Outbox::new(MANNER, 0, &[], seconds(0));
+        let happens = [(10, 1, false), (20, 1, true), (21, 1, false), (50, 1, true)];
+        assert_eq!(play(&mut outbox, 0, 200, &happens, &|_| true), [(12, vec![1]), (52, vec![1])]);
     }
 
     #[test]

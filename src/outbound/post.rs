@@ -22,7 +22,9 @@ const ALIVE: Duration = Duration::from_secs(60);
 /// The longest message of the courier.
 const STATE_MAX: usize = 4096;
 /// How many events that may still change are followed.
-const LASTING_MAX: usize = 32;
+const LASTING_MAX: usize = 64;
+/// For how long after its end an event may begin to last again, in milliseconds: longer than any rule waits before it forgets a verdict.
+const SETTLED: u64 = 120_000;
 /// Events that ended before this are not reported any more, in milliseconds.
 const TOO_OLD: i64 = 86_400_000;
 
@@ -155,17 +157,18 @@ impl Post {
             message.extend_from_slice(record);
             sys::send(socket, message).is_ok()
         };
+        let settled = (sys::since_boot().as_millis() as u64).saturating_sub(SETTLED);
+        let may_change = |record: &[u8]| is_open(record) || number(record, END) > settled;
         lasting.retain_mut(|(id, check)| {
             let Some(record) = events.record(*id) else { return false };
             let now = crc32(0, record);
-            if now == *check {
-                return true;
+            if now != *check {
+                if !send(record) {
+                    return true;
+                }
+                *check = now;
             }
-            if !send(record) {
-                return true;
-            }
-            *check = now;
-            is_open(record)
+            may_change(record)
         });
         let day_ago = sys::unix_time().as_millis() as i64 - TOO_OLD;
         for id in (*newest + 1).max(events.last().saturating_sub(1000))..=events.last() {
@@ -179,7 +182,7 @@ impl Post {
                     *changes = u64::MAX;
                     return;
                 }
-                if is_recent && is_open(record) && lasting.len() < LASTING_MAX {
+                if is_recent && may_change(record) && lasting.len() < LASTING_MAX {
                     lasting.push((id, crc32(0, record)));
                 }
             }
@@ -343,6 +346,39 @@ mod tests {
             got.push(number(&buffer[10..length], ID));
         }
         assert_eq!(got, [ids[0], ids[2], ids[3]]);
+    }
+
+    #[test]
+    fn what_lasts_again_is_handed_over_again() {
+        let (mut post, other) = post();
+        let mut events = Events::new(false);
+        let now = sys::since_boot();
+        events.start(1, now, sys::unix_time());
+        let note = Note {
+            kind: &kinds::VERDICT,
+            severity: Severity::Warning,
+            title: format_args!("x"),
+            detail: format_args!(""),
+            culprit: "",
+        };
+        let id = events.begin(&Episode {
+            note,
+            lane: Lane::Trouble,
+            rule: "load_high",
+            begin: now,
+            unit: Unit::Count,
+            lasts: true,
+        });
+        let mut ends = Vec::new();
+        for end in [None, Some(now + Duration::from_secs(1)), None, Some(now + Duration::from_secs(2))] {
+            events.update(id, end, None);
+            post.hand_over(&events);
+            let mut buffer = [0; STATE_MAX];
+            while let Ok(length @ 1..) = sys::receive(&other, &mut buffer) {
+                ends.push(number(&buffer[10..length], END) == u64::MAX);
+            }
+        }
+        assert_eq!(ends, [true, false, true, false]);
     }
 
     #[test]
