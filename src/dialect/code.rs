@@ -544,18 +544,17 @@ fn timex(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
         clock.raw;
     let [jitters, calibrations, errors, unstable, ahead] = counts;
     let places = if status & NANOSECONDS == 0 { 6 } else { 9 };
-    // In units of 2^-16 of a millionth.
-    let ratio =
-        |number: i64, digits: i64| i64::try_from(i128::from(number) * i128::from(digits) / (65_536 * 1_000_000));
     const DIGITS: u8 = 15;
-    let one = 10_i64.pow(DIGITS.into());
-    let hertz = |number| Value::signed(ratio(number, one).unwrap_or(0), DIGITS);
+    const ONE: i64 = 1_000_000_000_000_000;
+    // In units of 2^-16 of a millionth: 10^15 of them are 5^9 / 2^7 each.
+    let ratio = |number: i64| number.checked_mul(1_953_125).unwrap_or(0) / 128;
+    let hertz = |number| Value::signed(ratio(number), DIGITS);
     rows.push(
         &[],
         &[
             clock.synchronized.into(),
             Value::signed(offset, places),
-            Value::signed(one + ratio(frequency, one).unwrap_or(0), DIGITS),
+            Value::signed(ONE + ratio(frequency), DIGITS),
             Value::signed(error_max, 6),
             Value::signed(error, 6),
             Value::signed(status, 0),
