@@ -5,7 +5,6 @@ use super::frames::NOTHING;
 use crate::agent::Page;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use std::fmt::Write as _;
 
 /// What every answer says, so that a browser that was led here does no harm: no guessing of types, no frames around it, no
 /// word to others about where it was, and no use by pages from elsewhere. There is nothing about CORS, which means that no
@@ -15,6 +14,10 @@ pub static GUARDS: [(HeaderName, HeaderValue); 3] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
+
+/// The same as lines. To format the names of [`GUARDS`] would take a list of all names that there are.
+const GUARD_LINES: &str =
+    "x-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\ncross-origin-resource-policy: same-origin\r\n";
 
 /// How a server that speaks TLS begins its answer to a client that does not.
 pub const EXPECTED_HTTPS: &str = "expected HTTPS";
@@ -32,13 +35,10 @@ pub fn refusal(status: u16, cause: &str) -> String {
         }
     };
     let length = text.len();
-    let mut answer =
-        format!("HTTP/1.1 {status} {name}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n");
-    for (name, value) in &GUARDS {
-        let _ = write!(answer, "{name}: {}\r\n", value.to_str().unwrap_or_default());
-    }
-    let _ = write!(answer, "content-security-policy: {NOTHING}\r\n");
-    answer + "connection: close\r\n\r\n" + &text
+    format!(
+        "HTTP/1.1 {status} {name}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n{GUARD_LINES}\
+         content-security-policy: {NOTHING}\r\nconnection: close\r\n\r\n{text}"
+    )
 }
 
 /// Answers with a page that is made anew for each moment.
@@ -76,4 +76,22 @@ pub fn empty(status: StatusCode) -> Response<Bytes> {
 #[inline(never)]
 pub fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
     headers.insert(name, HeaderValue::from_static(value));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_the_guards_of_every_answer() {
+        let lines: String =
+            GUARDS.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap())).collect();
+        assert_eq!(lines, GUARD_LINES);
+        let answer = refusal(414, "");
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(GUARD_LINES) && head.contains(&format!("\r\ncontent-length: {}\r\n", text.len())),
+            "{head}"
+        );
+    }
 }
