@@ -142,6 +142,7 @@ impl Dialect {
         // The last one is about the others.
         let Some((works, abouts)) = works.split_at_mut_checked(last.blocks.start) else { return };
         let [about, build] = abouts else { return };
+        let [about_columns, build_columns] = [&*about, build].map(|work| &columns[work.block.columns.clone()]);
         for (_, collector) in others.iter().enumerate().filter(|(place, _)| wanted.contains(*place)) {
             let start = (reader.machine.since_boot)();
             let mut any = false;
@@ -150,11 +151,11 @@ impl Dialect {
             }
             let took: Duration = (reader.machine.since_boot)().saturating_sub(start);
             let values = [Value::seconds(took), any.into()];
-            scrape.push("", &about.heading, &[collector.name.as_bytes()], &mut values.into_iter());
+            scrape.push("", &about.heading, &[collector.name.as_bytes()], &values, about_columns);
         }
-        scrape.write(&columns[about.block.columns.clone()], to);
+        scrape.write(about_columns, to);
         let labels = ["pi-monitor", std::env::consts::ARCH, "linux", "", "", "", crate::VERSION];
-        scrape.push("", &build.heading, &labels.map(str::as_bytes), &mut [1.into()].into_iter());
-        scrape.write(&columns[build.block.columns.clone()], to);
+        scrape.push("", &build.heading, &labels.map(str::as_bytes), &[1.into()], build_columns);
+        scrape.write(build_columns, to);
     }
 }

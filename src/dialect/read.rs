@@ -305,10 +305,7 @@ impl Rows<'_> {
     fn add(&mut self, name: &str, labels: &[&[u8]], values: &[Value]) {
         let values = &values[..self.columns.len().min(values.len())];
         if values.iter().any(|value| value.is_present()) {
-            let scaled = |(value, column): (&Value, &Column)| value.times(column.factor.into()).shifted(column.places);
-            let absent = std::iter::repeat_n(Value::ABSENT, self.columns.len() - values.len());
-            let mut scaled = values.iter().zip(self.columns).map(scaled).chain(absent);
-            self.sheet.push(name, self.heading, labels, &mut scaled);
+            self.sheet.push(name, self.heading, labels, values, self.columns);
             self.any = true;
         }
     }

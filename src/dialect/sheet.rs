@@ -18,8 +18,9 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// Adds a row. One with the labels of an earlier one is omitted: Prometheus rejects a whole page for one duplicate series.
-    pub fn push(&mut self, name: &str, heading: &Heading, labels: &[&[u8]], values: &mut dyn Iterator<Item = Value>) {
+    /// Adds a row, with the columns' factors. One with the labels of an earlier one is omitted: Prometheus rejects a whole page for one
+    /// duplicate series.
+    pub fn push(&mut self, name: &str, heading: &Heading, labels: &[&[u8]], values: &[Value], columns: &[Column]) {
         let Sheet { text, ends, values: all, label, .. } = self;
         let start = text.len();
         text.extend_from_slice(name.as_bytes());
@@ -43,7 +44,10 @@ impl Sheet {
             before = end;
         }
         ends.push((name, text.len()));
-        all.extend(values);
+        for (place, column) in columns.iter().enumerate() {
+            let value = values.get(place).copied().unwrap_or_default();
+            all.push(value.times(column.factor.into()).shifted(column.places));
+        }
     }
 
     /// Writes the families of the columns with their samples, and forgets all rows.
