@@ -168,11 +168,11 @@ fn is_filler(text: &[u8]) -> bool {
 /// Returns a Raspberry Pi revision code's chip and manufacturer. New codes (bit 23 set) hold them as numbers in bits 12 to 15 and 16
 /// to 19; old ones are a list of boards that all have a BCM2835.
 fn decode_revision(code: u32) -> Option<(&'static str, &'static str)> {
-    const SOCS: [&str; 5] = ["BCM2835", "BCM2836", "BCM2837", "BCM2711", "BCM2712"];
-    const MANUFACTURERS: [&str; 6] = ["Sony UK", "Egoman", "Embest", "Sony Japan", "Embest", "Stadium"];
+    const SOCS: &str = "BCM2835|BCM2836|BCM2837|BCM2711|BCM2712";
+    const MANUFACTURERS: &str = "Sony UK|Egoman|Embest|Sony Japan|Embest|Stadium";
     if code & 1 << 23 != 0 {
-        let soc = SOCS.get((code >> 12 & 15) as usize)?;
-        return Some((soc, MANUFACTURERS.get((code >> 16 & 15) as usize).copied().unwrap_or_default()));
+        let part = |list: &'static str, at: u32| list.split('|').nth((at & 15) as usize);
+        return Some((part(SOCS, code >> 12)?, part(MANUFACTURERS, code >> 16).unwrap_or_default()));
     }
     // The bits above the list's numbers tell of a void warranty.
     let manufacturer = match code & 0xff_ffff {

@@ -243,7 +243,8 @@ fn name_apart(thing: &mut Thing, entry: &[u8], is_taken: impl Fn(&[u8]) -> bool)
 /// Returns whether a zone's type or a chip's name says that it is the processor's. The kernel has no other word for that: these are names
 /// of drivers and of nodes in device trees.
 fn named_processor(kind: &[u8]) -> Processor {
-    if ["cpu", "x86_pkg", "package", "core", "k10temp", "k8temp", "zenpower"].iter().any(|it| contains(kind, it)) {
+    const PROCESSORS: &str = "cpu x86_pkg package core k10temp k8temp zenpower";
+    if PROCESSORS.split(' ').any(|it| contains(kind, it)) {
         return Processor::Yes;
     }
     if contains(kind, "soc") { Processor::Perhaps } else { Processor::No }

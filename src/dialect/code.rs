@@ -1,6 +1,9 @@
 //! What the shapes of `node.txt` cannot say: functions that read a file and add rows, by their names there.
 
-use super::devices;
+use super::devices::{
+    clocksources, hwmon, hwmon_labels, hwmon_names, md_disks, md_sizes, md_states, nvme, nvme_info, os, processes,
+    textfile, threads, throttles, udev,
+};
 use super::read::{Reader, Rows, number};
 use crate::collect::disk::FILESYSTEMS;
 use crate::kernel::text::{hex, lines, place, take_word, uint, words};
@@ -11,55 +14,28 @@ use crate::sys;
 /// Adds rows. Of `each` it gets the path of the entry, in parts, of which it fills in the last.
 pub type Code = fn(&mut Reader, &[&str], &mut Rows<'_>);
 
-static ALL: &[(&str, Code)] = &[
-    ("conntrack", conntrack),
-    ("cpu", cpu),
-    ("cpu_guest", cpu_guest),
-    ("cpu_isolated", cpu_isolated),
-    ("cpuinfo", cpuinfo),
-    ("governor", governor),
-    ("interface_info", interface_info),
-    ("interrupts", interrupts),
-    ("clocksources", devices::clocksources),
-    ("hwmon", devices::hwmon),
-    ("hwmon_labels", devices::hwmon_labels),
-    ("hwmon_names", devices::hwmon_names),
-    ("md_disks", devices::md_disks),
-    ("md_sizes", devices::md_sizes),
-    ("md_states", devices::md_states),
-    ("meminfo", meminfo),
-    ("mount_info", mount_info),
-    ("netstat", netstat),
-    ("nvme", devices::nvme),
-    ("nvme_info", devices::nvme_info),
-    ("os", devices::os),
-    ("pressure", pressure),
-    ("processes", devices::processes),
-    ("schedstat", schedstat),
-    ("sockstat", sockstat),
-    ("softirqs", softirqs),
-    ("softnet", softnet),
-    ("stat", stat),
-    ("stat_softirqs", stat_softirqs),
-    ("tcpstat", tcpstat),
-    ("textfile", devices::textfile),
-    ("threads", devices::threads),
-    ("throttles", devices::throttles),
-    ("time", time),
-    ("time_zone", time_zone),
-    ("timex", timex),
-    ("udev", devices::udev),
-    ("udp_queues", udp_queues),
-    ("vmstat", vmstat),
-];
+/// Makes the list of all functions, and that of their names, in which each name takes no room for a pointer.
+macro_rules! functions {
+    ($($name:ident)*) => {
+        const NAMES: &str = concat!($(stringify!($name), " "),*);
+        static ALL: &[Code] = &[$($name),*];
+    };
+}
+
+functions! {
+    conntrack cpu cpu_guest cpu_isolated cpuinfo governor interface_info interrupts clocksources
+    hwmon hwmon_labels hwmon_names md_disks md_sizes md_states meminfo mount_info netstat nvme
+    nvme_info os pressure processes schedstat sockstat softirqs softnet stat stat_softirqs tcpstat
+    textfile threads throttles time time_zone timex udev udp_queues vmstat
+}
 
 /// Returns the function of this name.
 pub fn find(name: &str) -> Option<Code> {
-    ALL.iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
+    Some(ALL[place(name.as_bytes(), NAMES)?])
 }
 
 fn conntrack(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/net/stat/nf_conntrack"]) else { return };
+    let Some(text) = reader.file("proc/net/stat/nf_conntrack") else { return };
     let mut sums = [0_u64; 24];
     for (_, line) in lines(text).skip(1) {
         for (sum, word) in sums.iter_mut().zip(words(line)) {
@@ -91,7 +67,7 @@ fn cpus(text: &[u8], each: Each<'_>) {
 }
 
 fn cpu(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/stat"]) else { return };
+    let Some(text) = reader.file("proc/stat") else { return };
     cpus(text, &mut |cpu, numbers| {
         for (mode, word) in words(MODES.as_bytes()).zip(numbers) {
             rows.push(&[cpu, mode], &[number(word).unwrap_or_default()]);
@@ -100,7 +76,7 @@ fn cpu(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 }
 
 fn cpu_guest(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/stat"]) else { return };
+    let Some(text) = reader.file("proc/stat") else { return };
     cpus(text, &mut |cpu, numbers| {
         for (mode, word) in words(MODES.as_bytes()).zip(numbers.skip(8)) {
             rows.push(&[cpu, mode], &[number(word).unwrap_or_default()]);
@@ -110,7 +86,7 @@ fn cpu_guest(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 
 /// A list such as `1,3-5`.
 fn cpu_isolated(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["sys/devices/system/cpu/isolated"]) else { return };
+    let Some(text) = reader.file("sys/devices/system/cpu/isolated") else { return };
     for part in text.trim_ascii().split(|&byte| byte == b',') {
         let dash = part.iter().position(|&byte| byte == b'-');
         let (Some(first), Some(last)) =
@@ -128,19 +104,9 @@ fn cpu_isolated(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 
 /// The first block is about the CPUs, the second about their frequencies, the others about the first CPU's words.
 fn cpuinfo(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    const NAMES: [&[u8]; 10] = [
-        b"cache size",
-        b"core id",
-        b"processor",
-        b"cpu family",
-        b"microcode",
-        b"model",
-        b"model name",
-        b"physical id",
-        b"stepping",
-        b"vendor_id",
-    ];
-    let Some(text) = reader.text(&["proc/cpuinfo"]) else { return };
+    const NAMES: &str =
+        "cache size|core id|processor|cpu family|microcode|model|model name|physical id|stepping|vendor_id";
+    let Some(text) = reader.file("proc/cpuinfo") else { return };
     let list: &[u8] = match rows.labels {
         ["flag"] => b"flags",
         ["bug"] => b"bugs",
@@ -167,7 +133,7 @@ fn cpuinfo(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
                     rows.push(&[word], &[1.into()]);
                 }
             }
-            if let Some(place) = NAMES.iter().position(|known| *known == name) {
+            if let Some(place) = NAMES.split('|').position(|known| known.as_bytes() == name) {
                 labels[place] = text;
             }
             if name == b"cpu MHz" {
@@ -190,16 +156,18 @@ fn governor(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
 }
 
 fn interface_info(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
-    const FILES: [&str; 7] = ["address", "flags", "broadcast", "", "duplex", "ifalias", "operstate"];
+    /// Where each label is read; `-` is the interface's name.
+    const FILES: &str = "address flags broadcast - duplex ifalias operstate";
+    const COUNT: usize = 7;
     /// `IFF_UP` of `include/uapi/linux/if.h`.
     const UP: u64 = 1;
     let [directory, _, name, ..] = entry else { return };
-    let mut texts = [[0; 256]; FILES.len()];
-    let mut lengths = [0; FILES.len()];
+    let mut texts = [[0; 256]; COUNT];
+    let mut lengths = [0; COUNT];
     let mut any = false;
-    for ((text, length), file) in texts.iter_mut().zip(&mut lengths).zip(FILES) {
+    for ((text, length), file) in texts.iter_mut().zip(&mut lengths).zip(FILES.split(' ')) {
         let found = match file {
-            "" => name.as_bytes(),
+            "-" => name.as_bytes(),
             file => match reader.text(&[directory, "/", name, "/", file]) {
                 Some(found) => {
                     any = true;
@@ -211,7 +179,7 @@ fn interface_info(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
         *length = found.len().min(text.len());
         text[..*length].copy_from_slice(&found[..*length]);
     }
-    let mut labels = [&b""[..]; FILES.len()];
+    let mut labels = [&b""[..]; COUNT];
     for ((label, text), length) in labels.iter_mut().zip(&texts).zip(lengths) {
         *label = &text[..length];
     }
@@ -224,7 +192,7 @@ fn interface_info(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
 }
 
 fn interrupts(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/interrupts"]) else { return };
+    let Some(text) = reader.file("proc/interrupts") else { return };
     let mut count = 0;
     for (number_of_line, line) in lines(text) {
         if number_of_line == 1 {
@@ -274,7 +242,7 @@ fn joined<'a>(text: &[u8], into: &'a mut [u8]) -> &'a [u8] {
 }
 
 fn meminfo(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/meminfo"]) else { return };
+    let Some(text) = reader.file("proc/meminfo") else { return };
     for (_, line) in lines(text) {
         let mut rest = line;
         let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) else { continue };
@@ -284,7 +252,7 @@ fn meminfo(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 }
 
 fn vmstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/vmstat"]) else { return };
+    let Some(text) = reader.file("proc/vmstat") else { return };
     for (_, line) in lines(text) {
         let mut rest = line;
         if let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) {
@@ -296,7 +264,7 @@ fn vmstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 /// Two lines each: names and numbers. `snmp6` has a name and a number on each.
 fn netstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     for file in ["proc/net/netstat", "proc/net/snmp"] {
-        let Some(text) = reader.text(&[file]) else { continue };
+        let Some(text) = reader.file(file) else { continue };
         let mut names = &b""[..];
         for (number_of_line, line) in lines(text) {
             if number_of_line % 2 == 1 {
@@ -310,7 +278,7 @@ fn netstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
             }
         }
     }
-    let Some(text) = reader.text(&["proc/net/snmp6"]) else { return };
+    let Some(text) = reader.file("proc/net/snmp6") else { return };
     for (_, line) in lines(text) {
         let mut rest = line;
         let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) else { continue };
@@ -322,25 +290,21 @@ fn netstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 }
 
 fn pressure(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    const FILES: [(&str, usize, usize); 4] = [
-        ("proc/pressure/cpu", 0, 6),
-        ("proc/pressure/io", 1, 2),
-        ("proc/pressure/memory", 3, 4),
-        ("proc/pressure/irq", 6, 5),
-    ];
+    const FILES: &str = "cpu io memory irq";
+    const PLACES: [(u8, u8); 4] = [(0, 6), (1, 2), (3, 4), (6, 5)];
     let mut values = [Value::ABSENT; 7];
-    for (file, some, full) in FILES {
-        let Some(text) = reader.text(&[file]) else { continue };
+    for (file, (some, full)) in FILES.split(' ').zip(PLACES) {
+        let Some(text) = reader.text(&["proc/pressure/", file]) else { continue };
         for (_, line) in lines(text) {
             let total = words(line).find_map(|word| number(word.strip_prefix(b"total=")?)).unwrap_or_default();
-            values[if line.starts_with(b"some") { some } else { full }] = total;
+            values[usize::from(if line.starts_with(b"some") { some } else { full })] = total;
         }
     }
     rows.push(&[], &values);
 }
 
 fn schedstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/schedstat"]) else { return };
+    let Some(text) = reader.file("proc/schedstat") else { return };
     cpus(text, &mut |cpu, words| {
         let mut values = [Value::ABSENT; 3];
         for (value, word) in values.iter_mut().zip(words.skip(6)) {
@@ -401,7 +365,7 @@ fn is_escaped(mut escaped: &[u8], plain: &[u8]) -> bool {
 /// Lines of pairs: `TCP: inuse 4 orphan 0`. `mem` is in pages.
 fn sockstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     for file in ["proc/net/sockstat", "proc/net/sockstat6"] {
-        let Some(text) = reader.text(&[file]) else { continue };
+        let Some(text) = reader.file(file) else { continue };
         for (_, line) in lines(text) {
             let mut rest = line;
             let Some(group) = take_word(&mut rest) else { continue };
@@ -416,7 +380,7 @@ fn sockstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 }
 
 fn softirqs(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/softirqs"]) else { return };
+    let Some(text) = reader.file("proc/softirqs") else { return };
     for (_, line) in lines(text).skip(1) {
         let mut words = words(line);
         let Some(name) = words.next().and_then(|name| name.strip_suffix(b":")) else { continue };
@@ -430,7 +394,7 @@ fn softirqs(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 
 /// Hexadecimal numbers, whose 13th is the CPU's in newer kernels.
 fn softnet(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/net/softnet_stat"]) else { return };
+    let Some(text) = reader.file("proc/net/softnet_stat") else { return };
     for (line_number, line) in lines(text) {
         let mut numbers = [None; 13];
         for (number, word) in numbers.iter_mut().zip(words(line)) {
@@ -450,7 +414,7 @@ fn softnet(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 
 fn stat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     const NAMES: &str = "intr ctxt btime processes procs_running procs_blocked";
-    let Some(text) = reader.text(&["proc/stat"]) else { return };
+    let Some(text) = reader.file("proc/stat") else { return };
     let mut values = [Value::ABSENT; 6];
     for (_, line) in lines(text) {
         let mut rest = line;
@@ -464,7 +428,7 @@ fn stat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 
 fn stat_softirqs(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     const VECTORS: &str = "hi timer net_tx net_rx block block_iopoll tasklet sched hrtimer rcu";
-    let Some(text) = reader.text(&["proc/stat"]) else { return };
+    let Some(text) = reader.file("proc/stat") else { return };
     let Some((_, line)) = lines(text).find(|(_, line)| line.starts_with(b"softirq ")) else { return };
     for (vector, word) in words(VECTORS.as_bytes()).zip(words(line).skip(2)) {
         rows.push(&[vector], &[number(word).unwrap_or_default()]);
@@ -477,7 +441,7 @@ fn tcpstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let mut counts = [0_u64; 13];
     let mut any = false;
     for file in ["proc/net/tcp", "proc/net/tcp6"] {
-        let Some(text) = reader.text(&[file]) else { continue };
+        let Some(text) = reader.file(file) else { continue };
         any = true;
         for (_, line) in lines(text).skip(1) {
             let mut words = words(line).skip(3);
@@ -506,7 +470,7 @@ fn queued(word: &[u8]) -> (u64, u64) {
 
 fn udp_queues(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     for (file, version) in [("proc/net/udp", &b"v4"[..]), ("proc/net/udp6", b"v6")] {
-        let Some(text) = reader.text(&[file]) else { continue };
+        let Some(text) = reader.file(file) else { continue };
         let (mut sent, mut received) = (0, 0);
         for (_, line) in lines(text).skip(1) {
             let (tx, rx) = words(line).nth(4).map(queued).unwrap_or_default();
@@ -525,7 +489,7 @@ fn time(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 /// How far the machine's time zone is from UTC now.
 fn time_zone(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let unix = (reader.machine.unix_time)().as_secs();
-    let data = reader.text(&["root/etc/localtime"]).unwrap_or_default();
+    let data = reader.file("root/etc/localtime").unwrap_or_default();
     // Without a file, the machine's time is UTC.
     let utc = data.is_empty().then_some((0, &b"UTC"[..]));
     let found = utc.or_else(|| offset_and_name(data, i64::try_from(unix).unwrap_or(0)));

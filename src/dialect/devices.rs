@@ -3,33 +3,18 @@
 use super::read::{Reader, Rows, number};
 use super::spec::LABELS_MAX;
 use crate::collect::textfile::FILES;
-use crate::kernel::text::{lines, take_word, uint, words};
+use crate::kernel::text::{lines, place, take_word, uint, words};
 use crate::model::Value;
 
 /// The kinds of sensors, by the beginnings of their files' names.
 /// <https://docs.kernel.org/hwmon/sysfs-interface.html>
-const SENSORS: [&str; 14] = [
-    "beep_enable",
-    "cpu",
-    "curr",
-    "energy",
-    "fan",
-    "freq",
-    "humidity",
-    "in",
-    "intrusion",
-    "power",
-    "pwm",
-    "temp",
-    "update_interval",
-    "vrm",
-];
+const SENSORS: &str = "beep_enable cpu curr energy fan freq humidity in intrusion power pwm temp update_interval vrm";
 
 /// `fan2_alarm` as its kind, its number and what it is of the sensor.
-fn sensor(file: &str) -> Option<(&'static str, &str, &str)> {
+fn sensor(file: &str) -> Option<(&str, &str, &str)> {
     let digits = file.find(|it: char| it.is_ascii_digit()).unwrap_or(file.len());
-    let kind = SENSORS.iter().find(|kind| **kind == &file[..digits])?;
-    let rest = &file[digits..];
+    let (kind, rest) = file.split_at(digits);
+    place(kind.as_bytes(), SENSORS)?;
     let end = rest.find(|it: char| !it.is_ascii_digit()).unwrap_or(rest.len());
     let of = if end == rest.len() { "" } else { rest[end..].strip_prefix('_')? };
     Some((kind, &rest[..end], of))
@@ -255,7 +240,7 @@ fn arrays<'a>(text: &'a [u8], each: &mut dyn FnMut(&Array<'a>)) {
 }
 
 pub fn md_disks(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/mdstat"]) else { return };
+    let Some(text) = reader.file("proc/mdstat") else { return };
     arrays(text, &mut |array| {
         for (state, count) in [&b"active"[..], b"failed", b"spare"].iter().zip(array.disks) {
             rows.push(&[array.name, state], &[count.into()]);
@@ -264,7 +249,7 @@ pub fn md_disks(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 }
 
 pub fn md_states(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/mdstat"]) else { return };
+    let Some(text) = reader.file("proc/mdstat") else { return };
     arrays(text, &mut |array| {
         let now = match (array.active, array.action) {
             (false, _) => b"inactive",
@@ -278,7 +263,7 @@ pub fn md_states(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 }
 
 pub fn md_sizes(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.text(&["proc/mdstat"]) else { return };
+    let Some(text) = reader.file("proc/mdstat") else { return };
     arrays(text, &mut |array| {
         rows.push(&[array.name], &[array.required, array.blocks, array.synced].map(Value::from));
     });

@@ -164,37 +164,24 @@ pub static BARE: &[(&str, Bare)] = &[
     ("softirq", Bare { name: "collector.stat.softirq", help: prose("Report deferred interrupt work by its kind.") }),
 ];
 
-/// The collectors of `node.txt` whose names are not those of the agent's own; `processes` there is another one.
-pub const COLLECTORS: &[(&str, bool)] = &[
-    ("diskstats", true),
-    ("filefd", true),
-    ("filesystem", true),
-    ("interrupts", false),
-    ("kernel_hung", true),
-    ("loadavg", true),
-    ("mdadm", true),
-    ("meminfo", true),
-    ("netclass", true),
-    ("netdev", true),
-    ("os", true),
-    ("powersupplyclass", true),
-    ("processes.states", false),
-    ("sockstat", true),
-    ("softirqs", false),
-    ("stat", true),
-    ("tcpstat", false),
-    ("thermal_zone", true),
-    ("time", true),
-    ("timex", true),
-    ("udp_queues", true),
-    ("uname", true),
-    ("vmstat", true),
-];
+/// The collectors of `node.txt` whose names are not those of the agent's own, with a dash where they are off unless a flag says
+/// otherwise; `processes` there is another one.
+const COLLECTORS: &str = "diskstats filefd filesystem -interrupts kernel_hung loadavg mdadm meminfo netclass netdev os \
+    powersupplyclass -processes.states sockstat -softirqs stat -tcpstat thermal_zone time timex udp_queues uname vmstat";
 
 /// Their switches.
 pub fn switches() -> impl Iterator<Item = Switch> {
     const HELP: Prose = prose("node_exporter's collector of this name, in its dialect");
-    COLLECTORS.iter().map(|(name, on)| Switch { group: &collect::GROUP, name, help: HELP, on: *on })
+    COLLECTORS.split(' ').map(|word| {
+        let (name, on) = unless_dashed(word);
+        Switch { group: &collect::GROUP, name, help: HELP, on }
+    })
+}
+
+/// Takes away a dash in front, which says no.
+#[inline(never)]
+pub fn unless_dashed(word: &str) -> (&str, bool) {
+    word.strip_prefix('-').map_or((word, true), |name| (name, false))
 }
 
 /// What was given for the flags of this file.

@@ -85,7 +85,7 @@ impl Dialect {
         for block in blocks {
             let mut work = Work::new(block);
             let only_with = work.heading.only_with;
-            let (name, on) = only_with.strip_prefix('-').map_or((only_with, true), |name| (name, false));
+            let (name, on) = flags::unless_dashed(only_with);
             let bare = BARE.iter().find(|(known, _)| *known == name);
             work.is_on = bare.is_none_or(|(_, bare)| settings.has(bare) == on);
             works.push(work);

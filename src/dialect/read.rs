@@ -77,6 +77,12 @@ impl Reader {
         self.read_located()
     }
 
+    /// The same for a path that is whole. A list of one part takes room in the program for each caller.
+    #[inline(never)]
+    pub fn file(&mut self, path: &str) -> Option<&[u8]> {
+        self.text(&[path])
+    }
+
     fn read_located(&mut self) -> Option<&[u8]> {
         let Reader { path, keeps, text, length, kept, read, .. } = self;
         if path != read {
@@ -426,7 +432,7 @@ impl Work {
         match shape {
             "words" | "rows" => {
                 let headings = second.parse().unwrap_or(0);
-                for (number, line) in lines(reader.text(&[source]).unwrap_or_default()) {
+                for (number, line) in lines(reader.file(source).unwrap_or_default()) {
                     if shape == "words" || number > headings {
                         row_of(line, &mut rows);
                     }

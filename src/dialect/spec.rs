@@ -2,6 +2,7 @@
 //!
 //! What is kept of a family's line is where its parts are, since the names alone would take as much memory as all the rest.
 
+use super::flags::unless_dashed;
 use super::table;
 use crate::model::Kind;
 use std::ops::Range;
@@ -200,7 +201,7 @@ pub fn parse() -> Spec {
             known.extend(rest.split(' '));
         } else if let Some(name) = word.strip_prefix('[') {
             let name = name.trim_end_matches(']');
-            let (name, on) = name.strip_prefix('-').map_or((name, true), |name| (name, false));
+            let (name, on) = unless_dashed(name);
             let own = if rest.is_empty() { name } else { rest };
             collectors.push(Collector { name, own, on, blocks: blocks.len()..blocks.len() });
         } else if let Some(collector) = collectors.last_mut() {

@@ -1,6 +1,7 @@
 //! Block devices: which are disks of their own, and which are a part of a disk or lie on others.
 //! <https://docs.kernel.org/admin-guide/abi-stable.html> (`/sys/class/block`)
 
+use super::text::place;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -13,13 +14,12 @@ use std::path::Path;
 /// many containers, names are what is left.
 pub fn is_disk<'a>(class: &Path, device: &[u8], mut others: impl Iterator<Item = &'a [u8]>) -> bool {
     // Optical drives and floppies.
-    if numbered(device, &[b"sr", b"fd"]) {
+    if numbered(device, "sr fd") {
         return false;
     }
     // In the directories of sysfs a slash in a name is an exclamation mark; in diskstats it is so, too.
     let Ok(target) = std::fs::read_link(class.join(OsStr::from_bytes(device))) else {
-        return !numbered(device, &[b"loop", b"ram", b"zram", b"dm-", b"md", b"bcache", b"zd"])
-            && !others.any(|disk| is_part(device, disk));
+        return !numbered(device, "loop ram zram dm- md bcache zd") && !others.any(|disk| is_part(device, disk));
     };
     let parent = target.parent().and_then(Path::file_name);
     let lies_in_a_disk = parent.is_some_and(|parent| class.join(parent).exists());
@@ -34,10 +34,11 @@ pub fn name(sys: &Path, number: u64) -> Option<OsString> {
     link.file_name().map(OsStr::to_owned)
 }
 
-/// Returns whether a name is one of `kinds` with a number behind it.
-fn numbered(name: &[u8], kinds: &[&[u8]]) -> bool {
-    let number = |rest: &[u8]| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit);
-    kinds.iter().any(|kind| name.strip_prefix(*kind).is_some_and(number))
+/// Returns whether a name is one of the words of `kinds` with a number behind it, or a number if there is no word.
+fn numbered(name: &[u8], kinds: &str) -> bool {
+    let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let kind = &name[..name.len() - digits];
+    digits > 0 && (kind.is_empty() && kinds.is_empty() || place(kind, kinds).is_some())
 }
 
 /// Returns whether a name is that of a disk's partition (`sda1`, `mmcblk0p2`) or of its boot areas (`mmcblk0boot0`). A letter stands between
@@ -45,8 +46,8 @@ fn numbered(name: &[u8], kinds: &[&[u8]]) -> bool {
 fn is_part(name: &[u8], disk: &[u8]) -> bool {
     let Some(rest) = name.strip_prefix(disk) else { return false };
     match disk.last() {
-        Some(digit) if digit.is_ascii_digit() => numbered(rest, &[b"p", b"boot", b"gp"]) || rest == b"rpmb",
-        _ => numbered(rest, &[b""]),
+        Some(digit) if digit.is_ascii_digit() => numbered(rest, "p boot gp") || rest == b"rpmb",
+        _ => numbered(rest, ""),
     }
 }
 
