@@ -2,7 +2,7 @@
 
 use super::tls::SUPPORTED;
 use crate::format::object::write_base64;
-use std::fs;
+use crate::sys;
 
 /// An address that can be sent to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Address {
 /// # Errors
 /// What is wrong with the file.
 pub fn first_line(path: &str) -> Result<String, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let text = sys::read_text(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
     for line in text.trim_start_matches('\u{feff}').lines() {
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {

@@ -5,6 +5,7 @@
 //! each line. Anything else is an error with its line; nothing is skipped, since it may be what keeps a door shut.
 
 use crate::model::find;
+use crate::sys;
 use bcrypt::HashParts;
 use std::borrow::Cow;
 use std::io;
@@ -57,7 +58,7 @@ pub fn read_secret(file: &Path) -> Result<String, String> {
 
 /// Reads a file that a person edits. Some editors put a byte order mark in front of the text, which is no part of it.
 fn read(file: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
+    let text = sys::read_text(file).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => {
             format!("{}: expected text in UTF-8; save it again in that encoding", file.display())
         }

@@ -202,12 +202,12 @@ fn bind(address: SocketAddr) -> io::Result<Socket> {
 fn owner(address: SocketAddr, proc: &Path) -> Option<String> {
     let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
     let inode =
-        tables.iter().find_map(|table| Some(listening(&fs::read_to_string(table).ok()?, address)?.to_owned()))?;
+        tables.iter().find_map(|table| Some(listening(&sys::read_text(table.as_ref()).ok()?, address)?.to_owned()))?;
     let link = format!("socket:[{inode}]");
     for process in fs::read_dir(proc).ok()?.flatten() {
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
         if files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == &*link)) {
-            let name = fs::read_to_string(process.path().join("comm")).ok()?;
+            let name = sys::read_text(&process.path().join("comm")).ok()?;
             return Some(format!("{} (process {})", name.trim_end(), process.file_name().to_string_lossy()));
         }
     }

@@ -22,7 +22,7 @@ pub use confine::{ARCHITECTURE, filter_system_calls, keep_capabilities, no_new_p
 pub use crash::report_crashes;
 pub use files::{
     Directory, FsStat, file_limit, has_news, is_made_by_kernel, is_procfs, lock, machine, open_place, page_size,
-    statvfs,
+    read_bytes, read_text, statvfs,
 };
 pub use firmware::{VIDEOCORE_REQUEST, videocore};
 pub use guard::{INPUT_MAX, become_nobody, fork_guarded, fork_runner};

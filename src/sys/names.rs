@@ -3,10 +3,10 @@
 //!
 //! The C library's resolver is several times larger, does not support `.local` and takes no timeout.
 
-use super::random;
-use std::fs;
+use super::{random, read_bytes};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Where name servers listen.
@@ -59,7 +59,7 @@ struct Resolver {
 impl Resolver {
     /// Reads the system's files. What cannot be read is as if it were empty.
     fn read() -> Self {
-        let text = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        let text = |path: &str| String::from_utf8_lossy(&read_bytes(Path::new(path)).unwrap_or_default()).into_owned();
         let mut resolver =
             Resolver { hosts: text("/etc/hosts"), servers: Vec::new(), domains: Vec::new(), multicast: MULTICAST };
         for line in text("/etc/resolv.conf").lines() {
