@@ -3,7 +3,7 @@
 use super::write;
 use crate::cli::{Command, Options, prose};
 use crate::sys;
-use std::io::{BufRead, IsTerminal};
+use std::io::{ErrorKind, IsTerminal, Read};
 use std::process::ExitCode;
 
 pub static COMMAND: Command = Command {
@@ -21,7 +21,7 @@ const COST: u32 = 10;
 const PASSWORD_BYTES: usize = 72;
 
 fn run(_: &Options) -> Result<ExitCode, String> {
-    let password = if std::io::stdin().is_terminal() {
+    let password = if sys::input().is_terminal() {
         let password = prompt("Password: ")?;
         check(&password)?;
         if prompt("Repeat: ")? != password {
@@ -45,11 +45,20 @@ fn prompt(text: &str) -> Result<Vec<u8>, String> {
 
 /// Reads one line of standard input, without its line break.
 fn read_line() -> Result<Vec<u8>, String> {
-    let mut line = Vec::new();
-    std::io::stdin().lock().read_until(b'\n', &mut line).map_err(|error| format!("standard input: {error}"))?;
-    let end = line.strip_suffix(b"\n").map_or(line.len(), |line| line.strip_suffix(b"\r").unwrap_or(line).len());
-    line.truncate(end);
-    Ok(line)
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    loop {
+        match sys::input().read(&mut byte) {
+            Ok(1) if byte != *b"\n" => line.push(byte[0]),
+            Ok(count) => {
+                if count > 0 && line.ends_with(b"\r") {
+                    line.pop();
+                }
+                return Ok(line);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(format!("standard input: {error}")),
+        }
+    }
 }
 
 fn check(password: &[u8]) -> Result<(), String> {

@@ -18,7 +18,7 @@ use crate::kernel::roots::{self, Roots};
 use crate::kernel::{Machine, read_all};
 use crate::runtime::log;
 use crate::runtime::sandbox::{self, Needs, REQUIRE_SANDBOX};
-use crate::{agent, collect, dialect, outbound, server};
+use crate::{agent, collect, dialect, outbound, server, sys};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -145,7 +145,7 @@ fn once(options: &Options, show: &mut dyn FnMut(&mut Agent, &mut Vec<u8>)) -> Re
 /// # Errors
 /// Standard output cannot be written.
 pub fn write(text: &[u8]) -> Result<ExitCode, String> {
-    match std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush()) {
+    match sys::output().write_all(text) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("standard output: {error}")),
         _ => Ok(ExitCode::SUCCESS),
     }

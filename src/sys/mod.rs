@@ -30,6 +30,6 @@ pub use names::resolve;
 pub use netlink::{join, netlink, receive_from_kernel};
 pub use program::release_program;
 pub use stderr::{log_without_waiting, write_log};
-pub use terminal::{random, without_echo};
+pub use terminal::{input, output, random, without_echo};
 pub use thread::{be_nice, ignore_signal, signals, spawn, watch, watch_for};
 pub use writer::{MESSAGE_MAX, ORDER, SECOND, fork_writer, wait_for_message};

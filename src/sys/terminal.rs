@@ -1,7 +1,24 @@
-//! Passwords: typed without echo, and the random numbers that salt them.
+//! Standard input and output, passwords that are typed without echo, and the random numbers that salt them.
 
+use std::fs::File;
 use std::io::{self, Write};
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::os::fd::FromRawFd;
+
+/// Returns standard input without a buffer. The standard library's own has locks, too, and takes more room in the program.
+pub fn input() -> ManuallyDrop<File> {
+    stream(libc::STDIN_FILENO)
+}
+
+/// Returns standard output without a buffer.
+pub fn output() -> ManuallyDrop<File> {
+    stream(libc::STDOUT_FILENO)
+}
+
+fn stream(descriptor: i32) -> ManuallyDrop<File> {
+    // SAFETY: the three are open from the start, as the standard library's runtime sees to, and this does not close them.
+    ManuallyDrop::new(unsafe { File::from_raw_fd(descriptor) })
+}
 
 /// Shows `prompt` on standard error and runs `read` while the terminal at standard input shows nothing of what is typed.
 ///
@@ -29,7 +46,7 @@ pub fn without_echo<T>(prompt: &str, read: impl FnOnce() -> T) -> io::Result<T> 
         let hid = libc::tcsetattr(libc::STDIN_FILENO, libc::TCSAFLUSH, &raw const hidden);
         let error = io::Error::last_os_error();
         let result = if hid == 0 {
-            let _ = write!(io::stderr(), "{prompt}");
+            let _ = stream(libc::STDERR_FILENO).write_all(prompt.as_bytes());
             Ok(read())
         } else {
             Err(error)
