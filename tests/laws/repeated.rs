@@ -21,8 +21,7 @@ pub const FIGURES: &[Figure] = &[
         from: ("ARCHITECTURE.md", "bytes in all; it has # now", 1.0),
         also: &[
             ("README.md", "One file of # kB", 1e3),
-            ("docs/building.md", "made smaller for it, it has #.", 1.0),
-            ("docs/building.md", "one encoder for credentials | # |", 1.0),
+            ("docs/building.md", "and lists of names in one text, it has #.", 1.0),
             (COST, "The aarch64 binary has # kB in all", 1e3),
             ("docs/security.md", "MB instead of # kB; rustls", 1e3),
         ],
