@@ -31,11 +31,11 @@ fn start(script: &str) -> Option<Agent> {
     Some(Agent::spawn(&mut command))
 }
 
-/// Runs a program where an agent is, and returns what it prints.
+/// Runs a program where an agent is, whose root may be no mount namespace's, and returns what it prints.
 fn inside(agent: &Agent, command: &[&str]) -> String {
     let pid = agent.child.id().to_string();
     let mut program = Command::new("nsenter");
-    let output = program.args(["--net", "--mount", "--target", &pid]).args(command).output().unwrap();
+    let output = program.args(["--net", "--mount", "--root", "--target", &pid]).args(command).output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -374,6 +374,7 @@ fn what_starts_a_program_comes_again_when_it_is_killed() {
     let got = folder.join("got");
     // The one that starts the program, and then all that are behind the courier: the courier cannot go on without them.
     for (percent, state, all) in [(3, "firing", false), (50, "resolved", true)] {
+        wait_until("what starts the program, and what starts that again", || children(first).len() == 2);
         let runners = children(first);
         let killed = if all { &runners[..] } else { &runners[runners.len() - 1..] };
         for pid in killed {
