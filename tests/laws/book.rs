@@ -88,6 +88,17 @@ pub fn documents() -> &'static BTreeMap<String, String> {
     })
 }
 
+/// What documents show as code, with the document and the number of the line: lines of blocks, and what stands between backquotes.
+/// The changelog, which is history, is left out.
+pub fn pieces() -> impl Iterator<Item = (&'static str, usize, &'static str)> {
+    documents().iter().filter(|(document, _)| *document != "CHANGELOG.md").flat_map(|(document, text)| {
+        lines(text).flat_map(move |(number, line, is_code)| {
+            let pieces: Vec<&str> = if is_code { vec![line] } else { code(line).collect() };
+            pieces.into_iter().map(move |piece| (document.as_str(), number, piece))
+        })
+    })
+}
+
 /// The lines of a document with their numbers, and whether each belongs to a code block.
 pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str, bool)> {
     let mut fence = None;

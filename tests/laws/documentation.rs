@@ -179,28 +179,21 @@ fn flags_that_documents_name_exist() {
     known.extend(["help", "version"].map(str::to_owned));
     let mut faults = String::new();
     let mut seen = 0;
-    for (document, text) in book::documents().iter().filter(|(document, _)| *document != "CHANGELOG.md") {
-        for (number, line, is_code) in book::lines(text) {
-            let pieces: Vec<&str> = if is_code { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
-            for piece in pieces {
-                let (mut is_ours, mut before) = (false, "$");
-                for word in piece.split([' ', '"', '\'', '(', ')', ',', ';', '[', ']']) {
-                    let is_name = word == "pi-monitor" || word.ends_with("/pi-monitor");
-                    is_ours =
-                        is_ours && !["|", "&&"].contains(&word) || is_name && ["$", "sudo", "|"].contains(&before);
-                    before = if word.is_empty() { before } else { word };
-                    let Some(name) = word.strip_prefix("--").map(|flag| flag.split('=').next().unwrap()) else {
-                        continue;
-                    };
-                    let is_name =
-                        name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_'));
-                    let is_flag = is_ours || name.contains('.');
-                    if is_flag && is_name && !name.is_empty() && !name.ends_with('.') {
-                        seen += 1;
-                        if !known.contains(name) {
-                            let _ = writeln!(faults, "{document}:{number}: no flag --{name}");
-                        }
-                    }
+    for (document, number, piece) in book::pieces() {
+        let (mut is_ours, mut before) = (false, "$");
+        for word in piece.split([' ', '"', '\'', '(', ')', ',', ';', '[', ']']) {
+            let is_name = word == "pi-monitor" || word.ends_with("/pi-monitor");
+            is_ours = is_ours && !["|", "&&"].contains(&word) || is_name && ["$", "sudo", "|"].contains(&before);
+            before = if word.is_empty() { before } else { word };
+            let Some(name) = word.strip_prefix("--").map(|flag| flag.split('=').next().unwrap()) else {
+                continue;
+            };
+            let is_name = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_'));
+            let is_flag = is_ours || name.contains('.');
+            if is_flag && is_name && !name.is_empty() && !name.ends_with('.') {
+                seen += 1;
+                if !known.contains(name) {
+                    let _ = writeln!(faults, "{document}:{number}: no flag --{name}");
                 }
             }
         }
@@ -228,29 +221,24 @@ fn nobody_is_told_to_append_to_the_flags() {
 fn options_of_scripts_that_documents_name_exist() {
     let mut faults = String::new();
     let mut seen = 0;
-    for (document, text) in book::documents().iter().filter(|(document, _)| *document != "CHANGELOG.md") {
-        for (number, line, is_code) in book::lines(text) {
-            let pieces: Vec<&str> = if is_code { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
-            for piece in pieces {
-                let mut script = None;
-                for word in piece.split_whitespace() {
-                    if word.ends_with(".sh") && word.contains('/') {
-                        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(word.trim_start_matches("./"));
-                        script = std::fs::read_to_string(path).ok().map(|text| (word, text));
-                    } else if ["|", "#", "&&", "--"].contains(&word) {
-                        script = None;
-                    }
-                    let Some((name, text)) = &script else { continue };
-                    // run.sh hands on what the agent knows.
-                    if !word.starts_with("--") || *name == "scripts/run.sh" {
-                        continue;
-                    }
-                    seen += 1;
-                    let option = word.split(['=', ']', ',', ';', ')']).next().unwrap();
-                    if !text.contains(option) {
-                        let _ = writeln!(faults, "{document}:{number}: {name} has no {option}");
-                    }
-                }
+    for (document, number, piece) in book::pieces() {
+        let mut script = None;
+        for word in piece.split_whitespace() {
+            if word.ends_with(".sh") && word.contains('/') {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(word.trim_start_matches("./"));
+                script = std::fs::read_to_string(path).ok().map(|text| (word, text));
+            } else if ["|", "#", "&&", "--"].contains(&word) {
+                script = None;
+            }
+            let Some((name, text)) = &script else { continue };
+            // run.sh hands on what the agent knows.
+            if !word.starts_with("--") || *name == "scripts/run.sh" {
+                continue;
+            }
+            seen += 1;
+            let option = word.split(['=', ']', ',', ';', ')']).next().unwrap();
+            if !text.contains(option) {
+                let _ = writeln!(faults, "{document}:{number}: {name} has no {option}");
             }
         }
     }

@@ -112,7 +112,7 @@ fn figures_in_several_documents_are_the_same() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// Documents that tell of one time and place: what they measured stays.
+/// Documents that record what was measured at one time: their figures are not updated.
 const THEN: [&str; 4] = ["docs/chronicle/", "docs/verified-on.md", "docs/scaling.md", "CHANGELOG.md"];
 
 /// A number of six digits or more that two documents have is no accident.

@@ -21,7 +21,7 @@ import sys
 import time
 import urllib.request
 
-from programs import (BOARD, FAILED, FOLDER, NAMES, OPENER, PATIENCE, Agent, Broker, Program, alertmanager, check, free_port, get,
+from programs import (BOARD, FAILED, FOLDER, NAMES, OPENER, PATIENCE, Agent, Broker, alertmanager, check, get,
                       is_synchronized, kill, pid_and_children, prometheus, stop_all, until, victoria_metrics)
 
 # --- remote write -----------------------------------------------------------
@@ -113,13 +113,7 @@ def check_messages():
         check("SIGTERM ends an agent within 3 s whose broker refuses it", agent.stop() < 3)
         flags += [url, "--push.mqtt.credentials-file=%s/right" % FOLDER]
     if "prometheus-alertmanager" in NAMES:
-        port = free_port()
-        (FOLDER / "alertmanager.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
-        Program("alertmanager", *alertmanager(), "--config.file=%s/alertmanager.yml" % FOLDER,
-                "--storage.path=%s/alertmanager" % FOLDER, "--web.listen-address=127.0.0.1:%d" % port, "--cluster.listen-address=")
-        alerts = "http://127.0.0.1:%d" % port
-        if not until(lambda: get(alerts + "/-/ready")):
-            sys.exit("Alertmanager does not start")
+        alerts = "http://127.0.0.1:%d" % alertmanager()
         flags += ["--notify.alertmanager=" + alerts, "--web.external-url=http://pi.local:9100"]
     agent = Agent("agent-messages", *flags)
     if broker:

@@ -164,7 +164,7 @@ class Store:
         check("%s: nothing is missing after %.0f s without it: %d moments, %d of them from then" %
               (self.name, up - down, len(samples), len(away)),
               max(gaps) < 2 * self.interval and len(away) >= (up - down) / self.interval - 2, gaps)
-        check("%s: nothing is there twice" % self.name, min(gaps) > 1 and abs(sent - len(samples)) <= 1,
+        check("%s: no sample was stored twice" % self.name, min(gaps) > 1 and abs(sent - len(samples)) <= 1,
               "%s sent, gaps %s" % (sent, gaps))
         check("%s: each moment has its own time" % self.name, max(drift) - min(drift) <= 1, drift)
         check("%s refused nothing" % self.name, refused == 0, "%s: %s" % (refused, self.agent.said()))
@@ -185,12 +185,20 @@ def victoria_metrics(interval):
 
 
 def alertmanager():
-    """The command for it. Debian's looks for its templates in /usr/share, also where it was only unpacked."""
+    """Starts an Alertmanager that tells nobody, waits for it, and returns its port."""
+    # Debian's looks for its templates in /usr/share, even where it was only unpacked.
     share = pathlib.Path(shutil.which("prometheus-alertmanager")).parent.parent / "share"
-    if share == pathlib.Path("/usr/share"):
-        return ["prometheus-alertmanager"]
-    return ["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c",
-            'mount --bind "$0" /usr/share && exec "$@"', str(share), "prometheus-alertmanager"]
+    command = ["prometheus-alertmanager"]
+    if share != pathlib.Path("/usr/share"):
+        command = ["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c",
+                   'mount --bind "$0" /usr/share && exec "$@"', str(share), *command]
+    port = free_port()
+    (FOLDER / "alertmanager.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    Program("alertmanager", *command, "--config.file=%s/alertmanager.yml" % FOLDER,
+            "--storage.path=%s/alertmanager" % FOLDER, "--web.listen-address=127.0.0.1:%d" % port, "--cluster.listen-address=")
+    if not until(lambda: get("http://127.0.0.1:%d/-/ready" % port)):
+        sys.exit("Alertmanager does not start")
+    return port
 
 
 class Broker:

@@ -5,7 +5,7 @@
 #   program_here NAME   finds prometheus, victoria-metrics, mosquitto or prometheus-alertmanager
 #                       in PATH, or unpacks its Debian package without installing it and appends
 #                       its folder to PATH; status 1, with the reason in INSTALL_ERROR, if it
-#                       cannot be had
+#                       is unavailable
 
 program_here() { # NAME
     if [ "$1" = mosquitto ]; then mosquitto_here; else unpacked_package "$1" "$1"; fi

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from programs import FOLDER, RUNNING, Broker, Program, alertmanager, free_port, get, stop_all, until
+from programs import RUNNING, Broker, alertmanager, get, stop_all
 
 TITLE = "Under-voltage"
 LOCK = threading.Lock()
@@ -71,14 +71,8 @@ def watch_documents(port):
 
 
 def main():
-    broker = Broker()
-    port = free_port()
-    (FOLDER / "alertmanager.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
-    Program("alertmanager", *alertmanager(), "--config.file=%s/alertmanager.yml" % FOLDER,
-            "--storage.path=%s/alertmanager" % FOLDER, "--web.listen-address=127.0.0.1:%d" % port, "--cluster.listen-address=")
+    broker, port = Broker(), alertmanager()
     url = "http://127.0.0.1:%d" % port
-    if not until(lambda: get(url + "/-/ready")):
-        sys.exit("Alertmanager does not start")
     hook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     for work, arguments in [(hook.serve_forever, ()), (watch_alerts, (url + "/api/v2/alerts",)), (watch_documents, (broker.port,))]:
         threading.Thread(target=work, args=arguments, daemon=True).start()
