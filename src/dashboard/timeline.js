@@ -308,7 +308,8 @@ back.addEventListener('click', leave);
 
 // The moment that is shown, or now, as an address to send. Not navigator.clipboard: browsers have that only with HTTPS.
 share.addEventListener('click', () => {
-  const time = link.moment ?? link.json.time;
+  // Never a second that another page does not have yet.
+  const time = link.moment ?? Math.floor(link.json.time);
   const field = el('textarea', { class: 'hidden', readonly: '', 'aria-label': 'Address' });
   field.value = location.origin + address(time);
   share.after(field);

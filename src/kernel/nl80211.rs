@@ -441,7 +441,7 @@ fn parse_value(bytes: &[u8], worth: u32) -> Value {
         _ => return Value::ABSENT,
     };
     let is_known = number > 0 || worth == 1;
-    Some(u64::from(number) * u64::from(worth)).filter(|_| is_known && worth != DBM).into()
+    (is_known && worth != DBM).then(|| u64::from(number) * u64::from(worth)).into()
 }
 
 /// `/proc/net/wireless`, where the drivers know no better: two lines of head, then lines such as

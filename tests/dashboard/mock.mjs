@@ -159,7 +159,7 @@ export class Mock {
       temperature: 47.5 + 27 * warm + 2 * drift(at, 40, 10), frequency: warm > 0.6 ? 1.2e9 : 1.4e9,
       pressure_cpu: k * (42 + 10 * drift(at, 30, 11)) + (1 - k) * drift(at, 20, 12), pressure_io: k * (18 + 8 * drift(at, 25, 13)) + (1 - k) * 0.6 * drift(at, 9, 14), pressure_memory: k * 4 * drift(at, 18, 15),
       load: k * (5.2 + drift(at, 60, 16)) + (1 - k) * (0.25 + 0.3 * drift(at, 60, 17)),
-      disk_read: k * 7.4 * MiB * (0.7 + 0.5 * drift(at, 12, 18)) + 3e3 * noise(at / 2, 19), disk_write: k * 13 * MiB * (0.7 + 0.5 * drift(at, 14, 20)) + 60e3 * noise(at / 10, 21) ** 6, disk_busy: k * (91 + 8 * drift(at, 10, 22)) + (1 - k) * 3 * drift(at, 10, 23),
+      disk_read: k * 7.4 * MiB * (0.7 + 0.5 * drift(at, 12, 18)) + 12e3 * (1 + noise(at / 2, 19)), disk_write: k * 13 * MiB * (0.7 + 0.5 * drift(at, 14, 20)) + 60e3 * noise(at / 10, 21) ** 6, disk_busy: k * (91 + 8 * drift(at, 10, 22)) + (1 - k) * 3 * drift(at, 10, 23),
       network_receive: 30e3 + 900e3 * drift(at, 50, 24) ** 5 + k * 120e3, network_transmit: 12e3 + 500e3 * drift(at, 70, 25) ** 5 + k * 90e3,
       throttled: warm > 0.6 ? 1 : 0,
     };
