@@ -40,10 +40,10 @@ fmt         |fast |  120|git:git rustfmt                                      |r
 clippy      |fast |  900|clippy                                               |no warning of the compiler or of clippy
 doc         |fast |  600|                                                     |the documentation has no broken link
 unit        |fast | 1500|?promtool=promtool,prometheus ?prometheus-node-exporter=prometheus-node-exporter ?curl:curl ?free:procps ?ip:iproute2 ?mkfs.ext4:e2fsprogs ?losetup:mount|cargo test: units, laws, goldens, the built binary
-book        |full | 2400|?node:nodejs ?python3:python3                        |the book: its links, quotations and words are checked, mdBook builds it without a warning, and its search finds what people ask
+book        |full | 2400|?node:nodejs ?python3:python3                        |the book: its links, quotations, words and spelling are checked, mdBook builds it without a warning, and its search finds what people ask
 collector   |fast |  600|git:git                                              |what CONTRIBUTING.md says about the first collector is true
 tls         |fast | 1500|openssl:openssl curl:curl ?prometheus=prometheus      |HTTPS, in a binary with the feature tls, with curl, openssl and Prometheus
-dependencies|full | 1500|                                                     |licences, sources and versions of what the binaries are made of (cargo-deny)
+dependencies|full | 1500|                                                     |licenses, sources and versions of what the binaries are made of (cargo-deny)
 fuzz        |full |  900|?c++:g++                                             |two seconds of fuzzing for every parser, the whole agent and the HTTP routes
 shellcheck  |fast |  300|git:git shellcheck:shellcheck                        |no finding in any script
 vagrantfile |fast |   60|ruby:ruby                                            |the syntax of Vagrantfile
@@ -111,8 +111,12 @@ step_unit() {
     PI_MONITOR_TEST_SKIPPED=$NOTES.skipped counted "$CARGO" test --locked --no-fail-fast
 }
 step_book() {
-    local status=0
-    "$CARGO" test --locked --test laws book:: || return
+    local status=0 words=/usr/share/dict/american-english
+    # Debian's list of words is a file, and its package need not be installed.
+    if [ -f $words ]; then :
+    elif unpacked_file usr/share/dict/american-english wamerican; then words=$UNPACKED
+    else note "spelling was not checked: $INSTALL_ERROR"; fi
+    PI_WORDS=$words "$CARGO" test --locked --test laws -- book:: spelling:: || return
     if have python3; then scripts/lib/pictures.py --check || return; else note "pictures were not compared: no python3 here"; fi
     scripts/book.sh || status=$?
     [ $status != 77 ] || { note "checked, not built: no mdBook here"; return 0; }

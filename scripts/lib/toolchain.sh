@@ -213,36 +213,51 @@ first_known() {
 # release of Debian has, unpacks it in the cache and appends its folder to PATH;
 # nothing on the system changes.
 unpacked_package() {
-    local command=$1 package dir='' tmp
+    local command=$1 package dir=''
     shift
     if have "$command"; then return 0; fi
     INSTALL_ERROR=
     for package in "$@"; do
         if [ -x "$PI_CACHE/debs/$package/usr/bin/$command" ] || [ -x "$PI_CACHE/debs/$package/usr/sbin/$command" ]; then dir=$PI_CACHE/debs/$package; break; fi
     done
-    if [ -z "$dir" ]; then
-        have_apt || { INSTALL_ERROR="this system has no apt-get; install $command yourself"; return 1; }
-        [ "$PI_INSTALL" = yes ] || { INSTALL_ERROR="$command is missing (PI_INSTALL=no)"; return 1; }
-        if ! package=$(first_known "$@") &&
-            ! { can_be_root && apt_update && package=$(first_known "$@"); }; then
-            INSTALL_ERROR="apt knows no package $*"
-            return 1
-        fi
-        dir=$PI_CACHE/debs/$package
-        say "unpacking Debian package $package in $dir (for $command; it is not installed)"
-        mkdir -p "$PI_CACHE/debs" && tmp=$(mktemp -d "$PI_CACHE/debs/.new.XXXXXX") || return 1
-        if ! { (cd "$tmp" && bounded 600 apt-get -q -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 download "$package") &&
-            dpkg-deb -x "$tmp"/*.deb "$tmp/root"; } >&2; then
-            rm -rf "$tmp"
-            INSTALL_ERROR="could not download package $package"
-            return 1
-        fi
-        rm -rf "$dir"
-        mv "$tmp/root" "$dir"
-        rm -rf "$tmp"
-    fi
+    if [ -z "$dir" ]; then unpack_deb "$command" "$@" || return 1; dir=$UNPACKED; fi
     PATH=$PATH:$dir/usr/bin:$dir/usr/sbin
-    have "$command" || { INSTALL_ERROR="package $package has no $command"; return 1; }
+    have "$command" || { INSTALL_ERROR="package ${dir##*/} has no $command"; return 1; }
+}
+
+# unpacked_file FILE PACKAGE: the same for a file; UNPACKED is its path.
+unpacked_file() {
+    UNPACKED=$PI_CACHE/debs/$2/$1
+    if [ -f "$UNPACKED" ]; then return 0; fi
+    unpack_deb "$1" "$2" || return 1
+    UNPACKED=$UNPACKED/$1
+    [ -f "$UNPACKED" ] || { INSTALL_ERROR="package $2 has no $1"; return 1; }
+}
+
+# unpack_deb WHAT PACKAGE...: unpacks the first package that apt knows in the cache;
+# UNPACKED is the folder.
+unpack_deb() {
+    local what=$1 package tmp
+    shift
+    have_apt || { INSTALL_ERROR="this system has no apt-get; install $what yourself"; return 1; }
+    [ "$PI_INSTALL" = yes ] || { INSTALL_ERROR="$what is missing (PI_INSTALL=no)"; return 1; }
+    if ! package=$(first_known "$@") &&
+        ! { can_be_root && apt_update && package=$(first_known "$@"); }; then
+        INSTALL_ERROR="apt knows no package $*"
+        return 1
+    fi
+    UNPACKED=$PI_CACHE/debs/$package
+    say "unpacking Debian package $package in $UNPACKED (for $what; it is not installed)"
+    mkdir -p "$PI_CACHE/debs" && tmp=$(mktemp -d "$PI_CACHE/debs/.new.XXXXXX") || return 1
+    if ! { (cd "$tmp" && bounded 600 apt-get -q -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 download "$package") &&
+        dpkg-deb -x "$tmp"/*.deb "$tmp/root"; } >&2; then
+        rm -rf "$tmp"
+        INSTALL_ERROR="could not download package $package"
+        return 1
+    fi
+    rm -rf "$UNPACKED"
+    mv "$tmp/root" "$UNPACKED"
+    rm -rf "$tmp"
 }
 
 # ---------------------------------------------------------------------------

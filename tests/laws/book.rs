@@ -121,7 +121,7 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str, bool)> {
 }
 
 /// A line without what stands between backticks.
-fn prose(line: &str) -> String {
+pub fn prose(line: &str) -> String {
     line.split('`').step_by(2).collect::<Vec<_>>().join("`")
 }
 

@@ -23,5 +23,6 @@ mod repeated;
 mod reports;
 mod rooms;
 mod runbooks;
+mod spelling;
 mod table;
 mod toolchain;
