@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+mod certificates;
+
 /// alice, with "right password".
 fn users() -> String {
     format!("basic_auth_users:\n  alice: {CHEAP}\n")
