@@ -74,8 +74,8 @@ step_fmt() {
     # Named one by one: cargo fmt does not see modules that a macro declares.
     git ls-files -z -- '*.rs' | xargs -0 "$RUST_BIN/rustfmt" --check --edition "$(sed -n 's/^edition *= *"\(.*\)"/\1/p' Cargo.toml)"
 }
-# Clippy and rustdoc warn of other things in each version. A version older than the code was written with does not decide, nor
-# does one newer than the code was tried with: somebody who tests the agent cannot mend what it warns of.
+# What clippy and rustdoc warn of changes with each version. A warning fails a step only where the code was tried with that
+# version: whoever tests the agent with a newer one is not to blame. Clippy older than the code was written with is not asked.
 CLIPPY_DECIDES=1.95 CLIPPY_KNOWN=1.99
 # Sets DENY: what makes warnings errors, where this Rust decides.
 opinions() {

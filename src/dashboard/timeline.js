@@ -308,7 +308,7 @@ back.addEventListener('click', leave);
 
 // The moment that is shown, or now, as an address to send. Not navigator.clipboard: browsers have that only with HTTPS.
 share.addEventListener('click', () => {
-  // Never a second that another page does not have yet.
+  // Rounded down: a page that opens the address at once must not find the moment in its future.
   const time = link.moment ?? Math.floor(link.json.time);
   const field = el('textarea', { class: 'hidden', readonly: '', 'aria-label': 'Address' });
   field.value = location.origin + address(time);

@@ -1046,7 +1046,7 @@ const QUESTIONS = [
     await sees('#event details', /Do\s/);
   }],
   ['11: show it to somebody', { trouble: false }, async ({ press, sees, page }, mock, options) => {
-    // The agent's clock stands just before a full second: the address must not name that one, which has not come.
+    // The agent's clock stands just before a full second, which has not come yet: the address must not name it.
     const json = mock.json.bind(mock), time = Math.floor(Date.now() / 1000) + 0.9;
     mock.json = (only) => ({ ...json(only), time });
     const asked = mock.requests.length;

@@ -316,7 +316,7 @@ fn a_request_chooses_dialect_and_collectors() {
         Page::parse(&text).types.into_keys().collect()
     };
     let has = |found: &BTreeSet<String>, start: &str| found.iter().any(|it| it.starts_with(start));
-    // Some families come and go by themselves, as a verdict's culprit does: the answers are those between two that agree.
+    // Some families come and go, such as that of a verdict's culprit: what counts are answers between two that agree.
     let answers = || (families(""), families("dialect=pi"), families("dialect=node"), families("dialect=both"));
     let mut asked = std::iter::repeat_with(answers).take(50);
     let (pi, named, node, both) = asked.find(|it| it.0 == families("")).expect("the families never stay the same");
