@@ -469,7 +469,7 @@ test('nothing moves by itself, and reduced motion is respected', () => mocked({}
 
 // The past, and the crosshair
 
-test('charts are full when the page opens, together with the first number', () => mocked({}, async (mock) => {
+test('charts are full when the page opens, together with the first number', () => mocked({ trouble: false }, async (mock) => {
   const page = await open(mock.url, {
     wait: false,
     init: () => {
