@@ -18,10 +18,15 @@ static VERDICTS: Table<1, 1> = Table::new(
     &[Family::gauge("pi_verdict", "1 while this rule is firing, 0 otherwise.", Unit::Count)],
 );
 
+/// Its unit is not that of information, since in OpenMetrics the family would have the name of the one above then.
 static VERDICT_INFO: Table<3, 1> = Table::new(
     Place::Elsewhere("verdicts"),
     &["rule", "severity", "culprit"],
-    &[Family::gauge("pi_verdict_info", "1 for each rule that is firing, with the culprit if it is known.", Unit::Info)],
+    &[Family::gauge(
+        "pi_verdict_info",
+        "1 for each rule that is firing, with the culprit if it is known.",
+        Unit::Count,
+    )],
 )
 .of_text();
 
@@ -178,7 +183,10 @@ impl Collect for Agent {
         let mut first = First::new();
         let process = first.keep(own.parse(parse)).unwrap_or_default();
         let max_fds = first.keep(limits.read()).and_then(parse_max_files);
-        let boot_ticks = first.keep(boot.read(context.moment)).and_then(|text| boot_time(&text)).map(|time| time * 100);
+        let boot_ticks = first
+            .keep(boot.read(context.moment))
+            .and_then(|text| boot_time(&text))
+            .map(|time| time.saturating_mul(100));
         let Process { cpu_ticks, threads, start_ticks, virtual_bytes, resident_pages } = process;
         let ticks = |ticks: Option<u64>| ticks.map(|ticks| Value::decimal(ticks, 2));
         let values = [

@@ -159,7 +159,7 @@ fn write_row(section: &Section, row: Row<'_>, collector: &str, out: &mut Vec<u8>
             }
             pad(out, start + 30);
             let number = out.len();
-            if family.unit != Unit::Info {
+            if !family.name().ends_with("_info") {
                 write_value(*value, family.unit, out);
             }
             // Numbers end in one column.

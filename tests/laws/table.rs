@@ -37,6 +37,23 @@ fn names_are_unique_and_well_formed() {
     }
 }
 
+/// In OpenMetrics, what a sample's name ends in is no part of its family's name; with each such ending, a name is taken once.
+#[test]
+fn names_are_unique_in_openmetrics() {
+    let mut seen = HashSet::new();
+    for (_, family) in families() {
+        let name = family.name();
+        let (stem, ends) = match (family.unit, family.kind) {
+            (Unit::Info, _) => (name.strip_suffix("_info").unwrap(), &["", "_info"][..]),
+            (_, Kind::Counter) => (name.strip_suffix("_total").unwrap(), &["", "_total", "_created"][..]),
+            _ => (name, &[""][..]),
+        };
+        for end in ends {
+            assert!(seen.insert(format!("{stem}{end}")), "{name}: {stem}{end} comes twice");
+        }
+    }
+}
+
 #[test]
 fn names_say_kind_and_unit() {
     for (_, family) in families() {
@@ -50,10 +67,12 @@ fn names_say_kind_and_unit() {
         if family.unit != Unit::Count {
             assert!(stem.ends_with(&format!("_{}", family.unit.suffix())), "{name}: the unit stands at the end");
         }
+        // The unit's name is no part of the family's in OpenMetrics, where no other family may have the rest of it.
+        let has_rest = stem.strip_suffix("_info").is_some_and(|rest| families().any(|(_, other)| other.name() == rest));
         assert_eq!(
             family.unit == Unit::Info,
-            stem.ends_with("_info"),
-            "{name}: _info on what is always 1, and on those only"
+            stem.ends_with("_info") && !has_rest,
+            "{name}: _info on what is always 1, and on those only, unless a family has the rest of its name"
         );
         assert!(!(family.unit == Unit::Info && family.kind == Kind::Counter), "{name}");
     }
