@@ -288,7 +288,7 @@ impl Rows<'_> {
         let length = clean(parts, unit, &mut name);
         let name = &name[..length];
         let (filter, _) = self.heading.filters[0];
-        if said.unwrap_or_else(|| self.ask(filter, hash, name)) {
+        if said.unwrap_or_else(|| self.ask(filter, hash, name)) && self.sheet.is_new(name) {
             let value = number(value).unwrap_or_default().times(factor);
             write_one(self.columns[0], name, value, self.to);
             self.any = true;

@@ -1,7 +1,7 @@
 //! The rows of one block until all of them are known: the samples of a family stand together on a page.
 
 use super::spec::{Column, Heading};
-use crate::model::{Kind, Value, push_label, write_label};
+use crate::model::{Kind, Value, key, push_label, write_label};
 
 /// The page, in Prometheus' text format.
 pub type Page = Vec<u8>;
@@ -15,9 +15,22 @@ pub struct Sheet {
     ends: Vec<(usize, usize)>,
     values: Vec<Value>,
     label: String,
+    /// Hashes of the names of the families that were written at once.
+    names: Vec<u64>,
 }
 
 impl Sheet {
+    /// Returns whether no family of a block has had this name. The kernel says no name twice, but Prometheus rejects a whole page for one
+    /// that comes again.
+    pub fn is_new(&mut self, name: &[u8]) -> bool {
+        let name = key(name, 0);
+        let is_new = !self.names.contains(&name);
+        if is_new {
+            self.names.push(name);
+        }
+        is_new
+    }
+
     /// Adds a row, with the columns' factors. One with the labels of an earlier one is omitted: Prometheus rejects a whole page for one
     /// duplicate series.
     pub fn push(&mut self, name: &str, heading: &Heading, labels: &[&[u8]], values: &[Value], columns: &[Column]) {
@@ -52,7 +65,7 @@ impl Sheet {
 
     /// Writes the families of the columns with their samples, and forgets all rows.
     pub fn write(&mut self, columns: &[Column], page: &mut Page) {
-        let Sheet { text, ends, values, .. } = self;
+        let Sheet { text, ends, values, names, .. } = self;
         for (place, column) in columns.iter().enumerate() {
             let start = column.name();
             // Where the rows have names of their own, each is a family, with the rows behind it that have the same one.
@@ -81,6 +94,7 @@ impl Sheet {
         text.clear();
         ends.clear();
         values.clear();
+        names.clear();
     }
 }
 

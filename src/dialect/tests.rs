@@ -299,3 +299,29 @@ fn what_is_malformed_is_left_out() {
     assert!(!all.contains("node_load5") && !all.contains("type=\"2\""), "{all}");
     std::fs::remove_dir_all(root).unwrap();
 }
+
+#[test]
+fn no_family_comes_twice_though_the_kernel_says_its_name_twice() {
+    let (mut dialect, root) = tree(
+        "twice",
+        &[
+            (
+                "proc/meminfo",
+                b"MemFree: 1 kB\nMemFree: 2 kB\nMemFree_bytes: 3\nActive(anon): 4 kB\nActive_anon: 5 kB\n",
+            ),
+            ("proc/vmstat", b"pgfault 1\npgfault 2\n"),
+            ("proc/net/netstat", b"TcpExt: ListenDrops ListenDrops\nTcpExt: 1 2\nTcpExt: ListenDrops\nTcpExt: 3\n"),
+            ("proc/net/snmp", b"Tcp: InErrs\nTcp: 1\nTcp InErrs\nTcp 2\n"),
+            ("proc/net/snmp6", b"Udp6InErrors 1\nUdp6InErrors 2\n"),
+        ],
+    );
+    // Twice, since what a filter said is remembered.
+    for _ in 0..2 {
+        for (collector, families) in [("meminfo", 2), ("vmstat", 1), ("netstat", 3)] {
+            let page = page(&mut dialect, collector);
+            let names: std::collections::HashSet<_> = page.lines().map(|line| line.split(' ').next()).collect();
+            assert_eq!((names.len(), page.lines().count()), (families + 2, families + 2), "{page}");
+        }
+    }
+    std::fs::remove_dir_all(root).unwrap();
+}
