@@ -78,6 +78,9 @@ function open(id) {
 function refresh() {
   const started = timing && performance.now();
   if (link.loaded) {
+    // Before any text changes: a label in a canvas makes the browser compute the style of all that has changed until then. What is
+    // drawn here is not drawn again below.
+    for (const chart of charts) chart.draw();
     header();
     for (const card of CARDS) card.update();
     const lacks = [...CARDS.filter((card) => card.node.hidden).map((card) => card.title), link.json.wifi || cardOf('network').node.hidden ? '' : 'Wi-Fi', link.fine.has('temperature') || cardOf('thermal').node.hidden ? '' : 'temperature'].filter(Boolean).join(', ');
