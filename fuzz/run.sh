@@ -9,6 +9,7 @@
 # Options
 #   --seconds N  how long each target runs (default 2)
 #   --runs N     how many inputs each target gets, or --seconds if that is over first
+#   --seed N     with which number inputs are made (default: another one each time)
 #   --list       shows the targets, as the sources have them; builds nothing
 #   -h, --help   this text
 #
@@ -24,14 +25,18 @@ set -euo pipefail
 # shellcheck source=scripts/lib/toolchain.sh
 . "$(dirname "$0")/../scripts/lib/toolchain.sh"
 
-SECONDS_EACH=2 RUNS=-1 LIST=no TARGETS=()
+SECONDS_EACH=2 RUNS=-1 SEED=0 LIST=no TARGETS=()
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help) usage; exit 0 ;;
     --list) LIST=yes ;;
-    --seconds | --runs)
+    --seconds | --runs | --seed)
         [[ ${2:-} =~ ^[0-9]+$ ]] || die 2 "$1 needs a number"
-        if [ "$1" = --runs ]; then RUNS=$2; else SECONDS_EACH=$2; fi
+        case $1 in
+        --seconds) SECONDS_EACH=$2 ;;
+        --runs) RUNS=$2 ;;
+        *) SEED=$2 ;;
+        esac
         shift ;;
     -*) die 2 "unknown option $1 (see --help)" ;;
     *) TARGETS+=("$1") ;;
@@ -92,7 +97,7 @@ STATUS=0
 for target in "${TARGETS[@]}"; do
     # More of a kernel file than a page is more of the same. An input may take 25 s before it counts as stuck.
     case $target in names | pattern | flags | config) longest=512 ;; *) longest=4096 ;; esac
-    if PI_FUZZ_TARGET=$target "$PROGRAM" -runs="$RUNS" -max_total_time="$SECONDS_EACH" -max_len=$longest -timeout=25 -rss_limit_mb=1024 \
+    if PI_FUZZ_TARGET=$target "$PROGRAM" -runs="$RUNS" -seed="$SEED" -max_total_time="$SECONDS_EACH" -max_len=$longest -timeout=25 -rss_limit_mb=1024 \
         -print_final_stats=1 -artifact_prefix="$CACHE/findings/$target-" "$CACHE/corpus/$target" >"$CACHE/$target.log" 2>&1; then
         printf '%-10s %s inputs, %s a second, %s branches, %s MB\n' "$target" \
             "$(sed -n 's/^stat::number_of_executed_units: *//p' "$CACHE/$target.log")" \
