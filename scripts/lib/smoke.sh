@@ -9,7 +9,7 @@
 #            so that instructions which, say, a Pi Zero does not have end the program
 #
 # Checks: --version; print in every format; /health, /metrics, /json and / over HTTP;
-# the end on SIGTERM with status 0. With promtool in PATH, what it says of /metrics.
+# no writable memory that only the start writes; the end on SIGTERM with status 0. With promtool in PATH, what it says of /metrics.
 #
 # Exit status: 0 all is well, 1 something is not, 2 bad usage.
 set -euo pipefail
@@ -62,6 +62,9 @@ get /json >"$DIR/json" || die "/json does not answer"
 grep -q '"memory"' "$DIR/json" || die "/json has no memory"
 get / >"$DIR/page" || die "/ does not answer"
 grep -qi '<!doctype' "$DIR/page" || die "/ is no page"
+# Of its file, only the last part can be written: what the start filled in is read-only afterwards (RELRO).
+parts=$(grep -c " rw-p .* $(realpath "$BINARY")\$" "/proc/$PID/maps" || true)
+[ "$parts" = 1 ] || die "$parts mappings of the program can be written, must be 1"
 if command -v promtool >/dev/null; then
     said=$(promtool check metrics <"$DIR/metrics" 2>&1) || die "promtool: $said"
     [ -z "$said" ] || die "promtool: $said"

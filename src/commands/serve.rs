@@ -34,6 +34,7 @@ pub static COMMAND: Command = Command {
 pub static CHECK: Bare = Bare { name: "check", help: prose("Check the flags and the files that they name, and exit.") };
 
 fn run(options: &Options) -> Result<ExitCode, String> {
+    sys::seal_program();
     sys::log_without_waiting();
     // Their files, who has a port, and the sources of events are out of reach afterwards.
     let protection = Protection::read(options)?;

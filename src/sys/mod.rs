@@ -28,7 +28,7 @@ pub use firmware::{VIDEOCORE_REQUEST, videocore};
 pub use guard::{INPUT_MAX, become_nobody, fork_guarded, fork_runner};
 pub use names::resolve;
 pub use netlink::{join, netlink, receive_from_kernel};
-pub use program::release_program;
+pub use program::{release_program, seal_program};
 pub use stderr::{log_without_waiting, write_log};
 pub use terminal::{input, output, random, without_echo};
 pub use thread::{be_nice, ignore_signal, signals, spawn, watch, watch_for};

@@ -16,22 +16,43 @@ unsafe extern "C" {
 /// What the kernel maps around a page that is used (`fault_around_pages` in `mm/memory.c`).
 const WINDOW: usize = 64 << 10;
 
+/// Returns how far from its addresses the program was loaded, and its segments; none if the kernel did not say where they are.
+fn loaded() -> (usize, &'static [Segment]) {
+    // SAFETY: if the kernel left the address and the number of the program headers, they are there, and nothing changes them.
+    let segments = unsafe {
+        let first = libc::getauxval(libc::AT_PHDR) as *const Segment;
+        if first.is_null() {
+            return (0, &[]);
+        }
+        std::slice::from_raw_parts(first, libc::getauxval(libc::AT_PHNUM) as usize)
+    };
+    let first = segments.iter().find(|segment| segment.p_type == libc::PT_LOAD);
+    let first = first.map_or(0, |first| first.p_vaddr as usize);
+    ((&raw const PROGRAM as usize).wrapping_sub(first), segments)
+}
+
+/// Makes addresses read-only that the start of the program has filled in (RELRO): musl's start of a static program leaves them
+/// writable. What is forked later inherits it.
+pub fn seal_program() {
+    let (loaded_at, segments) = loaded();
+    let page = !(page_size() as usize - 1);
+    for segment in segments {
+        if segment.p_type == libc::PT_GNU_RELRO {
+            let begin = loaded_at.wrapping_add(segment.p_vaddr as usize);
+            let end = (begin + segment.p_memsz as usize) & page;
+            // SAFETY: the linker keeps apart what is only written while the program starts, which is over.
+            unsafe { libc::mprotect((begin & page) as *mut libc::c_void, end - (begin & page), libc::PROT_READ) };
+        }
+    }
+}
+
 /// Unmaps the pages of the program's code and constants; those that are used from now on come back from the page cache.
 ///
 /// From Linux 6.18 on, a page that is used brings everything that the page cache keeps in one piece with it, which may be the whole
 /// program, but nothing beyond its mapping (`filemap_map_folio_range` in `mm/filemap.c`). So there is a mapping for each window:
 /// every second one is left out of core dumps, which have no code anyway.
 pub fn release_program() {
-    // SAFETY: if the kernel left the address and the number of the program headers, they are there, and nothing changes them.
-    let segments = unsafe {
-        let first = libc::getauxval(libc::AT_PHDR) as *const Segment;
-        if first.is_null() {
-            return;
-        }
-        std::slice::from_raw_parts(first, libc::getauxval(libc::AT_PHNUM) as usize)
-    };
-    let Some(first) = segments.iter().find(|segment| segment.p_type == libc::PT_LOAD) else { return };
-    let loaded_at = (&raw const PROGRAM as usize).wrapping_sub(first.p_vaddr as usize);
+    let (loaded_at, segments) = loaded();
     for segment in segments {
         if segment.p_type != libc::PT_LOAD || segment.p_flags & libc::PF_W != 0 {
             continue;
@@ -77,6 +98,36 @@ mod tests {
             }
         }
         (places, resident)
+    }
+
+    #[test]
+    fn what_only_the_start_writes_is_read_only_afterwards() {
+        let (loaded_at, segments) = loaded();
+        let sealed = segments.iter().find(|segment| segment.p_type == libc::PT_GNU_RELRO).unwrap();
+        let page = !(page_size() as usize - 1);
+        let begin = (loaded_at + sealed.p_vaddr as usize) & page;
+        let end = (loaded_at + (sealed.p_vaddr + sealed.p_memsz) as usize) & page;
+        let modes = || {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            let mut modes = Vec::new();
+            for line in maps.lines() {
+                let (place, rest) = line.split_once(' ').unwrap();
+                let (from, to) = place.split_once('-').unwrap();
+                let [from, to] = [from, to].map(|text| usize::from_str_radix(text, 16).unwrap());
+                if from < end && to > begin {
+                    modes.push(rest[..4].to_owned());
+                }
+            }
+            modes
+        };
+        // The dynamic loader of a test has done it already.
+        let writable = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: the range is the program's own, and whoever only reads it does not notice.
+        assert_eq!(unsafe { libc::mprotect(begin as *mut libc::c_void, end - begin, writable) }, 0);
+        assert!(modes().contains(&"rw-p".to_owned()));
+        seal_program();
+        let modes = modes();
+        assert!(!modes.is_empty() && modes.iter().all(|mode| mode == "r--p"), "{modes:?}");
     }
 
     #[test]
