@@ -31,9 +31,10 @@ impl KeyProvider for Keys {
 }
 
 /// Calls `each` with the label and the bytes of each section of a text in PEM (RFC 7468); without bytes if they are malformed or
-/// the section has no end. What is outside of sections is a comment.
+/// the section has no end. What is outside of sections is a comment, and so is a byte order mark.
 pub fn pem(text: &[u8], each: &mut dyn FnMut(&str, Option<Vec<u8>>)) {
     let text = String::from_utf8_lossy(text);
+    let text = text.trim_start_matches('\u{feff}');
     let mut open: Option<(&str, String)> = None;
     for line in text.lines() {
         let line = line.trim();
@@ -125,6 +126,7 @@ mod tests {
                 "-----BEGIN A-----\nYQ==\n-----END A-----\n-----BEGIN B C-----\n-----END B C-----",
                 vec![("A", Some("a")), ("B C", Some(""))],
             ),
+            ("\u{feff}-----BEGIN A-----\nYQ==\n-----END A-----\n", vec![("A", Some("a"))]),
             ("-----BEGIN A-----\nYQ==\n-----END B-----\n", vec![("A", None)]),
             ("-----BEGIN A-----\nProc-Type: 4,ENCRYPTED\n-----END A-----\n", vec![("A", None)]),
             (

@@ -88,9 +88,8 @@ impl Tls {
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let name = file.display();
     let text = std::fs::read(file).map_err(|error| format!("{name}: {error}"))?;
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let (mut all, mut whole) = (Vec::new(), true);
-    pem(text, &mut |label, bytes| match bytes {
+    pem(&text, &mut |label, bytes| match bytes {
         Some(bytes) if label == "CERTIFICATE" => all.push(bytes.into()),
         Some(_) => {}
         None => whole = false,
