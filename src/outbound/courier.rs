@@ -261,7 +261,7 @@ impl Courier {
                 self.write(inbox, place, &ids, states, &mut body);
                 match &mut inbox.outboxes[place] {
                     Some(outbox) if body.is_empty() => {
-                        outbox.arrived(states, now);
+                        outbox.settle(states);
                         return Err(Some(Duration::ZERO));
                     }
                     _ => {}

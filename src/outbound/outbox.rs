@@ -140,6 +140,14 @@ impl Outbox {
 
     /// Learns that the message with these events arrived. The flag of each says whether it reported the end.
     pub fn arrived(&mut self, ids: &[(u64, bool)], now: Duration) {
+        self.settle(ids);
+        self.sent[self.next] = Some(now);
+        self.next = (self.next + 1) % MOST;
+        (self.failures, self.not_before) = (0, now);
+    }
+
+    /// Notes that this is said of these events, or that there is nothing to say. Without a message it counts as none.
+    pub fn settle(&mut self, ids: &[(u64, bool)]) {
         for (id, over) in ids {
             if let Some(item) = self.items.iter_mut().find(|item| item.id == *id) {
                 item.told = true;
@@ -150,9 +158,6 @@ impl Outbox {
                 }
             }
         }
-        self.sent[self.next] = Some(now);
-        self.next = (self.next + 1) % MOST;
-        (self.failures, self.not_before) = (0, now);
     }
 
     /// Learns that the message did not arrive; the server may have said how long to wait.
@@ -278,6 +283,19 @@ mod tests {
         let outbox = Outbox::new(MANNER, 7, &[3], began);
         assert_eq!(outbox.next(began + seconds(1)), Next::Wait(Some(MANNER.repeat - seconds(1))));
         assert_eq!(outbox.next(began + MANNER.repeat), Next::Tell(vec![3]));
+    }
+
+    #[test]
+    fn what_there_is_nothing_to_say_about_is_no_message() {
+        let lasting: Vec<_> = (1..=MOST as u64 + 1).collect();
+        let mut outbox = Outbox::new(MANNER, 20, &lasting, seconds(0));
+        outbox.failed(None, seconds(1));
+        lasting.iter().for_each(|id| outbox.settle(&[(*id, true)]));
+        assert!(lasting.iter().all(|id| outbox.is_done(*id)));
+        // Neither does the server look as if it had answered, nor are the messages of this hour used up.
+        outbox.learn(21, true, seconds(2));
+        assert_eq!(outbox.next(seconds(5)), Next::Wait(Some(seconds(1))));
+        assert_eq!(outbox.next(seconds(6)), Next::Tell(vec![21]));
     }
 
     #[test]
