@@ -13,6 +13,7 @@
 
 use crate::agent::BINARY;
 use crate::board::Board;
+use crate::needs::write_program;
 use crate::{has_program, needs};
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
@@ -280,8 +281,8 @@ fn commands_in_the_documents_print_what_is_shown() {
     }
     symlink(BINARY, folder.join("bin/pi-monitor")).unwrap();
     let on_board = "#!/bin/sh\nexec ../bin/pi-monitor \"$@\" --path.procfs=proc --path.sysfs=sys --path.rootfs=root\n";
-    program(&folder.join("on-board/pi-monitor"), on_board);
-    program(&folder.join("bin/sudo"), "#!/bin/sh\nexec \"$@\"\n");
+    write_program(&folder.join("on-board/pi-monitor"), on_board);
+    write_program(&folder.join("bin/sudo"), "#!/bin/sh\nexec \"$@\"\n");
     std::fs::write(folder.join("hosts"), "127.0.0.1 localhost pi.local kitchen.local\n127.0.0.2 ntfy.local\n").unwrap();
     for (name, text) in [("tokens", "basic pi:a long password\n"), ("short", "bearer short\n")] {
         std::fs::write(folder.join(name), text).unwrap();
@@ -317,11 +318,6 @@ fn commands_in_the_documents_print_what_is_shown() {
 
 fn unpack(board: &str, folder: &Path) {
     Board::read(&root().join(format!("tests/boards/{board}.board"))).unwrap().unpack(folder).unwrap();
-}
-
-fn program(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! node_exporter's names: its own tree of files, the program itself, and its flags.
 
-use crate::agent::{Agent, raw, wait_until, wrong_each_time};
+use crate::agent::{Agent, free_address, raw, wait_until, wrong_each_time};
 use crate::needs::lint;
 use crate::node_exporter::Killed;
 use crate::{has_program, needs};
@@ -177,8 +177,7 @@ fn the_same_machine_through_node_exporter() {
     let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
     let differences = VERSIONS.iter().find(|it| said.contains(&format!("version {}.", it.version)));
     let differences = differences.unwrap_or(&Differences { version: "", labels: &[], families: &[] });
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
+    let address = free_address("127.0.9.1");
     let theirs = Command::new(PROGRAM)
         .args([
             &format!("--web.listen-address={address}"),

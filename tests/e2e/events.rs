@@ -243,7 +243,7 @@ fn have_starts_said(name: &str, work: &mut dyn FnMut(Check<'_>, Set<'_>)) -> boo
     let end = |mut agent: Agent| {
         let asked = Instant::now();
         agent.signal("TERM");
-        assert!(agent.wait(Duration::from_secs(10)).unwrap().success());
+        assert!(agent.wait(PATIENCE).unwrap().success());
         in_time.set(in_time.get() && asked.elapsed() < LAST_WORDS);
     };
     let (agent, first) = start();
@@ -390,7 +390,7 @@ fn packages_that_were_installed_upgraded_or_removed() {
     assert_eq!(value(&agent.metrics(), "pi_events_total{kind=\"packages\"}"), Some(2.0));
     let mut agent = agent;
     agent.signal("TERM");
-    assert!(agent.wait(Duration::from_secs(3)).unwrap().success());
+    assert!(agent.wait(PATIENCE).unwrap().success());
     drop(agent);
 
     replace(&[("busybox", "1.36.1-r30"), ("zlib", "1.3.1-r9"), ("htop", "3.3.0-r0")]);

@@ -1,14 +1,15 @@
 //! The past on disk: over restarts and kills, on disks that are full or read-only, and what it costs on a real filesystem.
 
-use crate::agent::{Agent, BINARY, wait_until};
+use crate::agent::{Agent, BINARY, PATIENCE, wait_until};
 use crate::board::Tree;
 use crate::card::Card;
 use crate::needs;
 use pi_monitor::history::journal::{Journal, Outcome};
 use pi_monitor::history::space::Space;
 use pi_monitor::model::{Level, Levels, Moment};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 fn folder(name: &str) -> PathBuf {
@@ -37,7 +38,7 @@ fn run_and_end(mut agent: Agent) -> u64 {
     let now = unix();
     assert!(points_before(&agent, now) > 0);
     agent.signal("TERM");
-    assert!(agent.wait(Duration::from_secs(3)).unwrap().success());
+    assert!(agent.wait(PATIENCE).unwrap().success());
     now
 }
 
@@ -60,11 +61,7 @@ fn the_past_outlives_the_agent() {
     assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
     assert_eq!(std::fs::read_dir(format!("/proc/{writer}/fd")).unwrap().count(), 3);
     drop(agent);
-    let end = std::time::Instant::now() + Duration::from_secs(5);
-    while Path::new(&format!("/proc/{writer}/status")).exists() {
-        assert!(std::time::Instant::now() < end, "the writer stays");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the writer ends", || !Path::new(&format!("/proc/{writer}/status")).exists());
     // $STATE_DIRECTORY is as good as the flag, and "none" is none.
     let mut command = Command::new(BINARY);
     command.env("STATE_DIRECTORY", &folder).arg("--web.listen-address=127.0.0.1:0");
@@ -123,7 +120,7 @@ fn a_disk_that_fills_is_announced_after_a_restart() {
     journal.turns();
     space.export(0, &mut Vec::new(), &mut |record| assert!(journal.append(8, record)));
     assert!(journal.flush());
-    assert_eq!(journal.wait(Duration::from_secs(10)), Some(Outcome::Written));
+    assert_eq!(journal.wait(PATIENCE), Some(Outcome::Written));
     drop(journal);
     let agent = start();
     let row = root(rows(&agent));
@@ -179,7 +176,9 @@ fn full_and_read_only_disks_are_said_once_and_the_agent_goes_on() {
     };
     assert!(inside("mount -o remount,size=1m \"$1\"").status().unwrap().success());
     // Another agent in the same place, before that is gone: it gets the past that the first one wrote at its end.
-    let mut keeper = inside("exec sleep 600").spawn().unwrap();
+    let mut keeper = inside("echo; exec sleep 600").stdout(Stdio::piped()).spawn().unwrap();
+    // It has entered when it says so.
+    keeper.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let second = |script: &str| {
         let mut command = Command::new("nsenter");
         command.args(["-t", &keeper.id().to_string(), "-m", "-r", "-w", "sh", "-ec"]);
@@ -187,7 +186,6 @@ fn full_and_read_only_disks_are_said_once_and_the_agent_goes_on() {
         command.arg(BINARY).arg(&folder);
         command
     };
-    std::thread::sleep(Duration::from_millis(300));
     let ended = run_and_end(agent);
     let again = Agent::spawn(&mut second("true"));
     assert!(again.early_lines.is_empty() && points_before(&again, ended) > 0, "{:?}", again.early_lines);
@@ -216,7 +214,7 @@ fn a_flush_costs_what_the_budget_says() {
         assert!(journal.append(1, &vec![7; length]));
         let cost = journal.cost();
         assert!(journal.flush());
-        assert_eq!(journal.wait(Duration::from_secs(60)), Some(Outcome::Written));
+        assert_eq!(journal.wait(PATIENCE), Some(Outcome::Written));
         // Seconds apart, as in life: what the filesystem still has to write of one flush is not joined with the next.
         std::thread::sleep(Duration::from_secs(6));
         println!("{length}: {cost}, {}", card.written());

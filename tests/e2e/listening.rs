@@ -1,6 +1,6 @@
 //! Addresses to serve on: taken ones, and those that become free.
 
-use crate::agent::{Agent, BINARY, request, wait_until};
+use crate::agent::{Agent, BINARY, free_address, request, wait_until};
 use crate::needs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -84,9 +84,7 @@ fn an_agent_can_wait_for_a_name() {
     }
     let hosts = std::env::temp_dir().join(format!("pi-monitor-hosts-{}", std::process::id()));
     std::fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
-    let here = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = here.local_addr().unwrap().to_string();
-    drop(here);
+    let address = free_address("127.0.9.3");
     let name = format!("later.invalid:{}", address.rsplit(':').next().unwrap());
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-ec"]);
@@ -97,7 +95,7 @@ fn an_agent_can_wait_for_a_name() {
     let mut child = command.arg(&hosts).arg(&name).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     let first = lines.next().unwrap();
-    std::fs::write(&hosts, "127.0.0.1 localhost later.invalid\n").unwrap();
+    std::fs::write(&hosts, "127.0.0.1 localhost\n127.0.9.3 later.invalid\n").unwrap();
     wait_until("a connection", || std::net::TcpStream::connect(&address).is_ok());
     let second = lines.next().unwrap();
     child.kill().unwrap();

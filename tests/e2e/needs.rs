@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
@@ -28,6 +29,19 @@ pub static OUT_OF_MEMORY: Mutex<()> = Mutex::new(());
 /// Whether a program can be started.
 pub fn has_program(name: &str) -> bool {
     Command::new("sh").args(["-c", "command -v \"$0\" >/dev/null", name]).status().is_ok_and(|it| it.success())
+}
+
+/// Writes a script that can be started. Another process does it: what is forked while this one has a file open for writing keeps that
+/// open until it runs something else, and until then the file cannot be started (ETXTBSY).
+pub fn write_program(path: &Path, text: &str) {
+    let mut child = Command::new("sh")
+        .args(["-ec", "cat >\"$0\"; chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{}", path.display());
 }
 
 /// What `promtool check metrics` says of a page; nothing if it is good.

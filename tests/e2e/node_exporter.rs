@@ -1,6 +1,6 @@
 //! The same machine at the same moment through Debian's prometheus-node-exporter: family by family where both have one.
 
-use crate::agent::{Agent, raw, wait_until, wrong_each_time};
+use crate::agent::{Agent, free_address, raw, wait_until, wrong_each_time};
 use crate::{has_program, needs};
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -142,8 +142,7 @@ fn both_see_the_same_machine() {
     if !needs(program, has_program(program)) {
         return;
     }
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
+    let address = free_address("127.0.9.2");
     let peer = Command::new(program)
         .arg(format!("--web.listen-address={address}"))
         .args([

@@ -2,9 +2,8 @@
 
 use crate::agent::{Agent, BINARY};
 use crate::board::{Tree, all};
-use crate::needs::{OUT_OF_MEMORY, needs};
+use crate::needs::{OUT_OF_MEMORY, needs, write_program};
 use serde_json::Value;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,8 +28,7 @@ impl Bench {
     /// Makes a program that the kernel knows by this name.
     fn program(&self, name: &str, script: &str) -> PathBuf {
         let path = self.directory.join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        write_program(&path, &format!("#!/bin/sh\n{script}\n"));
         path
     }
 
@@ -123,9 +121,10 @@ fn a_load_on_a_disk_is_named() {
         return;
     }
     let mut bench = Bench::new("disk");
-    let dd = Command::new("sh").args(["-c", "command -v dd"]).output().unwrap().stdout;
     let load = bench.directory.join("pi-load-disk");
-    std::fs::copy(String::from_utf8(dd).unwrap().trim(), &load).unwrap();
+    // By another process, as in `write_program`.
+    let copied = Command::new("sh").args(["-ec", "cp \"$(command -v dd)\" \"$0\""]).arg(&load).status();
+    assert!(copied.unwrap().success());
     let idle = bench.program("pi-idle", "while :; do sleep 60; done");
     let file = bench.directory.join("file");
     let shell = format!(

@@ -1,6 +1,6 @@
 //! What the kernel reports by itself: real causes on this machine's kernel, seen by the built binary.
 
-use crate::agent::{Agent, BINARY};
+use crate::agent::{Agent, BINARY, PATIENCE};
 use crate::needs::OUT_OF_MEMORY;
 use crate::{has_program, needs};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn inside(agent: &Agent, namespace: &str, script: &str) {
 /// The events in the log until one holds `part`.
 fn events_until(agent: &Agent, part: &str) -> Vec<String> {
     let mut all = Vec::new();
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         all.extend(agent.log_lines().into_iter().filter_map(|line| Some(line.split_once("event ")?.1.to_owned())));
         if all.iter().any(|line| line.contains(part)) {

@@ -240,12 +240,12 @@ fn no_room_for_another_process() {
     }
 }
 
-/// A copy of the binary where every user can start it.
+/// A copy of the binary where every user can start it. Another process writes it: what is forked while this one has a file open for
+/// writing keeps that open until it runs something else, and until then the file cannot be started (ETXTBSY).
 fn reachable(directory: &Directory) -> String {
     let copy = directory.0.join("pi-monitor");
     if !copy.exists() {
-        std::fs::copy(BINARY, &copy).unwrap();
-        run(&format!("chmod 755 {} {}", copy.display(), directory.0.display()));
+        run(&format!("cp {BINARY} {0}; chmod 755 {0} {1}", copy.display(), directory.0.display()));
     }
     copy.to_str().unwrap().to_owned()
 }

@@ -1,11 +1,10 @@
 //! HTTPS, with the feature `tls`: real certificates, curl, openssl and Prometheus at the other end.
 
 use crate::access::CHEAP;
-use crate::agent::{Agent, BINARY, value, wait_until};
+use crate::agent::{Agent, BINARY, free_address, value, wait_until};
 use crate::client::{closes_within, connect};
 use crate::needs::{has_program, needs};
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -291,7 +290,7 @@ fn prometheus_scrapes_over_https() {
         return;
     }
     let agent = Agent::start(&[&certificates.configuration(&users())]);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = free_address("127.0.9.5");
     let target = &agent.address;
     let configuration = format!(
         "scrape_configs:\n- job_name: pi\n  scrape_interval: 5s\n  scrape_timeout: 5s\n  scheme: https\n  tls_config:\n    ca_file: ca.crt\n  \
@@ -301,7 +300,7 @@ fn prometheus_scrapes_over_https() {
     let log = std::fs::File::create(certificates.0.join("log")).unwrap();
     let mut prometheus = Command::new("prometheus")
         .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .arg(format!("--web.listen-address={address}"))
         .current_dir(&certificates.0)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -310,7 +309,7 @@ fn prometheus_scrapes_over_https() {
         .unwrap();
     let begin = Instant::now();
     let up = loop {
-        let query = format!("http://127.0.0.1:{port}/api/v1/query?query=up%7Bjob%3D%22pi%22%7D");
+        let query = format!("http://{address}/api/v1/query?query=up%7Bjob%3D%22pi%22%7D");
         let output = Command::new("curl").args(["-sS", "--max-time", "5", &query]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if said.contains(",\"1\"]") || begin.elapsed() > Duration::from_secs(90) {
