@@ -476,10 +476,15 @@ fn a_test_message_says_what_came_of_it() {
             && text.contains("exec program: it cannot be started"),
         "{text}"
     );
+    let with_tls = if cfg!(feature = "tls") {
+        "--notify.webhook: a name and a password belong"
+    } else {
+        "--notify.webhook: https needs a binary with TLS"
+    };
     for (flags, wrong) in [
         (&["--test"][..], "expected the flag of a receiver"),
         (&[&*well], "expected --test"),
-        (&["--test", "--notify.webhook=https://me:geheim@x/token"], "--notify.webhook: https needs a binary with TLS"),
+        (&["--test", "--notify.webhook=https://me:geheim@x/token"], with_tls),
         (&["--test", "--notify.webhook=http://me:geheim@x/token"], "--notify.webhook: a name and a password belong"),
         (&["--test", "--notify.ntfy=http://x"], "--notify.ntfy: expected a topic"),
         (&["--test", "--notify.webhook=@/no/such/file"], "--notify.webhook: /no/such/file: No such file"),
