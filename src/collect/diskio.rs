@@ -4,7 +4,7 @@
 use super::{Collect, Context, Registration};
 use crate::cli::Flag;
 use crate::cli::pattern::{Pattern, check_pattern};
-use crate::kernel::block::is_disk;
+use crate::kernel::block::{disk_of_path, is_disk};
 use crate::kernel::text::{lines, take_uint, take_word, trim};
 use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
@@ -94,7 +94,7 @@ impl Collect for DiskIo {
         let mut place = 0;
         for line in parse(text) {
             let Some(line) = first.keep(line) else { continue };
-            let known = devices.get(place, line.device);
+            let known = devices.get(place, line.device, text);
             place += 1;
             // Most lines are those of partitions and of what lies in memory: their counters need not be read.
             if known.excluded {
@@ -144,22 +144,38 @@ struct Known {
 }
 
 impl Devices {
-    /// Returns what is known of `device`, the one at `place` in the kernel's list. The kernel's order is the same nearly every time.
-    fn get(&mut self, place: usize, device: &[u8]) -> &mut Known {
+    /// Returns what is known of `device`, the one at `place` in the kernel's list `text`. The kernel's order is the same nearly every
+    /// time.
+    fn get(&mut self, place: usize, device: &[u8], text: &[u8]) -> &mut Known {
         let Devices { class, exclude, known } = self;
         if known.get(place).is_none_or(|known| known.name != device) {
             match known.iter().skip(place).position(|known| known.name == device) {
                 Some(further) => known.swap(place, place + further),
                 None => {
                     let before = known[..place].iter().map(|known| known.name.as_slice());
-                    let excluded =
-                        if exclude.is_empty() { !is_disk(class, device, before) } else { exclude.matches(device) };
+                    let excluded = if exclude.is_empty() {
+                        !is_disk(class, device, before) || is_counted_path(device, text)
+                    } else {
+                        exclude.matches(device)
+                    };
                     known.insert(place, Known { name: device.to_owned(), excluded, latency: Latency::default() });
                 }
             }
         }
         &mut known[place]
     }
+}
+
+/// Returns whether `device` is an NVMe path to a disk that counts the same bytes. Linux counts them at the paths alone before 6.4; later
+/// at the disk, too, which has been read from before anybody looks.
+fn is_counted_path(device: &[u8], text: &[u8]) -> bool {
+    let Some((disk, namespace)) = disk_of_path(device) else { return false };
+    let mut is_counted = false;
+    for line in parse(text).flatten() {
+        let is_it = line.device.strip_prefix(disk) == Some(namespace);
+        is_counted |= is_it && line.row().is_ok_and(|row| row.read.completed > 0);
+    }
+    is_counted
 }
 
 /// How long reads and writes took. The kernel has sums and counts alone, of which each sample shows an average.
@@ -335,7 +351,7 @@ mod tests {
         let mut devices = Devices { class: PathBuf::new(), exclude, known: Vec::new() };
         for list in [&["a", "b", "c"][..], &["a", "b", "c"], &["b", "c"], &["c", "b", "a", "d"], &[], &["b"]] {
             for (place, name) in list.iter().enumerate() {
-                assert_eq!(devices.get(place, name.as_bytes()).excluded, *name == "b", "{list:?}");
+                assert_eq!(devices.get(place, name.as_bytes(), b"").excluded, *name == "b", "{list:?}");
             }
             devices.known.truncate(list.len());
             assert!(
@@ -343,6 +359,32 @@ mod tests {
             );
         }
     }
+
+    /// Linux 6.4 counts what goes to an NVMe disk with several paths at the disk and at the path; before, the disk's counters stay at 0.
+    #[test]
+    fn what_goes_over_a_path_of_nvme_is_counted_once() {
+        let shown = |reads: u64, names: &[&str]| {
+            let line = |name: &&str| {
+                let reads = if name.contains('c') { 940 } else { reads };
+                format!(" 259 0 {name} {reads} 0 5192 1193 56 4073 37970 36449 2 3028 37643\n")
+            };
+            let text: String = names.iter().map(line).collect();
+            let exclude = Pattern::new("").map_err(|error| error.to_string()).unwrap();
+            let mut devices = Devices { class: PathBuf::from("/nowhere"), exclude, known: Vec::new() };
+            let mut shown = Vec::new();
+            for (place, name) in names.iter().enumerate() {
+                if !devices.get(place, name.as_bytes(), text.as_bytes()).excluded {
+                    shown.push((*name).to_owned());
+                }
+            }
+            shown.join(" ")
+        };
+        let names = ["nvme0c0n1", "nvme0n1", "nvme0c1n1", "nvme1c2n1", "nvme10n1"];
+        assert_eq!(shown(7, &names), "nvme0n1 nvme1c2n1 nvme10n1");
+        // The disk says nothing, so the paths have to.
+        assert_eq!(shown(0, &names), "nvme0c0n1 nvme0n1 nvme0c1n1 nvme1c2n1 nvme10n1");
+    }
+
     #[test]
     fn the_worst_average_of_a_sample_lasts_for_a_minute_or_two() {
         let mut latency = Latency::default();

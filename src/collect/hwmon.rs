@@ -39,7 +39,7 @@ struct Kind {
 
 const KINDS: [Kind; 5] = [
     Kind { name: "temp", places: 3, range: (COLDEST, HOTTEST) },
-    Kind { name: "fan", places: 0, range: (-1, 100_000) },
+    Kind { name: "fan", places: 0, range: (-1, 65_535) },
     Kind { name: "in", places: 3, range: (-1_000_000, 1_000_000) },
     Kind { name: "curr", places: 3, range: (-1_000_000, 1_000_000) },
     Kind { name: "power", places: 6, range: (-1, 100_000_000_000) },
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_no_value_and_no_fault() {
-        for (place, text) in [(0, "-274000"), (1, "-1"), (1, "2147483647"), (2, "9999999999"), (4, "-5")] {
+        for (place, text) in [(0, "-274000"), (1, "-1"), (1, "65535"), (1, "2147483647"), (2, "9999999999"), (4, "-5")] {
             assert!(parse(text.as_bytes(), place).unwrap_err().implausible, "{text}");
         }
         for bad in ["", "warm", "1.5", "9223372036854775808"] {

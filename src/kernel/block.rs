@@ -28,6 +28,17 @@ pub fn is_disk<'a>(class: &Path, device: &[u8], mut others: impl Iterator<Item =
     !lies_in_a_disk && (!is_virtual || class.join(OsStr::from_bytes(device)).join("pid").exists())
 }
 
+/// Returns the parts of the name of the disk to which an NVMe path leads, such as `nvme0` and `n1` of `nvme0c1n1`: with multipath the
+/// kernel names each path after the disk and the controller (`nvme_mpath_set_disk_name`).
+pub fn disk_of_path(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = path.strip_prefix(b"nvme")?;
+    let (subsystem, rest) = rest.split_at(digits(rest));
+    let rest = rest.strip_prefix(b"c")?;
+    let namespace = &rest[digits(rest)..];
+    namespace.starts_with(b"n").then(|| (&path[..4 + subsystem.len()], namespace))
+}
+
 /// Returns the kernel's name of the device with a number (major in the upper half); `sys` is `/sys`. `None` where sysfs does not know it.
 pub fn name(sys: &Path, number: u64) -> Option<OsString> {
     let link = std::fs::read_link(sys.join(format!("dev/block/{}:{}", number >> 32, number as u32))).ok()?;

@@ -99,7 +99,8 @@ pub fn line(level: Level, message: fmt::Arguments<'_>) {
             None => return,
             Some(0) => {}
             Some(more) => {
-                let _ = write!(text, " ({more} messages suppressed)");
+                let s = if more == 1 { "" } else { "s" };
+                let _ = write!(text, " ({more} message{s} suppressed)");
             }
         }
     }
