@@ -1,5 +1,6 @@
 //! The agent: owns the collectors, serves snapshots no older than asked for and their rendered pages, and ticks.
 
+mod diagnosis;
 pub mod flags;
 pub mod foreign;
 pub mod heartbeat;
@@ -13,7 +14,6 @@ use crate::cli::Options;
 use crate::collect::processes::{self, COMMAND_LINES, PROCESSES, Processes, Progress};
 use crate::collect::{self, Context, Outcome, Setup, Summary};
 use crate::dialect::{self, flags::Settings};
-use crate::doctor::Look;
 use crate::format::history::Times;
 use crate::format::{self, Format, Gzip, Renderer};
 use crate::history::{
@@ -28,7 +28,7 @@ use crate::judge::{
 };
 use crate::kernel::packages::Packages;
 use crate::kernel::{Machine, RemoteStat, Roots, read_once};
-use crate::model::{self, Looked, Moment, Note, Receiver, Report, Selection, Severity, Snapshot, kinds};
+use crate::model::{Moment, Note, Receiver, Report, Selection, Severity, Snapshot, kinds};
 use crate::runtime::sandbox::Needs;
 use foreign::Foreign;
 use keeper::{Before, Keeper, Start};
@@ -416,24 +416,6 @@ impl Agent {
         }))
     }
 
-    /// Returns what the doctor says of the last collection, as JSON.
-    fn doctor(&mut self, gzip: bool) -> Page {
-        let Agent { machine, roots, slots, snapshot, verdicts, doctor_page, gzip: compressor, .. } = self;
-        doctor_page.get((snapshot.moment.id, 0), gzip.then(|| compressor.level(Gzip::SMALL)), |out| {
-            let mut report = format::doctor::Report::new(true);
-            let look = Look::new(roots, *machine, snapshot);
-            diagnose(verdicts.report(), slots, look, false, &mut |looked| report.add(looked));
-            out.clear();
-            report.write(out);
-        })
-    }
-
-    /// Hands over what the rules say now, and what the doctor says of the last collection. It may wait for disks and radios.
-    pub fn diagnose(&self, to: &mut dyn FnMut(&Looked<'_>)) {
-        let look = Look::new(&self.roots, self.machine, &self.snapshot);
-        diagnose(self.verdicts.report(), &self.slots, look, true, to);
-    }
-
     /// Returns the top processes as JSON, or how long to wait for them; `None` if they are switched off.
     pub fn processes(&mut self, gzip: bool) -> Option<Result<Page, Duration>> {
         let Agent { machine, sampled, processes, processes_page, gzip: compressor, .. } = self;
@@ -568,32 +550,4 @@ impl Agent {
         snapshot.events = (events.last(), events.changes());
         self.filled = selection;
     }
-}
-
-/// Puts together what the rules say, the collectors that are at fault, and what the doctor says.
-fn diagnose(report: &Report, slots: &[Slot], mut look: Look<'_>, waits: bool, to: &mut dyn FnMut(&Looked<'_>)) {
-    for finding in &report.findings {
-        let rule = finding.rule;
-        // What happened is no state of the machine.
-        if rule.event {
-            continue;
-        }
-        let is_on = finding.since.is_some() && finding.until.is_none();
-        let outcome = if is_on { model::Outcome::Found(rule.severity) } else { model::Outcome::Well };
-        let (title, detail) = (&finding.title, &finding.detail);
-        to(&Looked { name: rule.name, outcome, title, detail, fix: rule.fix.text(), page: "docs/rules.md" });
-    }
-    for slot in slots {
-        if !slot.fault.is_empty() {
-            to(&Looked {
-                name: slot.registration.name,
-                outcome: model::Outcome::Unseen,
-                title: slot.registration.summary.text(),
-                detail: &slot.fault,
-                fix: "Let the file be read, or switch the collector off: --no-collector.NAME",
-                page: "docs/metrics.md#",
-            });
-        }
-    }
-    look.all(waits, to);
 }

@@ -251,6 +251,12 @@ impl Space {
         (first, last)
     }
 
+    /// Returns whether enough is known of any filesystem to say when it will be full.
+    pub fn knows(&self) -> bool {
+        let mut all = self.filesystems.iter();
+        all.any(|known| known.growth(known.last.saturating_sub(SLOTS - 1)).is_some())
+    }
+
     /// Hands each filesystem's name and its levels to `each`.
     pub fn each(&self, each: &mut dyn FnMut(&str, LevelAt<'_>)) {
         for known in &self.filesystems {

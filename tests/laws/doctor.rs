@@ -39,6 +39,26 @@ fn each_board_has_its_findings_and_no_others() {
     }
 }
 
+/// What only days show is nothing that a single look has seen.
+#[test]
+fn what_takes_days_is_not_seen_at_first() {
+    for board in boards::all() {
+        let tree = Tree::new(&board);
+        let mut unseen = Vec::new();
+        boards::run(async {
+            let mut agent = boards::agent(&tree, &[]);
+            agent.snapshot(Duration::ZERO).await;
+            agent.diagnose(&mut |looked| {
+                if looked.page == "docs/rules.md" && looked.outcome == Outcome::Unseen {
+                    assert!(looked.detail.contains("days") && !looked.fix.is_empty(), "{looked:?}");
+                    unseen.push(looked.name.to_owned());
+                }
+            });
+        });
+        assert_eq!(unseen, ["filesystem_full_soon"], "{board}");
+    }
+}
+
 /// `docs/fix/doctor.md` has a section for each check, in their order, which quotes what it says.
 #[test]
 fn each_check_is_explained() {

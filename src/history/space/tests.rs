@@ -60,6 +60,16 @@ fn steady_growth_is_known_after_three_days() {
 }
 
 #[test]
+fn it_is_known_whether_anything_could_be_said() {
+    // What does not grow is known as well.
+    for (days, known) in [(0, false), (2, false), (3, false), (4, true), (16, true)] {
+        let mut space = Space::default();
+        play(&mut space, days, &|_| 60.0);
+        assert_eq!(space.knows(), known, "after {days} days");
+    }
+}
+
+#[test]
 fn what_is_copied_once_is_no_trend() {
     for hour in (0..16 * 24).step_by(5) {
         let at = f64::from(hour) / 24.0;

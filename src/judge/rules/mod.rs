@@ -9,7 +9,7 @@ mod restarts;
 mod storage;
 
 use super::rule::Rule;
-use crate::model::Top;
+use crate::model::{RuleHead, Top};
 
 /// How long a start counts as news, in seconds.
 pub const RECENT: u64 = 600;
@@ -32,6 +32,11 @@ fn by_io(top: &Top) -> (&str, &'static str) {
 /// A process that waits, which counts as load; else the one that uses most CPU.
 fn by_load(top: &Top) -> (&str, &'static str) {
     if top.blocked.is_empty() { by_cpu(top) } else { (&top.blocked, "is blocked") }
+}
+
+/// Returns whether a rule can say nothing before the agent has a past of days.
+pub fn needs_days(rule: &RuleHead) -> bool {
+    std::ptr::eq(rule, &storage::FILESYSTEM_FULL_SOON.head)
 }
 
 /// Every rule, in the order of all outputs. A new rule is one more line here.
