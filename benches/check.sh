@@ -157,7 +157,9 @@ ticks() {
 {
     each "five collectors" "${ON_BOARD[@]}" "${CORE[@]}"
     each "everything" "${ON_BOARD[@]}"
+    each "dialect node" "${ON_BOARD[@]}" --metrics.dialect=node
     calls "five collectors" "${CORE[@]}"
+    calls "dialect node" --metrics.dialect=node --no-collector.processes
     ticks
 } >"$TMP/now"
 VERSION=$("$RUSTC" --version | cut -d' ' -f2)
