@@ -83,6 +83,9 @@ fn look(links: &mut Links, reader: &mut Reader) -> Option<u64> {
 /// namespace, and each of these has a loopback interface that looks the same.
 fn agrees(interfaces: &Interfaces, reader: &mut Reader) -> bool {
     let all = &interfaces.all;
+    if all.len() > INTERFACES_MAX || all.iter().all(|it| it.flags & LOOPBACK != 0) {
+        return false;
+    }
     let names = reader.names(&["sys/class/net"], &|_| true);
     let mut found = 0;
     for name in names.lines() {
@@ -93,5 +96,5 @@ fn agrees(interfaces: &Interfaces, reader: &mut Reader) -> bool {
         found = if is_it { found + 1 } else { usize::MAX / 2 };
     }
     reader.give(names);
-    found == all.len() && found <= INTERFACES_MAX && all.iter().any(|it| it.flags & LOOPBACK == 0)
+    found == all.len()
 }
