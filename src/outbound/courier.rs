@@ -23,6 +23,8 @@ const KEPT_MAX: usize = 128;
 /// How long to wait before another connection to a broker: at first, and at most.
 const PAUSE: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(120);
+/// How long a broker may take for everything that is published about a document.
+const ROUND: Duration = Duration::from_secs(60);
 /// Instead of the status of an answer: the processes that start a program are gone.
 const GONE: u16 = 1;
 /// How long the agent's end waits for a farewell.
@@ -275,7 +277,7 @@ impl Courier {
     fn publish(&self, place: usize, route: &Route) {
         let (device, status) = (self.plan.device(), format!("{}/status", self.plan.topic));
         let state = format!("{}/state", self.plan.topic);
-        let (mut announcer, mut session, mut done) = (Announcer::default(), None, 0);
+        let (mut announcer, mut session, mut done) = (Announcer::default(), None::<Session<Channel>>, 0);
         let (mut failing, mut pause) = (false, PAUSE);
         loop {
             let mut inbox = self.lock();
@@ -284,7 +286,8 @@ impl Courier {
             }
             if inbox.closing {
                 drop(inbox);
-                if let Some(session) = session {
+                if let Some(mut session) = session {
+                    session.stream().until(Instant::now() + http::TIME);
                     let _ = Session::close(session, &status);
                 }
                 return self.changed.notify_all();
@@ -297,6 +300,7 @@ impl Courier {
                     Some(open) => open,
                     None => self.connect(route, &status, &mut announcer)?,
                 };
+                open.stream().until(Instant::now() + ROUND);
                 if !device.prefix.is_empty() {
                     announcer.announce(&mut open, &document, &device, sys::since_boot())?;
                 }

@@ -1,6 +1,8 @@
 //! One request over HTTP/1.1 (RFC 9112), with a limit for all of it. Redirects are not followed: they may lead to another host.
 
 use super::address::Address;
+use super::socket::Socket;
+pub use super::socket::TIME;
 use super::tls::{self, Channel};
 use crate::model::find;
 use crate::sys;
@@ -8,8 +10,6 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// How long a request may take, with the look-up of its host.
-pub const TIME: Duration = Duration::from_secs(10);
 /// How much of an answer is read, and how much of its text is repeated.
 const ANSWER_MAX: usize = 8 << 10;
 const TEXT_MAX: usize = 160;
@@ -40,10 +40,7 @@ pub fn connect(to: &Address, end: Instant) -> io::Result<Channel> {
             break;
         }
     }
-    let stream = stream?;
-    stream.set_write_timeout(Some(left(end)))?;
-    stream.set_read_timeout(Some(left(end)))?;
-    tls::open(stream, to.secure, to.at.rsplit_once(':').map_or("", |(host, _)| host))
+    tls::open(Socket::new(stream?, end), to.secure, to.at.rsplit_once(':').map_or("", |(host, _)| host))
 }
 
 fn left(end: Instant) -> Duration {
@@ -61,14 +58,12 @@ pub fn exchange(to: &Address, head: &str, body: &[u8], end: Instant, most: usize
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
     while answer.len() < most {
-        if Instant::now() >= end {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.socket().set_read_timeout(Some(left(end)))?;
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => answer.extend_from_slice(&buffer[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // It has been sending all the time.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error),
             // A server that refuses a body hangs up, but its answer may be there.
             Err(_) if !answer.is_empty() => break,
             Err(error) => return Err(sent.err().unwrap_or(error)),

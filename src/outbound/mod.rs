@@ -16,6 +16,7 @@ pub mod mqtt;
 pub mod outbox;
 pub mod plan;
 pub mod post;
+mod socket;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 

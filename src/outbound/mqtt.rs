@@ -52,6 +52,11 @@ pub struct Session<S> {
 }
 
 impl<S: Read + Write> Session<S> {
+    /// The stream, whose owner limits how long it may wait.
+    pub fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     /// Introduces the client to the broker.
     ///
     /// # Errors
@@ -343,5 +348,15 @@ mod tests {
         for text in ["", "$SYS/x", "a/+", "a#", "a\0", &"x".repeat(201)] {
             assert!(!is_topic(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_packet_that_drips_gains_no_time() {
+        use crate::outbound::socket::tests::{SHORT, dripping, patient_for};
+        // A message of 65,535 bytes, of which one comes now and then.
+        let (address, server) = dripping(b"\x30\xff\xff\x03");
+        let error = Session::open(patient_for(SHORT, &address), &LOGIN).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock), "{error}");
+        server.join().unwrap();
     }
 }

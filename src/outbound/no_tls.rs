@@ -1,14 +1,15 @@
 //! Connections without TLS, in a binary that was built without that feature.
 
 use super::plan::Plan;
+use super::socket::Socket;
 use std::io;
-use std::net::TcpStream;
+use std::time::Instant;
 
 /// Whether addresses may ask for TLS.
 pub const SUPPORTED: bool = false;
 
 /// A connection's bytes.
-pub struct Channel(TcpStream);
+pub struct Channel(Socket);
 
 /// There is nothing to prepare.
 ///
@@ -22,14 +23,14 @@ pub fn prepare(_: &Plan) -> Result<(), String> {
 ///
 /// # Errors
 /// Never.
-pub fn open(stream: TcpStream, _: bool, _: &str) -> io::Result<Channel> {
+pub fn open(stream: Socket, _: bool, _: &str) -> io::Result<Channel> {
     Ok(Channel(stream))
 }
 
 impl Channel {
-    /// The socket.
-    pub fn socket(&self) -> &TcpStream {
-        &self.0
+    /// Sets until when it may be waited for from now on.
+    pub fn until(&mut self, end: Instant) {
+        self.0.until(end);
     }
 }
 

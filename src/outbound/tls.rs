@@ -1,11 +1,12 @@
 //! Connections with TLS, in a binary that was built with the feature of that name.
 
 use super::plan::Plan;
+use super::socket::Socket;
 use crate::runtime::tls::{explain, pem, provider, words};
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
@@ -21,8 +22,8 @@ static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
 
 /// A connection's bytes, as they are or inside TLS.
 pub enum Channel {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Plain(Socket),
+    Tls(Box<StreamOwned<ClientConnection, Socket>>),
 }
 
 /// Reads the certificates of those who may vouch for a server, if a receiver wants TLS. Call it while files may be read.
@@ -57,7 +58,7 @@ pub fn prepare(plan: &Plan) -> Result<(), String> {
 ///
 /// # Errors
 /// No authority is known, or `host` cannot be in a certificate.
-pub fn open(stream: TcpStream, secure: bool, host: &str) -> io::Result<Channel> {
+pub fn open(stream: Socket, secure: bool, host: &str) -> io::Result<Channel> {
     if !secure {
         return Ok(Channel::Plain(stream));
     }
@@ -69,11 +70,11 @@ pub fn open(stream: TcpStream, secure: bool, host: &str) -> io::Result<Channel> 
 }
 
 impl Channel {
-    /// The socket below.
-    pub fn socket(&self) -> &TcpStream {
+    /// Sets until when it may be waited for from now on, handshake and records included.
+    pub fn until(&mut self, end: Instant) {
         match self {
-            Channel::Plain(stream) => stream,
-            Channel::Tls(stream) => &stream.sock,
+            Channel::Plain(socket) => socket.until(end),
+            Channel::Tls(stream) => stream.sock.until(end),
         }
     }
 }
@@ -104,5 +105,26 @@ impl Write for Channel {
             Channel::Plain(stream) => stream.flush(),
             Channel::Tls(stream) => stream.flush().map_err(explain),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbound::socket::tests::{SHORT, dripping, patient_for};
+
+    #[test]
+    fn a_handshake_that_drips_gains_no_time() {
+        // The head of a record of 16 KiB.
+        let (address, server) = dripping(b"\x16\x03\x03\x40\x00");
+        let builder = ClientConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("pi").unwrap()).unwrap();
+        let mut channel = Channel::Tls(Box::new(StreamOwned::new(connection, patient_for(SHORT, &address))));
+        let error = channel.write_all(b"GET").and_then(|()| channel.read_exact(&mut [0])).unwrap_err();
+        assert!(matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock), "{error}");
+        drop(channel);
+        server.join().unwrap();
     }
 }
