@@ -224,8 +224,14 @@ impl Info {
 
     /// Forgets what is more than the whole that it is a part of; returns the name of one such number.
     fn drop_contradictions(&mut self) -> Option<&'static str> {
-        let Info { total, swap_total, cma_total, slab, .. } = *self;
         let mut odd = None;
+        for (name, field) in self.fields().into_iter().enumerate() {
+            // Below zero, as containers' copies of the file have it.
+            if *field == Some(u64::MAX) {
+                (*field, odd) = (None, Some(name));
+            }
+        }
+        let Info { total, swap_total, cma_total, slab, .. } = *self;
         let mut check = |part: &mut Option<u64>, whole: Option<u64>, name| {
             if part.zip(whole).is_some_and(|(part, whole)| part > whole) {
                 (*part, odd) = (None, Some(name));
@@ -298,7 +304,7 @@ fn parse(text: &[u8], known: &mut Vec<Known>) -> (Info, Option<Bad>) {
         number += 1;
         if let Some(field) = fields.get_mut(field) {
             let mut after = line.get(name..).unwrap_or_default();
-            let bytes = take_uint(&mut after).and_then(|kib| kib.checked_mul(1024));
+            let bytes = take_uint(&mut after).map(|kib| kib.saturating_mul(1024));
             // What a good line ends in is known, so its end need not be looked for.
             if let (Some(bytes), Some((b" kB\n", behind))) = (bytes, after.split_first_chunk()) {
                 (**field, rest) = (Some(bytes), behind);
@@ -308,7 +314,7 @@ fn parse(text: &[u8], known: &mut Vec<Known>) -> (Info, Option<Bad>) {
         }
         rest = behind_line(line);
     }
-    if info.total.is_none() {
+    if info.total.is_none_or(|total| total == u64::MAX) {
         first.get_or_insert(Bad::missing("MemTotal"));
     }
     (info, first)
@@ -414,7 +420,7 @@ mod tests {
             "MemFree: 12",
             "MemFree: 12 MB",
             "MemFree: 1 kB 2",
-            "MemFree: 99999999999999999 kB",
+            "MemFree: 99999999999999999999 kB",
             "MemFree: 12 kB ",
             "MemFree: 12\tkB",
         ] {
@@ -445,6 +451,12 @@ mod tests {
         for (part, name) in [(SLAB_RECLAIMABLE, "SReclaimable"), (SWAP_FREE, "SwapFree"), (CMA_FREE, "CmaFree")] {
             assert_eq!(place(name.as_bytes(), NAMES), Some(part));
         }
+        // Below zero, which containers' copies of the file say where more is in use than they may have.
+        let (mut info, bad) =
+            parse(b"MemTotal: 8 kB\nSwapTotal: 18446744073709551615 kB\nSwapFree: 18446744073709551612 kB\n");
+        assert_eq!((bad, info.drop_contradictions()), (None, Some("SwapFree")));
+        assert_eq!((info.swap_total, info.swap_free), (None, None));
+        assert!(parse(b"MemTotal: 18446744073709551615 kB\n").1.is_some());
         let mut info = Info { slab: Some(9), slab_reclaimable: Some(9), ..whole };
         assert!(info.drop_contradictions().is_some() && info.slab.is_none() && info.slab_reclaimable.is_none());
     }
