@@ -301,6 +301,21 @@ fn niced_work_is_neither_busy_nor_load() {
     assert_eq!(found.iter().map(|(rule, _)| *rule).collect::<Vec<_>>(), ["cpu_busy", "load_high"]);
 }
 
+/// A virtual machine whose host has nothing left for it.
+#[test]
+fn what_others_on_the_host_take_is_named() {
+    for (stolen, expected) in
+        [(150, "99.0% in use, 75.0% of it by others on the same host (steal)"), (30, "99.0% in use")]
+    {
+        let mut bench = Bench::new("steal");
+        let found = judged(&mut bench, "proc/stat", |tick| {
+            let (user, stolen, idle) = (tick * (198 - stolen), tick * stolen, 1000 + tick * 2);
+            format!("cpu  {user} 0 0 {idle} 0 0 0 {stolen}\ncpu0 {user} 0 0 {idle} 0 0 0 {stolen}\n")
+        });
+        assert_eq!(found, [("cpu_busy", expected.to_owned())]);
+    }
+}
+
 #[test]
 fn a_load_without_a_number_of_cpus_is_no_verdict() {
     let mut bench = Bench::new("no-cpus");

@@ -33,8 +33,22 @@ fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
         return false;
     }
     found.measured = Some(percent);
-    found.name("", format_args!("CPU is fully used"), format_args!("{}% in use", Tenths(percent)))
+    let stolen = total("steal").unwrap_or(0.0);
+    let title = format_args!("CPU is fully used");
+    // What is taken elsewhere can be stopped by nobody here.
+    if stolen >= MOSTLY_STOLEN {
+        let (all, stolen) = (Tenths(percent), Tenths(stolen));
+        return found.name(
+            "",
+            title,
+            format_args!("{all}% in use, {stolen}% of it by others on the same host (steal)"),
+        );
+    }
+    found.name("", title, format_args!("{}% in use", Tenths(percent)))
 }
+
+/// The share of CPU time from which others on the host of a virtual machine are named.
+const MOSTLY_STOLEN: f64 = 20.0;
 
 /// The share of CPU time from which the threads that want to run are niced ones: the scheduler would let others go first.
 const MOSTLY_NICED: f64 = 50.0;
