@@ -11,7 +11,10 @@ fn main() -> ExitCode {
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     let (result, status) = match commands::parse(words) {
         Ok(options) => (run(&options), if options.failure() == 1 { ExitCode::FAILURE } else { ExitCode::from(2) }),
-        Err(wrong) => (Err(wrong), ExitCode::from(2)),
+        Err(wrong) => {
+            sys::log_without_waiting();
+            (Err(wrong), ExitCode::from(2))
+        }
     };
     result.unwrap_or_else(|wrong| {
         log::line(log::Level::Error, format_args!("{wrong}"));

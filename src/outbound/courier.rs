@@ -486,7 +486,7 @@ fn start(runner: Option<&OwnedFd>, body: &[u8]) -> (Sent, u16) {
     match status[0] {
         0 => (Ok(()), 0),
         126 => wrong("it took longer than 30 s, or was killed", 0),
-        127 => wrong("it cannot be started", 0),
+        127 => wrong("it cannot be started, or lacks a command", 0),
         status => (Err((format!("it ended with status {status}"), None)), 0),
     }
 }
