@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_no_value_and_no_fault() {
-        for (place, text) in [(0, "-274000"), (1, "-1"), (1, "65535"), (1, "2147483647"), (2, "9999999999"), (4, "-5")] {
+        for (place, text) in [(0, "-274000"), (1, "-1"), (1, "65535"), (1, "2147483647"), (2, "9999999999"), (4, "-5")]
+        {
             assert!(parse(text.as_bytes(), place).unwrap_err().implausible, "{text}");
         }
         for bad in ["", "warm", "1.5", "9223372036854775808"] {

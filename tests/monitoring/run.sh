@@ -128,12 +128,19 @@ if ! unpacked_package victoria-metrics victoria-metrics; then VICTORIA=no; say "
 export PATH
 
 mapfile -t PORTS < <(python3 -c '
-import socket
-held = [socket.socket() for _ in range(14)]
-for s in held:
-    s.bind(("127.0.0.1", 0))
-for s in held:
-    print(s.getsockname()[1])')
+# Below those that the kernel gives to connections, which would hold them when a program wants to listen.
+import os, socket
+ports = []
+for port in range(10000 + os.getpid() % 10000, 32000):
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+            ports.append(port)
+        except OSError:
+            continue
+    if len(ports) == 14:
+        break
+print(*ports, sep="\n")')
 
 # --- everything starts first: scrapes take time ------------------------------
 

@@ -36,10 +36,19 @@ def check(what, is_right, detail=""):
     return is_right
 
 
+# Below those that the kernel gives to connections: one of these, taken before a program that was told it listens there, would be an error.
+PORTS = iter(range(10000 + os.getpid() % 10000, 32000))
+
+
 def free_port():
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
+    for port in PORTS:
+        with socket.socket() as held:
+            try:
+                held.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    sys.exit("no free port")
 
 
 def get(url, data=None):

@@ -21,14 +21,14 @@ check_clock() {
     fi
 }
 
-# Runs the doctor in the guest, and compares the names of all that it finds, in any order. Nothing may stay unseen.
+# Runs the doctor in the guest, and compares the names of all that it finds, in any order. Only what takes days may stay unseen.
 expect_findings() { # CHECK NAMES
     local report names unseen status=0 wanted=0
     report=$(guest '/opt/pi-monitor doctor --format json') || status=$?
     [ -z "$2" ] || wanted=1
     names=$(jq -r '[.findings[].name] | sort | join(" ")' <<<"$report" 2>/dev/null) || names='no JSON'
     unseen=$(jq -r '[.not_seen[].name] | join(" ")' <<<"$report" 2>/dev/null) || unseen=
-    if [ "$names" = "$(sorted "$2")" ] && [ -z "$unseen" ] && [ $status = $wanted ]; then
+    if [ "$names" = "$(sorted "$2")" ] && [ "$unseen" = filesystem_full_soon ] && [ $status = $wanted ]; then
         pass "$1" "it finds ${names:-nothing}, of $(jq '.looked_at | length' <<<"$report") checks"
     else
         fail "$1" "it finds '$names', not '$(sorted "$2")'; unseen: '$unseen'; status $status"

@@ -11,7 +11,7 @@ wifi_up() {
     # shellcheck disable=SC2016  # expanded in the guest
     guest 'cd /data/tools/modules; for module in $(cat order); do [ -d /sys/module/${module%.ko} ] || insmod $module; done' >/dev/null
     # shellcheck disable=SC2016
-    guest 'PATH=/data/tools/bin:$PATH; hostapd -B /run/hostapd.conf && ip link set wlan1 up && iw dev wlan1 set power_save on && iw dev wlan1 connect -w pi3a 2412' >/dev/null &&
+    guest 'PATH=/data/tools/bin:$PATH; hostapd -B /run/hostapd.conf && ip link set wlan1 up && iw dev wlan1 set power_save on && for try in 1 2 3 4 5; do iw dev wlan1 connect -w pi3a 2412 && break; iw dev wlan1 disconnect; sleep 2; done' >/dev/null &&
         guest '/data/tools/bin/iw dev wlan1 link' | grep '^Connected'
 }
 
