@@ -113,6 +113,18 @@ flags_starts() { # COUNT: waits until the agent was tried so often
     done
 }
 
+# Those that wait, without the subshells that one of them starts for a moment to look whether its flags have changed.
+steady_pids() {
+    local now before=none
+    for _ in $(seq 50); do
+        now=$(waiting_pids)
+        [ "$now" != "$before" ] || break
+        before=$now
+        sleep 0.2
+    done
+    echo "$now"
+}
+
 # Refused flags under a real init: the process that waits stays the same, and a
 # correction alone is enough.
 flags_refused_under_init() { # LABEL RESTART-COMMAND-LINE
@@ -121,10 +133,10 @@ flags_refused_under_init() { # LABEL RESTART-COMMAND-LINE
     inside_sh 'echo "PI_MONITOR_FLAGS=--no-such-flag" >/etc/default/pi-monitor'
     inside_sh "$2" >/dev/null 2>&1 || true
     sleep 4
-    first=$(waiting_pids)
+    first=$(steady_pids)
     # Inits try again every 1 or 2 s.
     sleep 6
-    second=$(waiting_pids)
+    second=$(steady_pids)
     printf '%s' "${before%.}" | inside_sh 'cat >/etc/default/pi-monitor'
     if [ -n "$first" ] && [ "$first" = "$second" ] && [ -z "$(answering)" ] && wait_answering "$FIRST_VERSION" 30; then
         pass "$1: refused flags" "process $first waits; answers after the correction"
