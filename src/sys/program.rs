@@ -122,7 +122,7 @@ mod tests {
         };
         // The dynamic loader of a test has done it already.
         let writable = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: the range is the program's own, and whoever only reads it does not notice.
+        // SAFETY: the range is the program's own, and reading it works as before.
         assert_eq!(unsafe { libc::mprotect(begin as *mut libc::c_void, end - begin, writable) }, 0);
         assert!(modes().contains(&"rw-p".to_owned()));
         seal_program();

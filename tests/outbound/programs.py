@@ -36,7 +36,7 @@ def check(what, is_right, detail=""):
     return is_right
 
 
-# Below those that the kernel gives to connections: one of these, taken before a program that was told it listens there, would be an error.
+# Below the range from which connections get theirs: one of those may be taken again before the program listens there.
 PORTS = iter(range(10000 + os.getpid() % 10000, 32000))
 
 
