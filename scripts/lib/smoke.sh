@@ -9,7 +9,8 @@
 #            so that instructions which, say, a Pi Zero does not have end the program
 #
 # Checks: --version; print in every format; /health, /metrics, /json and / over HTTP;
-# no writable memory that only the start writes; the end on SIGTERM with status 0. With promtool in PATH, what it says of /metrics.
+# memory that only the start writes is read-only (RELRO); the end on SIGTERM with
+# status 0. With promtool in PATH, what it says of /metrics.
 #
 # Exit status: 0 all is well, 1 something is not, 2 bad usage.
 set -euo pipefail

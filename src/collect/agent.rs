@@ -18,7 +18,7 @@ static VERDICTS: Table<1, 1> = Table::new(
     &[Family::gauge("pi_verdict", "1 while this rule is firing, 0 otherwise.", Unit::Count)],
 );
 
-/// Its unit is not that of information, since in OpenMetrics the family would have the name of the one above then.
+/// Not of [`Unit::Info`]: in OpenMetrics, the family would then have the name of the one above.
 static VERDICT_INFO: Table<3, 1> = Table::new(
     Place::Elsewhere("verdicts"),
     &["rule", "severity", "culprit"],

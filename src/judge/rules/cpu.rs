@@ -35,7 +35,7 @@ fn cpu_busy(view: &mut View<'_>, found: &mut Finding) -> bool {
     found.measured = Some(percent);
     let stolen = total("steal").unwrap_or(0.0);
     let title = format_args!("CPU is fully used");
-    // What is taken elsewhere can be stopped by nobody here.
+    // Nobody on this machine can stop that.
     if stolen >= MOSTLY_STOLEN {
         let (all, stolen) = (Tenths(percent), Tenths(stolen));
         return found.name(
