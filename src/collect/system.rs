@@ -3,7 +3,7 @@
 
 use super::{Collect, Context, Registration, Setup};
 use crate::kernel::text::{find, lines, take_uint, uint, words};
-use crate::kernel::{Bad, Fault, First, Shared, Source, inode};
+use crate::kernel::{Bad, Fault, Members, Shared, Source, inode};
 use crate::model::{Chart, Family, More, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::Needs;
 use crate::sys::{self, Directory};
@@ -63,23 +63,27 @@ impl System {
 impl Collect for System {
     fn collect(&mut self, context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
         let System { loadavg, uptime, stat, processes } = self;
-        let mut first = First::new();
-        let load = first.keep(loadavg.parse(parse_loadavg)).unwrap_or_default();
+        // Containers mask or empty some of the files; the others say what they know.
+        let mut members = Members::default();
+        let load = members.ask(loadavg, &mut false, parse_loadavg).unwrap_or_default();
         // The kernel makes this file's number of the same clock, which can be read without a system call.
         let uptime = match uptime.is_original() {
-            true => Some(Value::decimal(context.moment.since_boot.as_millis() as u64 / 10, 2)),
-            false => first.keep(uptime.parse(parse_uptime)),
+            true => {
+                members.note(Ok(()));
+                Some(Value::decimal(context.moment.since_boot.as_millis() as u64 / 10, 2))
+            }
+            false => members.ask(uptime, &mut false, parse_uptime),
         };
         let stat = match (!context.tick).then(|| stat.read(context.moment)) {
             // Neither history nor a rule reads any of it.
             None => Stat::default(),
             Some(Ok(text)) => {
                 let (values, bad) = parse_stat(&text);
-                let _ = first.keep(bad.map_or(Ok(()), |bad| Err(Fault::parse(&stat.path(), bad))));
+                members.note(bad.map_or(Ok(()), |bad| Err(Fault::parse(&stat.path(), bad))));
                 values
             }
             Some(Err(fault)) => {
-                first.note(fault);
+                members.note(Err(fault));
                 Stat::default()
             }
         };
@@ -101,7 +105,7 @@ impl Collect for System {
             softirqs.into(),
         ];
         out.row(&SYSTEM, [], values);
-        first.result()
+        members.result()
     }
 }
 

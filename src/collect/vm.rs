@@ -126,7 +126,11 @@ impl Collect for Vm {
         let again = start.map(|end| vmstat.read_first(end)).transpose()?.and_then(|text| parse_again(text, known));
         let (counters, result) = match again {
             Some(counters) => (counters, Ok(())),
-            None => parse(vmstat.read()?, known),
+            None => match vmstat.read()? {
+                // A container's copy that says nothing.
+                b"" => return Ok(()),
+                text => parse(text, known),
+            },
         };
         let Counters { oom_kills, faults, major_faults, swapped_in, swapped_out, reclaims } = counters;
         let minor_faults = faults.zip(major_faults).map(|(all, major)| all.saturating_sub(major));

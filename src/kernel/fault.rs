@@ -182,6 +182,14 @@ impl Members {
         }
     }
 
+    /// Takes over what came of a member that was read elsewhere.
+    pub fn note(&mut self, result: Result<(), Fault>) {
+        match result {
+            Ok(()) => self.spoke = true,
+            Err(fault) => self.first.note(fault),
+        }
+    }
+
     /// Whether any member said anything.
     pub fn spoke(&self) -> bool {
         self.spoke
