@@ -71,8 +71,8 @@ struct Tracked {
     since: Ticks,
     /// The counters last reported, to keep idle and iowait from running backwards.
     shown: Ticks,
-    /// The last finished interval's shares.
-    shares: [u16; MODES],
+    /// The last finished interval's shares; `None` where no time was ever counted.
+    shares: Option<[u16; MODES]>,
     seen: u64,
 }
 
@@ -115,14 +115,14 @@ impl Collect for Cpu {
         let ends = context.tick;
         self.read(context, |tracked, line| {
             let interval = if ends { shares(&tracked.since, &line.ticks) } else { None };
-            if let Some(shares) = interval {
-                (tracked.shares, tracked.since) = (shares, line.ticks);
+            if interval.is_some() {
+                (tracked.shares, tracked.since) = (interval, line.ticks);
             }
             let shown = steady(&tracked.shown, &line.ticks);
             tracked.shown = shown;
             let mut values = [Value::ABSENT; 2 * MODES];
             let (usage, seconds) = values.split_at_mut(MODES);
-            for (value, share) in usage.iter_mut().zip(&tracked.shares) {
+            for (value, share) in usage.iter_mut().zip(tracked.shares.iter().flatten()) {
                 *value = Value::decimal(u64::from(*share), 2);
             }
             // No seconds for the total: summing over all CPUs would count everything twice.
@@ -143,7 +143,7 @@ impl Tracked {
             id: line.id,
             since: line.ticks,
             shown: line.ticks,
-            shares: shares(&[0; MODES], &line.ticks).unwrap_or_default(),
+            shares: shares(&[0; MODES], &line.ticks),
             seen: 0,
         }
     }

@@ -422,3 +422,15 @@ fn what_zfs_gives_back_is_available() {
     lay(&tree, &[("proc/spl/kstat/zfs/arcstats", arc)]);
     assert_eq!(verdicts(&tree, 60, |_| ()), [""; 0]);
 }
+
+/// Sandboxes with a kernel of their own (gVisor) count no CPU time: nothing is known of it, and nothing is fully used.
+#[test]
+fn time_that_is_not_counted_is_no_time_in_use() {
+    let zeros = " 0 0 0 0 0 0 0 0 0 0\n";
+    let stat = format!(
+        "cpu {zeros}cpu0{zeros}cpu1{zeros}intr 0\nctxt 0\nbtime 1706898049\nprocesses 0\nprocs_running 0\nprocs_blocked 0\n"
+    );
+    let tree = board("vm", &[("proc/stat", &stat), ("proc/loadavg", "0.00 0.00 0.00 0/0 0\n")]);
+    assert_eq!(family(&metrics(&tree), "pi_cpu_usage_percent"), [""; 0]);
+    assert_eq!(verdicts(&tree, 90, |_| ()), [""; 0]);
+}
