@@ -15,7 +15,7 @@ use crate::cli::{Flag, Options};
 use crate::kernel::block;
 use crate::kernel::mounts::Mounts;
 use crate::kernel::text::{trim, uint};
-use crate::kernel::{Fault, Source, is_file};
+use crate::kernel::{Fault, Source, is_file, read_once};
 use crate::model::{Family, Level, Place, Snapshot, Table, Unit, Value, prose, reference};
 use crate::runtime::sandbox::{CAP_DAC_READ_SEARCH, Call, Needs, Rights};
 use crate::sys::FsStat;
@@ -74,7 +74,7 @@ pub static COLLECTOR: Registration = Registration {
     summary: prose("space and files of each mounted filesystem"),
     source: reference("/proc/self/mountinfo, statvfs()"),
     needs: Needs {
-        paths: "proc/self/mountinfo proc/1/mountinfo sys/fs/ext4",
+        paths: "proc/self/mountinfo proc/1/mountinfo sys/fs/ext4 sys/class/block",
         rights: &Rights {
             // To end a helper process that a mount does not answer.
             calls: &[Call::With(libc::SYS_kill, libc::SIGKILL as u32)],
@@ -178,7 +178,9 @@ impl Disk {
             }
         }
         mounts.for_each_selected(|device, fstype, number, by_error| {
-            *by_error |= fstype.starts_with(b"ext") && errors.have_grown(number, device);
+            if fstype.starts_with(b"ext") {
+                *by_error = errors.confirm(number, device, *by_error);
+            }
         });
     }
 }
@@ -194,8 +196,11 @@ struct Errors {
 }
 
 impl Errors {
-    /// Returns whether the filesystem on a device has more errors than when it was first looked at.
-    fn have_grown(&mut self, number: u64, device: &[u8]) -> bool {
+    /// Returns whether the filesystem on a device is in error: it has more errors than when it was first looked at, or the mount table
+    /// says so (`by_error`) and the count does not deny it. ext4 counts each error that makes it read-only, unless the device itself
+    /// is read-only by then (`ext4_handle_error`). So without errors it was somebody in another mount namespace: the private copies
+    /// of mounts in a container stay writable when the machine remounts its own.
+    fn confirm(&mut self, number: u64, device: &[u8], by_error: bool) -> bool {
         let Errors { sys, known } = self;
         let place = known.iter().position(|(known, ..)| *known == number).unwrap_or_else(|| {
             // The kernel's name of the device, which may not be the one that it was mounted by: `/dev/root`.
@@ -207,7 +212,15 @@ impl Errors {
         });
         let (_, source, first) = &mut known[place];
         let count = source.try_read().ok().and_then(|text| uint(trim(text)));
-        count.is_some_and(|count| count > *first.get_or_insert(count))
+        let Some(count) = count else { return by_error };
+        if count > *first.get_or_insert(count) {
+            return true;
+        }
+        let is_locked = || {
+            let device = source.path().parent().and_then(Path::file_name).unwrap_or_default();
+            read_once(&sys.join("class/block").join(device).join("ro")).is_some_and(|text| text == b"1")
+        };
+        by_error && (count > 0 || is_locked())
     }
 }
 
@@ -339,12 +352,13 @@ mod tests {
         std::os::unix::fs::symlink("../../devices/soc/block/mmcblk0/mmcblk0p2", sys.join("dev/block/179:2")).unwrap();
         let mut errors = Errors { sys: sys.clone(), known: Vec::new() };
         let (root, data) = (179 << 32 | 2, 8 << 32 | 1);
-        assert!(!errors.have_grown(root, b"/dev/root") && !errors.have_grown(data, b"/dev/sda1"));
+        let mut grown = || (errors.confirm(root, b"/dev/root", false), errors.confirm(data, b"/dev/sda1", false));
+        assert_eq!(grown(), (false, false));
         write("mmcblk0p2", "4\n");
-        assert!(errors.have_grown(root, b"/dev/root") && !errors.have_grown(data, b"/dev/sda1"));
+        assert_eq!(grown(), (true, false));
         write("sda1", "1\n");
-        assert!(errors.have_grown(root, b"/dev/root") && errors.have_grown(data, b"/dev/sda1"));
-        assert!(!errors.have_grown(9 << 32, b"/dev/md0"));
+        assert_eq!(grown(), (true, true));
+        assert!(!errors.confirm(9 << 32, b"/dev/md0", false));
         std::fs::remove_dir_all(&sys).unwrap();
     }
 

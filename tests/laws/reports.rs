@@ -128,6 +128,22 @@ fn a_remount_elsewhere_is_no_error() {
     assert_eq!(errors, [vec![], vec![], vec!["/late".to_owned()]]);
 }
 
+/// A container has private copies of the machine's mounts, which stay writable when somebody remounts the machine's own; only the
+/// filesystem says `ro`, as after an error. ext4 has counted none then.
+#[test]
+fn a_remount_outside_of_a_container_is_no_error() {
+    let mounts = "26 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w\n40 26 254:0 / /data rw - ext4 /dev/vda ro\n";
+    let tree = board("vm", &[("proc/self/mountinfo", mounts), ("proc/1/mountinfo", mounts), ("root/data/.keep", "")]);
+    let statfs = std::fs::read_to_string(tree.path().join("root/statfs.txt")).unwrap();
+    lay(&tree, &[("root/statfs.txt", &(statfs + "/data\t4096\t4096\t1000\t900\t900\t100\t90\n"))]);
+    for (count, locked, expected) in
+        [("0\n", "0\n", &[][..]), ("1\n", "0\n", &["disk_read_only"]), ("0\n", "1\n", &["disk_read_only"])]
+    {
+        lay(&tree, &[("sys/fs/ext4/vda/errors_count", count), ("sys/class/block/vda/ro", locked)]);
+        assert_eq!(verdicts(&tree, 60, |_| ()), *expected, "{count}{locked}");
+    }
+}
+
 /// In a container the link leads to what the engine masks.
 #[test]
 fn a_board_is_named_in_a_container() {
