@@ -96,7 +96,7 @@ impl Collect for Memory {
         let Memory { meminfo, known, doubted, .. } = self;
         let (mut info, bad) = parse(meminfo.read()?, known);
         let result = bad.map_or(Ok(()), |bad| Err(meminfo.refuse(bad)));
-        let estimated = info.available.is_none().then(|| info.estimate()).flatten();
+        let estimated = info.available.is_none_or(|bytes| bytes == 0).then(|| info.estimate()).flatten();
         let odd = info.drop_contradictions();
         if let (Some(name), false) = (odd, *doubted) {
             crate::debug!("{}: {name} is more than the whole that it is a part of", meminfo.path().display());
@@ -106,7 +106,12 @@ impl Collect for Memory {
         if let Some(bytes) = self.read_arc().filter(|&bytes| info.total.is_none_or(|total| bytes <= total)) {
             out.row(&ZFS, [], [bytes.into()]);
         }
-        info.available = info.available.or(estimated);
+        info.available = match info.available {
+            // The kernel subtracts its reserve (`si_mem_available`), which is more than all of it on machines with little memory: 0 says
+            // nothing where much could be had.
+            Some(0) if estimated.zip(info.total).is_some_and(|(bytes, total)| bytes >= total / 4) => estimated,
+            available => available.or(estimated),
+        };
         let used = |total: Option<u64>, free: Option<u64>| total?.checked_sub(free?);
         let values = [
             info.total,

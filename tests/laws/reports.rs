@@ -378,6 +378,21 @@ fn available_memory_is_estimated_where_the_kernel_does_not() {
     assert_eq!(value("pi_memory_used_bytes"), total - available);
 }
 
+/// A camera with 32 MiB, of which the kernel reserves more than is free (OpenIPC/majestic-webui#28); the same, used up; and a larger
+/// machine that is used up.
+#[test]
+fn nothing_available_contradicts_a_third_that_is_free() {
+    for (total, free, cached, expected) in
+        [(33_552, 2664, 18_396, &[][..]), (33_552, 2664, 2100, &["memory_low"]), (436_000, 20_000, 30_000, &["memory_low"])]
+    {
+        let text = format!("MemTotal: {total} kB\nMemFree: {free} kB\nMemAvailable: 0 kB\nBuffers: 100 kB\nCached: {cached} kB\n");
+        let tree = board("vm", &[("proc/meminfo", &text)]);
+        assert_eq!(verdicts(&tree, 60, |_| ()), *expected, "{total} {free} {cached}");
+        let bytes = if expected.is_empty() { (free + cached + 100) * 1024 } else { 0 };
+        assert_eq!(family(&metrics(&tree), "pi_memory_available_bytes"), [format!(" {bytes}")]);
+    }
+}
+
 /// A Jetson's PMIC always reads 100 °C, and is critical at 120 °C.
 #[test]
 fn a_sensor_is_hot_by_its_own_limit() {
