@@ -139,13 +139,7 @@ impl Collect for Cpu {
 impl Tracked {
     /// Creates a CPU seen for the first time: its shares are those since boot until an interval has passed.
     fn new(line: &Line<'_>) -> Self {
-        Tracked {
-            id: line.id,
-            since: line.ticks,
-            shown: line.ticks,
-            shares: shares(&[0; MODES], &line.ticks),
-            seen: 0,
-        }
+        Tracked { id: line.id, since: line.ticks, shown: line.ticks, shares: shares(&[0; MODES], &line.ticks), seen: 0 }
     }
 }
 

@@ -16,7 +16,11 @@ pub static ARRAYS: Table<2, 11> = Table::new(
     Place::List("arrays"),
     &["array", "level"],
     &[
-        Family::gauge("pi_mdraid_active", "1 if the array works, 0 if it was not started or is broken.", Unit::Count),
+        Family::gauge(
+            "pi_mdraid_active",
+            "1 if the array works, 0 if it was not started or is broken; absent of a container of arrays.",
+            Unit::Count,
+        ),
         Family::gauge(
             "pi_mdraid_disks",
             "Disks of the array: in use, missing from it, kept as spares, and failed.",
@@ -147,6 +151,12 @@ fn more(number: usize, line: &[u8], values: &mut [Value; 11]) -> Result<(), Bad>
             values[SIZE] = kib.saturating_mul(1024).into();
         }
         before = word;
+        // Of the containers that firmware RAID keeps its arrays in, none is ever started. Their arrays name them: `external:/md127/0`.
+        if let Some([letter, ..]) = word.strip_prefix(b"external:") {
+            if letter.is_ascii_alphabetic() && !values[USED].is_present() {
+                values[ACTIVE] = Value::ABSENT;
+            }
+        }
         let end = find(b'=', word).unwrap_or(word.len());
         for (place, action) in ACTIONS.iter().enumerate() {
             if word[..end] == *action.as_bytes() {
@@ -242,7 +252,7 @@ unused devices: <none>
             "md9 raid1 1 4 0 1 2 536543232 1 0 0 0 -",
             "md11 raid1 1 2 0 2 1 4290772992 0 0 0 1 100",
             "md12 raid0 1 2 0 0 0 3979667832832 0 0 0 0 -",
-            "md219  0 - - 3 0 8122368 0 0 0 0 -",
+            "md219  - - - 3 0 8122368 0 0 0 0 -",
         ];
         assert_eq!(arrays(text), (expected.map(str::to_owned).to_vec(), None));
     }

@@ -24,8 +24,8 @@ function storage() {
   });
   for (const { model, live } of nvme?.controllers ?? []) rows.push([live ? '' : 'critical', 'NVMe', join(model, live ? '' : 'does not work')]);
   for (const { array, active, disks: { active: there, missing, failed }, action, progress_percent: done } of mdraid?.arrays ?? []) {
-    // Some makers create arrays with more places than they ever fill.
-    rows.push([active && !failed && (!missing || there < missing) ? '' : 'critical', array, join(active ? `${there} of ${there + missing} disks` : 'does not work', known(done) && `${Object.keys(action).find((key) => action[key])} ${show('percent', done)}`)]);
+    // A container of arrays is none. Some makers create arrays with more places than they ever fill.
+    if (known(active)) rows.push([active && !failed && (!missing || there < missing) ? '' : 'critical', array, join(active ? `${there} of ${there + missing} disks` : 'does not work', known(done) && `${Object.keys(action).find((key) => action[key])} ${show('percent', done)}`)]);
   }
   // The others are small.
   const [most] = [...filesystems].sort((a, b) => (b.lifetime_written_bytes ?? 0) - (a.lifetime_written_bytes ?? 0));

@@ -1,3 +1,4 @@
+mod arrays;
 mod bench;
 mod cpu;
 mod culprit;

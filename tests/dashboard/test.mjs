@@ -1279,13 +1279,15 @@ test('wear, ext4 errors and a broken array are said in the card about disks, the
   equal([await text(page, '#card-filesystems .big'), await page.getAttribute('#card-filesystems .big', 'class')], ['eMMC', 'big warning'], 'the worst');
   await axe(page, 'warnings');
   mdraid.arrays.push({ ...array, array: 'md1', disks: { active: 4, missing: 8, spare: 0, failed: 0 } });
+  // A container of arrays, of which the agent does not say whether it works.
+  mdraid.arrays.push({ array: 'md127', level: '', disks: { spare: 2, failed: 0 }, action: array.action });
   Object.assign(array.disks, { active: 1, missing: 1 });
   storage.cards[0].life_used_ratio.a = 0.2;
   const other = await open(mock.url);
   await until(async () => (await text(other, '#card-filesystems .big')) === 'md0', 'the array');
   equal(await other.getAttribute('#card-filesystems .big', 'class'), 'big critical', 'how bad');
   check((await facts(other)).includes('md0: 1 of 2 disks · check 34%'), 'its disks');
-  // An array with more places than it ever had disks is whole.
+  // An array with more places than it ever had disks is whole, and a container is none.
   equal(await other.evaluate(() => [...document.querySelectorAll('#card-filesystems .facts .critical')].map((one) => one.textContent)), ['md0'], 'what is broken');
 }));
 

@@ -382,10 +382,14 @@ fn available_memory_is_estimated_where_the_kernel_does_not() {
 /// machine that is used up.
 #[test]
 fn nothing_available_contradicts_a_third_that_is_free() {
-    for (total, free, cached, expected) in
-        [(33_552, 2664, 18_396, &[][..]), (33_552, 2664, 2100, &["memory_low"]), (436_000, 20_000, 30_000, &["memory_low"])]
-    {
-        let text = format!("MemTotal: {total} kB\nMemFree: {free} kB\nMemAvailable: 0 kB\nBuffers: 100 kB\nCached: {cached} kB\n");
+    for (total, free, cached, expected) in [
+        (33_552, 2664, 18_396, &[][..]),
+        (33_552, 2664, 2100, &["memory_low"]),
+        (436_000, 20_000, 30_000, &["memory_low"]),
+    ] {
+        let text = format!(
+            "MemTotal: {total} kB\nMemFree: {free} kB\nMemAvailable: 0 kB\nBuffers: 100 kB\nCached: {cached} kB\n"
+        );
         let tree = board("vm", &[("proc/meminfo", &text)]);
         assert_eq!(verdicts(&tree, 60, |_| ()), *expected, "{total} {free} {cached}");
         let bytes = if expected.is_empty() { (free + cached + 100) * 1024 } else { 0 };

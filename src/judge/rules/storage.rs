@@ -16,6 +16,7 @@ static READ_ONLY: Input = FILESYSTEMS.input("pi_disk_read_only");
 static FILESYSTEM_ERROR: Input = FILESYSTEMS.input("pi_disk_filesystem_error");
 static FULL_IN: Input = FILESYSTEMS.input("pi_disk_full_in_seconds");
 static DEVICE_ERROR: Input = FILESYSTEMS.input("pi_disk_device_error");
+static ARRAY_ACTIVE: Input = ARRAYS.input("pi_mdraid_active");
 static ARRAY_DISKS: Input = ARRAYS.input("pi_mdraid_disks");
 static WAITING: Input = RESOURCES.input("pi_pressure_waiting_seconds_total");
 static BUSY: Input = DISKS.input("pi_disk_io_time_seconds_total");
@@ -283,10 +284,10 @@ fn disk_slow(view: &mut View<'_>, found: &mut Finding) -> bool {
 
 pub static RAID_DEGRADED: Rule = Rule::new(
     "raid_degraded",
-    "an array of disks is incomplete",
+    "an array of disks is incomplete or not running",
     Severity::Critical,
     "filesystems",
-    &[&ARRAY_DISKS],
+    &[&ARRAY_DISKS, &ARRAY_ACTIVE],
     raid_degraded,
 )
 .slow()
@@ -296,13 +297,20 @@ pub static RAID_DEGRADED: Rule = Rule::new(
 fn raid_degraded(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(section) = view.section(&ARRAY_DISKS) else { return false };
     for row in section.rows() {
+        let name = row.labels().next().unwrap_or("");
+        if view.of(row, &ARRAY_ACTIVE) == Some(0.0) {
+            return found.name(
+                name,
+                format_args!("{name} is not running"),
+                format_args!("The kernel knows disks of it, and did not start it"),
+            );
+        }
         let mut counts = [0.0; 4];
         for (count, value) in counts.iter_mut().zip(&row.values()[ARRAY_DISKS.column..]) {
             *count = value.to_f64().unwrap_or_default();
         }
         let [active, missing, _, failed] = counts;
         if missing > 0.0 && (active >= missing || failed > 0.0) {
-            let name = row.labels().next().unwrap_or("");
             let (missing, all) = (missing as u64, (active + missing) as u64);
             return found.name(
                 name,
