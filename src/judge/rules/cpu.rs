@@ -53,6 +53,10 @@ const MOSTLY_STOLEN: f64 = 20.0;
 /// The share of CPU time from which the threads that want to run are niced ones: the scheduler would let others go first.
 const MOSTLY_NICED: f64 = 50.0;
 
+/// The share of idle CPU time from which a load is somebody else's, unless a process here waits for a disk: containers show the
+/// load of the whole machine beside CPUs of their own (lxcfs).
+const MOSTLY_IDLE: f64 = 80.0;
+
 pub static LOAD_HIGH: Rule =
     Rule::new("load_high", "the load average is high", Severity::Warning, "pressure", &[&LOAD, &USAGE], load_high)
         .limits(&[above("rule.load_high.above NUMBER 2", Unit::Ratio, "Load average over 15 minutes for each CPU.")])
@@ -63,8 +67,15 @@ fn load_high(view: &mut View<'_>, found: &mut Finding) -> bool {
     let Some(load) = view.value(&LOAD, "15m") else { return false };
     // One row is that of all CPUs together. A load on nobody knows how many says nothing.
     let cpus = view.section(&USAGE).map_or(0, |section| section.len()).saturating_sub(1);
-    let niced = view.values(&USAGE).find(|(cpu, mode, _)| *cpu == "total" && *mode == "nice");
-    if cpus == 0 || load < view.limit() * cpus as f64 || niced.is_some_and(|(.., percent)| percent >= MOSTLY_NICED) {
+    let total = |wanted: &str| {
+        let mut values = view.values(&USAGE);
+        values.find(|(cpu, mode, _)| *cpu == "total" && *mode == wanted).map_or(0.0, |(.., percent)| percent)
+    };
+    let is_idle = total("idle") >= MOSTLY_IDLE;
+    if cpus == 0 || load < view.limit() * cpus as f64 || total("nice") >= MOSTLY_NICED {
+        return false;
+    }
+    if is_idle && !view.is_blocked() {
         return false;
     }
     found.measured = Some(load);

@@ -51,7 +51,12 @@ impl Bench {
         CLOCK.set(START);
         DISK.set(FULL_OF_AIR);
         KEPT.set(None);
-        write("proc/stat", "cpu  0 0 0 1000 0 0 0 0\ncpu0 0 0 0 500 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0\nbtime 1\n");
+        // A load is that of CPUs with work.
+        let work = if name == "load_high" { 251 } else { 0 };
+        write(
+            "proc/stat",
+            &format!("cpu  {work} 0 0 1000 0 0 0 0\ncpu0 {work} 0 0 500 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0\nbtime 1\n"),
+        );
         let available = if name == "memory_pressure" { 499 } else { 900 };
         write("proc/meminfo", &format!("MemTotal: 1000 kB\nMemAvailable: {available} kB\n"));
         write("proc/loadavg", "0.00 0.00 0.00 1/100 1\n");

@@ -41,3 +41,30 @@ fn a_load_without_a_number_of_cpus_is_no_verdict() {
     write(&bench.directory, "proc/stat", "cpu  0 0 0 1000 0 0 0 0\nbtime 1\n");
     assert_eq!(judged(&mut bench, "proc/loadavg", |_| "9.00 9.00 9.00 1/100 1\n".to_owned()), []);
 }
+
+/// A container with two idle CPUs shows the load of a machine that has many (lxc/lxcfs#13). A process that waits for a disk here is
+/// a load of its own.
+#[test]
+fn a_load_of_others_is_no_verdict() {
+    let stat = |busy: u64, tick: u64| {
+        let (user, idle) = (tick * busy, tick * (200 - busy));
+        format!("cpu  {user} 0 0 {idle} 0 0 0 0\ncpu0 {user} 0 0 0 0 0 0 0\ncpu1 0 0 0 {idle} 0 0 0 0\n")
+    };
+    for (busy, process, expected) in [(39, 'S', &[][..]), (41, 'S', &["load_high"]), (39, 'D', &["load_high"])] {
+        let mut bench = Bench::new("others");
+        write(&bench.directory, "proc/loadavg", "24.10 24.05 23.98 31/4127 88231\n");
+        let line = format!("9 (dd) {process} 1 9 9 0 -1 0 0 0 0 0 5 5 0 0 20 0 1 0 50 4096 10\n");
+        write(&bench.directory, "proc/9/stat", &line);
+        let mut found = Vec::new();
+        for tick in 1..30 {
+            write(&bench.directory, "proc/stat", &stat(busy, tick));
+            found = names(&bench.tick());
+            if bench.agent.look().is_some() {
+                HALVES.set(500);
+                bench.agent.look();
+                HALVES.set(0);
+            }
+        }
+        assert_eq!(found, expected, "{busy} {process}");
+    }
+}
