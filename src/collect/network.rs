@@ -307,6 +307,18 @@ mod tests {
         ];
         assert_eq!(rate("whole", &names, &whole), once);
         assert_eq!(rate("nothing", &names, &[]), once);
+        // PPPoE over a VLAN: the kernel names no device below `ppp0`, but gives it one peer (`ppp_setup`).
+        let pppoe = [
+            ("eth0/device/uevent", ""),
+            ("eth0.7/lower_eth0", ""),
+            ("ppp0/type", "512\n"),
+            ("ppp0/flags", "0x10d1\n"),
+            ("ppp0/uevent", "DEVTYPE=ppp\nINTERFACE=ppp0\nIFINDEX=4\n"),
+        ];
+        assert_eq!(rate("pppoe", &["eth0", "eth0.7", "ppp0"], &pppoe), once);
+        // In a container, where `eth0` is an end of a pair and no device.
+        let inside = [&[("eth0/type", "1\n")], &pppoe[1..]].concat();
+        assert_eq!(rate("pppoe-inside", &["eth0", "eth0.7", "ppp0"], &inside), once);
         // Two wires are two.
         let two = [("eth0/device/uevent", ""), ("eth1/device/uevent", ""), ("bond0/lower_eth0", "")];
         assert_eq!(rate("two", &["eth0", "eth1", "bond0"], &two), (2_000_000.0, 1_000_000.0));
