@@ -5,7 +5,7 @@
 
 use super::{Collect, Context, Registration, Setup, Summary};
 use crate::kernel::text::{lines, uint, words};
-use crate::kernel::{Bad, Fault, First, Shared, Source, size};
+use crate::kernel::{Bad, Fault, First, Shared, Source};
 use crate::model::{Family, More, OUTCOMES, Place, Snapshot, Table, Unit, Value, kinds, prose, reference};
 use crate::runtime::sandbox::{self, Needs};
 use crate::runtime::traffic::{self, REASONS};
@@ -43,7 +43,7 @@ static COLLECTORS: Table<1, 2> = Table::new(
     &[
         Family::gauge(
             "pi_collector_up",
-            "1 if the collector read all of its data in the last collection, 0 otherwise.",
+            "0 if the collector failed in the last collection, 1 otherwise.",
             Unit::Count,
         ),
         Family::gauge(
@@ -182,7 +182,12 @@ impl Collect for Agent {
         out.row(&CONNECTIONS, [], values);
         let mut first = First::new();
         let process = first.keep(own.parse(parse)).unwrap_or_default();
-        let max_fds = first.keep(limits.read()).and_then(parse_max_files);
+        // The kernel's own file is about this process, which can ask for less.
+        let max_fds = if limits.is_original() {
+            Some(sys::file_limit() as u64).filter(|&limit| limit < usize::MAX as u64)
+        } else {
+            first.keep(limits.read()).and_then(parse_max_files)
+        };
         let boot_ticks = first
             .keep(boot.read(context.moment))
             .and_then(|text| boot_time(&text))
@@ -265,17 +270,19 @@ fn boot_time(text: &[u8]) -> Option<u64> {
     lines(text).find_map(|(_, line)| uint(words(line.strip_prefix(b"btime ")?).next()?))
 }
 
-/// From Linux 6.2 on the directory's size is the number of descriptors; before, its entries have to be counted.
+/// From Linux 6.2 on the directory's size is the number of descriptors, that of the directory itself among them; before, its entries have
+/// to be counted.
 fn count_descriptors(path: &Path, directory: &mut Option<Directory>) -> Option<u64> {
-    let size = size(path).ok()?;
-    if size > 0 && path.starts_with("/proc") {
-        return Some(size);
-    }
     if directory.is_none() {
         *directory = Some(Directory::open(path).ok()?);
     }
+    let directory = directory.as_mut()?;
+    let size = directory.size().ok()?;
+    if size > 0 && directory.is_original() {
+        return Some(size);
+    }
     let mut count = 0;
-    directory.as_mut()?.list(|_, _| count += 1).ok().map(|()| count)
+    directory.list(|_, _| count += 1).ok().map(|()| count)
 }
 
 /// Runs the parsers of this file, for its fuzz target.

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// it may take until hardware is noticed whose files were looked for before it came.
 const ABSENT_FOR: Duration = Duration::from_secs(30);
 
-/// When a file or a directory was found absent.
+/// When a file or a directory was found absent, or what is announced was last looked at.
 #[derive(Debug, Default)]
 pub(super) struct Absence(Option<Duration>);
 
@@ -16,6 +16,11 @@ impl Absence {
     /// Returns whether that was less than [`ABSENT_FOR`] ago.
     pub(super) fn is_recent(&self) -> bool {
         self.0.is_some_and(|at| now().saturating_sub(at) < ABSENT_FOR)
+    }
+
+    /// Begins such a stretch of time now.
+    pub(super) fn begin(&mut self) {
+        self.0 = Some(now());
     }
 
     /// Takes note of how an attempt to open it went.

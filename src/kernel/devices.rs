@@ -6,19 +6,38 @@ use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// How many uevents were heard; 0 while nobody listens.
+static ANNOUNCED: AtomicU32 = AtomicU32::new(0);
+
+/// Says that the kernel announced a device that came, changed or went, or that announcements are listened to from now on.
+pub(super) fn announce() {
+    ANNOUNCED.fetch_add(1, Relaxed);
+}
 
 /// Devices that have an entry each in a directory of sysfs, such as `thermal_zone0` or `policy4`.
 ///
-/// The directory is listed anew at every collection, but not at every tick: sysfs announces a new device in no cheaper way. Without the directory, which
-/// a kernel makes when its first driver comes, it is looked for now and then. Class directories
-/// hold links, which do not count in the directory's number of links, and their time of modification stands still.
+/// A directory of sysfs is listed again when the kernel has announced a device, whichever it is, and every 30 s, because no announcements
+/// arrive in a container of its own users; any other directory at every collection. The directory itself does not tell: it holds links, which
+/// do not count in its number of links, and its time of modification stands still. Without the directory, which
+/// a kernel makes when its first driver comes, it is looked for now and then.
 #[derive(Debug)]
 pub struct Devices<T> {
     path: PathBuf,
     directory: Option<Directory>,
     absence: Absence,
+    heard: Heard,
     wanted: fn(&[u8]) -> bool,
     all: Vec<Device<T>>,
+}
+
+/// When a directory was listed, of whose entries the kernel announces each.
+#[derive(Debug, Default)]
+struct Heard {
+    /// [`ANNOUNCED`] then.
+    count: u32,
+    since: Absence,
 }
 
 /// One device.
@@ -36,14 +55,15 @@ pub struct Device<T> {
 impl<T> Devices<T> {
     /// Creates the list of those entries of the directory at `path` whose names are `wanted`.
     pub fn new(path: PathBuf, wanted: fn(&[u8]) -> bool) -> Self {
-        Devices { path, directory: None, absence: Absence::default(), wanted, all: Vec::new() }
+        let (absence, heard) = (Absence::default(), Heard::default());
+        Devices { path, directory: None, absence, heard, wanted, all: Vec::new() }
     }
 
-    /// Lists the directory: forgets devices that are gone, and lets `make` make those that are new from their path. Tells
-    /// whether there were any of either. A directory that is not there has none.
+    /// Lists the directory if that can have changed: forgets devices that are gone, and lets `make` make those that are new from their
+    /// path. Tells whether there were any of either. A directory that is not there has none.
     pub fn update(&mut self, make: &dyn Fn(&Path) -> T) -> bool {
-        let Devices { path, directory, absence, wanted, all } = self;
-        update(path, directory, absence, *wanted, &mut Kind { all, make })
+        let Devices { path, directory, absence, heard, wanted, all } = self;
+        update(path, directory, absence, heard, *wanted, &mut Kind { all, make })
     }
 
     /// Returns whether `is` holds for one of the devices.
@@ -97,10 +117,15 @@ fn update(
     path: &Path,
     directory: &mut Option<Directory>,
     absence: &mut Absence,
+    heard: &mut Heard,
     wanted: fn(&[u8]) -> bool,
     known: &mut dyn Known,
 ) -> bool {
     let mut changed = forget(known, |gone, _| gone);
+    let count = ANNOUNCED.load(Relaxed);
+    if !changed && count != 0 && count == heard.count && heard.since.is_recent() {
+        return false;
+    }
     list(path, directory, absence, &mut |name| {
         let Some(name) = name else {
             for place in 0..known.count() {
@@ -128,7 +153,18 @@ fn update(
         known.insert(low, name, &path.join(OsStr::from_bytes(name)));
         changed = true;
     });
+    *heard = Heard::default();
+    if directory.as_ref().is_some_and(Directory::is_original) && is_announced(path) {
+        heard.count = count;
+        heard.since.begin();
+    }
     changed | forget(known, |_, listed| !listed)
+}
+
+/// Returns whether the kernel announces what comes into a directory of sysfs: `/sys/class/net`, `/sys/devices/system/cpu`. Of those that
+/// are not about devices, such as `/sys/fs/ext4`, it says nothing (`kobject_uevent` in `lib/kobject_uevent.c`, and who calls it).
+fn is_announced(path: &Path) -> bool {
+    path.iter().any(|part| matches!(part.as_bytes(), b"class" | b"devices" | b"block"))
 }
 
 /// Forgets the devices of which `is_out` says so, by whether they are gone and whether they are listed; returns whether there were any.

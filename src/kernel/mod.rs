@@ -38,7 +38,6 @@ pub use machine::Machine;
 pub use remote::{RemoteStat, answer, encode};
 pub use roots::{Roots, real_path};
 pub use source::{
-    Shared, Source, each_name, inode, is_file, leads_to, read_all, read_into, read_once, read_record, size, try_open,
-    used,
+    Shared, Source, each_name, inode, is_file, leads_to, read_all, read_into, read_once, read_record, try_open, used,
 };
 pub use zone::{Zone, zone_name};

@@ -381,15 +381,6 @@ pub fn read_once(path: &Path) -> Option<Vec<u8>> {
     let text = text.split(|&byte| byte == 0).next().unwrap_or_default().trim_ascii();
     (!text.is_empty()).then(|| text.to_vec())
 }
-
-/// Returns the size that a file says it has.
-///
-/// # Errors
-/// What `stat(2)` says.
-pub fn size(path: &Path) -> io::Result<u64> {
-    std::fs::metadata(path).map(|metadata| metadata.len())
-}
-
 /// Returns whether there is something at `path` that is no directory: a file, or a socket. Not for what may hang.
 pub fn is_file(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir())

@@ -138,12 +138,25 @@ impl Directory {
         Ok(Directory { file, original })
     }
 
+    /// Returns whether the directory is in a real procfs or sysfs.
+    pub fn is_original(&self) -> bool {
+        self.original
+    }
+
     /// Returns the directory's number of links: 2, and one for each directory in it.
     ///
     /// # Errors
     /// What `fstat(2)` says.
     pub fn links(&self) -> io::Result<u64> {
         self.file.metadata().map(|metadata| metadata.nlink())
+    }
+
+    /// Returns the directory's size, which in procfs and sysfs is 0 unless the kernel counts something with it.
+    ///
+    /// # Errors
+    /// What `fstat(2)` says.
+    pub fn size(&self) -> io::Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len())
     }
 
     /// Hands each entry's name, and whether the directory itself says that it is a directory, to `each`; leaves out `.` and `..`.

@@ -5,6 +5,7 @@
 
 use super::flow::Short;
 use super::{AT_ONCE, Next, Out, Shown, Source};
+use crate::kernel::devices::announce;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::source::read_start;
 use crate::kernel::text::trim;
@@ -43,6 +44,7 @@ struct Known {
 pub fn open(sys: &Path) -> io::Result<Box<dyn Source>> {
     let mut known = Known::new(sys);
     let socket = Netlink::open(libc::NETLINK_KOBJECT_UEVENT, KERNEL)?;
+    announce();
     for class in ["bus/usb/devices", "class/block"] {
         // Whatever is not there has nothing in it.
         let Ok(mut directory) = crate::sys::Directory::open(&sys.join(class)) else { continue };
@@ -66,11 +68,12 @@ impl Source for Devices {
         for _ in 0..AT_ONCE {
             match self.socket.receive(buffer) {
                 Ok(event) => {
+                    announce();
                     self.known.take(event, out);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Wait,
                 // ENOBUFS, once: events were lost, and nobody can say which.
-                Err(_) => {}
+                Err(_) => announce(),
             }
         }
         Next::Rest
