@@ -7,7 +7,7 @@ use super::own::Own;
 use super::sheet::{Page, Sheet, write_one};
 use super::spec::{Block, Column, Heading, LABELS_MAX};
 use crate::kernel::text::{lines, place, take_word};
-use crate::kernel::{Devices, Kept, Machine, Roots, Source, each_name, read_whole, real_path};
+use crate::kernel::{Copies, Devices, Kept, Machine, Roots, Source, each_name, read_whole, real_path};
 use crate::model::{Snapshot, Value, key, resize};
 use std::path::Path;
 
@@ -21,6 +21,17 @@ const BUFFER: usize = 8192;
 /// The most text of a block that is kept for the next page.
 const MADE_MAX: usize = 1 << 15;
 
+/// How a file is read.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// It stays open; what a short read is says [`Kept::read`].
+    Kept(u16),
+    /// Others may replace it, and an open one would be the old one.
+    Copied,
+    /// It comes and goes.
+    Anew,
+}
+
 /// Opens, reads and closes files below the three trees.
 #[derive(Debug)]
 pub struct Reader {
@@ -31,12 +42,12 @@ pub struct Reader {
     /// Whether a speed below zero, of a link that is down, is left out.
     pub no_speed: bool,
     path: String,
-    /// Whether the file there may stay open, and what a short read is; see [`Kept::read`].
-    keeps: Option<u16>,
+    way: Way,
     text: Vec<u8>,
     /// How much of `text` is the file's.
     length: usize,
     kept: Kept,
+    copies: Copies,
     /// The mount table, which is read again when the kernel says that it has changed: to make it takes longer than any other file.
     pub mounts: Source,
     /// Absent while they are being asked for.
@@ -59,10 +70,11 @@ impl Reader {
             udev,
             no_speed: false,
             path: String::new(),
-            keeps: None,
+            way: Way::Anew,
             text: Vec::new(),
             length: 0,
             kept: Kept::default(),
+            copies: Copies::default(),
             mounts,
             links,
             read: String::new(),
@@ -84,12 +96,13 @@ impl Reader {
     }
 
     fn read_located(&mut self) -> Option<&[u8]> {
-        let Reader { path, keeps, text, length, kept, read, .. } = self;
+        let Reader { path, way, text, length, kept, copies, read, .. } = self;
         if path != read {
             read.clear();
-            *length = match *keeps {
-                Some(short) => kept.read(path, short, text),
-                None => read_whole(path, text),
+            *length = match *way {
+                Way::Kept(short) => kept.read(path, short, text),
+                Way::Copied => copies.read(path, text),
+                Way::Anew => read_whole(path, text),
             }
             .ok()?;
             read.push_str(path);
@@ -186,17 +199,21 @@ impl Reader {
         /// What the kernel prints in records that may be longer than half a page.
         const LONG: &str = "cpuinfo diskstats interrupts mdstat";
         const SHORT: u16 = 2048;
-        let Reader { roots, path, keeps, .. } = self;
+        /// What it prints as one record (`proc_create_net_single` in `net/ipv4/proc.c` and `net/ipv6/proc.c`).
+        const SINGLE: &str = "net/netstat net/snmp net/snmp6";
+        let Reader { roots, path, way, .. } = self;
         path.clear();
         let (tree, below) = parts[0].split_once('/').unwrap_or_default();
         let root;
-        // Files of processes come and go; others may be replaced, and an open one would be the old one.
-        (root, *keeps) = match tree {
-            "" => (Path::new("/"), None),
-            "proc" if below.is_empty() => (&*roots.proc, None),
-            "proc" => (&*roots.proc, Some(if place(below.as_bytes(), LONG).is_some() { 0 } else { SHORT })),
-            "sys" => (&*roots.sys, Some(u16::MAX)),
-            _ => (&*roots.root, None),
+        (root, *way) = match tree {
+            "" => (Path::new("/"), Way::Copied),
+            // Files of processes.
+            "proc" if below.is_empty() => (&*roots.proc, Way::Anew),
+            "proc" if place(below.as_bytes(), LONG).is_some() => (&*roots.proc, Way::Kept(0)),
+            "proc" if place(below.as_bytes(), SINGLE).is_some() => (&*roots.proc, Way::Kept(u16::MAX)),
+            "proc" => (&*roots.proc, Way::Kept(SHORT)),
+            "sys" => (&*roots.sys, Way::Kept(u16::MAX)),
+            _ => (&*roots.root, Way::Copied),
         };
         path.push_str(root.to_str().unwrap_or_default());
         if !path.ends_with('/') {

@@ -32,7 +32,7 @@ pub use cgroups::Cgroups;
 pub use devices::{Device, Devices};
 pub use fault::{Bad, Fault, First, Members};
 pub use foreign::{Stamp, read_foreign};
-pub use kept::{Kept, read_whole};
+pub use kept::{Copies, Kept, read_whole};
 pub use links::{LinkState, Links};
 pub use machine::Machine;
 pub use remote::{RemoteStat, answer, encode};
