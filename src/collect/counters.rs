@@ -3,7 +3,7 @@
 //! A collector of such files is a [`Plan`], which is data: it costs its tables and little more.
 
 use super::{Collect, Context, Setup};
-use crate::kernel::text::{lines, take_word, uint};
+use crate::kernel::text::{is_same, lines, take_word, trim, uint};
 use crate::kernel::{Bad, Fault, First, Source};
 use crate::model::{Head, Snapshot, Value};
 use crate::sys;
@@ -287,6 +287,9 @@ fn parse(
         return if count > 0 { Ok(()) } else { Err(Bad::missing("a number")) };
     }
     let is_columns = matches!(layout, Layout::Columns);
+    if !is_columns && learned.first().is_some_and(|known| known.take_pairs(text, names, values)) {
+        return Ok(());
+    }
     let mut names_line = None;
     let mut pairs = 0;
     let result = each_line(text, &mut |number, line| {
@@ -310,17 +313,23 @@ fn parse(
         }
         result
     });
+    if !is_columns && result.is_ok() && !text.contains(&b':') {
+        learned.clear();
+        learned.push(Learned::default());
+        learned[0].learn_pairs(text, names);
+    }
     match names_line {
         Some(line) => result.and(Err(Bad::new(1, "a line of numbers below one of names", line))),
         None => result,
     }
 }
 
-/// A line of names as it was last time, as a rule for good, and which of the numbers below it are wanted.
+/// A line of names as it was last time, as a rule for good, and which of the numbers below it are wanted; or which lines of a name and
+/// a number are.
 #[derive(Debug, Default)]
 struct Learned {
     line: Vec<u8>,
-    /// For each name, the place of its value; [`Learned::UNWANTED`] for the others. What follows the last wanted one is left out.
+    /// For each name or line, the place of its value; [`Learned::UNWANTED`] for the others. What follows the last wanted one is left out.
     places: Vec<u8>,
     count: usize,
 }
@@ -348,12 +357,37 @@ impl Learned {
         }
     }
 
+    /// Remembers which lines of a name and a number are wanted.
+    fn learn_pairs(&mut self, text: &[u8], names: &Names) {
+        for (_, mut line) in lines(text) {
+            let place = names.find(b"", take_word(&mut line).unwrap_or_default());
+            self.places.push(place.and_then(|place| u8::try_from(place).ok()).unwrap_or(Learned::UNWANTED));
+        }
+        while self.places.last() == Some(&Learned::UNWANTED) {
+            self.places.pop();
+        }
+    }
+
+    /// Takes the wanted numbers, each behind its name, if all of them are in the known lines; otherwise returns false, and `values` may hold
+    /// some of them.
+    fn take_pairs(&self, text: &[u8], names: &Names, values: &mut [Value]) -> bool {
+        let mut lines = lines(text);
+        self.places.iter().all(|&place| {
+            let Some((_, mut line)) = lines.next() else { return false };
+            let Some(name) = names.list.get(usize::from(place)) else { return true };
+            let is_it = take_word(&mut line) == Some(name);
+            let Some(number) = uint(trim(line)).filter(|_| is_it) else { return false };
+            values[usize::from(place)] = number.into();
+            true
+        })
+    }
+
     /// Takes the wanted numbers below the line of names, if that is the known one and nothing is odd; otherwise returns false, and
     /// `values` may hold some of them.
     #[cfg_attr(small, optimize(speed))]
     fn take(&self, names: &[u8], numbers: &[u8], values: &mut [Value]) -> bool {
         let Learned { line, places, count } = self;
-        if line != names {
+        if !is_same(line, names) {
             return false;
         }
         if places.is_empty() {
@@ -463,6 +497,28 @@ mod tests {
         assert_eq!(read("229\n", Layout::Plain(1, 1), [""; 3]), ([None, Some(229.0), None], None));
         assert_eq!(read("\n", Layout::Plain(0, 1), [""; 1]), ([None], Some(0)));
         assert_eq!(read("-1\n", Layout::Plain(0, 1), [""; 1]), ([None], Some(1)));
+    }
+
+    #[test]
+    fn lines_of_pairs_are_known_until_one_is_another() {
+        let names = Names::new("Udp6InErrors Udp6NoPorts");
+        let mut learned = Vec::new();
+        let mut read = |text: &str| {
+            let mut values = [Value::ABSENT; 2];
+            let bad = parse(text.as_bytes(), Layout::Pairs, &names, &mut learned, &mut values).err();
+            (values.map(Value::to_f64), bad.map(|bad| bad.line), learned.first().map(|known| known.places.clone()))
+        };
+        let places = Some(vec![255, 1, 255, 0]);
+        let text = "Ip6InReceives \t7\nUdp6NoPorts  \t2\nUdp6X \t1\nUdp6InErrors\t3\nIp6Y \t1\n";
+        for _ in 0..2 {
+            assert_eq!(read(text), ([Some(3.0), Some(2.0)], None, places.clone()));
+        }
+        // A line more, one less, one that is odd.
+        let more = Some(vec![255, 255, 1, 255, 0]);
+        assert_eq!(read(&format!("Ip6Z 1\n{text}")), ([Some(3.0), Some(2.0)], None, more.clone()));
+        assert_eq!(read(&text.replace("\t3", "\tx")), ([None, Some(2.0)], Some(4), more));
+        assert_eq!(read("Udp6InErrors 4\n"), ([Some(4.0), None], None, Some(vec![0])));
+        assert_eq!(read(text), ([Some(3.0), Some(2.0)], None, places));
     }
 
     #[test]
