@@ -41,11 +41,7 @@ static COLLECTORS: Table<1, 2> = Table::new(
     Place::List("collectors"),
     &["collector"],
     &[
-        Family::gauge(
-            "pi_collector_up",
-            "0 if the collector failed in the last collection, 1 otherwise.",
-            Unit::Count,
-        ),
+        Family::gauge("pi_collector_up", "0 if the collector failed in the last collection, 1 otherwise.", Unit::Count),
         Family::gauge(
             "pi_collector_duration_seconds",
             "Time that the collector's last collection took.",

@@ -3,9 +3,9 @@
 //! A collector of such files is a [`Plan`], which is data: it costs its tables and little more.
 
 use super::{Collect, Context, Setup};
-use crate::kernel::text::{is_same, lines, take_word, trim, uint};
+use crate::kernel::text::{lines, take_word, trim, uint};
 use crate::kernel::{Bad, Fault, First, Source};
-use crate::model::{Head, Snapshot, Value};
+use crate::model::{Head, Snapshot, Value, is_same};
 use crate::sys;
 
 /// The most words of a line that are looked at, and values of a row that is a line.

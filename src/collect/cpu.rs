@@ -122,8 +122,10 @@ impl Collect for Cpu {
             tracked.shown = shown;
             let mut values = [Value::ABSENT; 2 * MODES];
             let (usage, seconds) = values.split_at_mut(MODES);
-            for (value, share) in usage.iter_mut().zip(tracked.shares.iter().flatten()) {
-                *value = Value::decimal(u64::from(*share), 2);
+            if let Some(shares) = &tracked.shares {
+                for (value, share) in usage.iter_mut().zip(shares) {
+                    *value = Value::decimal(u64::from(*share), 2);
+                }
             }
             // No seconds for the total: summing over all CPUs would count everything twice.
             if line.id != Id::Total {

@@ -51,21 +51,6 @@ pub fn find(byte: u8, text: &[u8]) -> Option<usize> {
     rest.iter().position(|&it| it == byte).map(|rest| at + rest)
 }
 
-/// Returns whether two texts are the same, eight bytes at a time: the C library compares one by one.
-#[cfg_attr(small, optimize(speed))]
-pub fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let (mut rest, mut others) = (one, other);
-    while let (Some((eight, behind)), Some((other, behind_other))) =
-        (rest.split_first_chunk::<8>(), others.split_first_chunk::<8>())
-    {
-        if u64::from_ne_bytes(*eight) != u64::from_ne_bytes(*other) {
-            return false;
-        }
-        (rest, others) = (behind, behind_other);
-    }
-    rest == others
-}
-
 /// Returns the words of a line, separated by any number of spaces or tabs.
 pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = line;
@@ -221,20 +206,6 @@ mod tests {
         let text = b"cpu  1 2\n\n intr\t3";
         let all: Vec<_> = lines(text).map(|(n, line)| (n, words(line).collect::<Vec<_>>())).collect();
         assert_eq!(all, [(1, vec![&b"cpu"[..], b"1", b"2"]), (2, vec![]), (3, vec![&b"intr"[..], b"3"])]);
-    }
-
-    #[test]
-    fn the_same_is_the_same_at_each_length() {
-        let text = b"TcpExt: SyncookiesSent Syncoo";
-        for length in 0..text.len() {
-            let one = &text[..length];
-            assert!(is_same(one, one) && !is_same(one, &text[..=length]) && !is_same(&text[..=length], one));
-            for place in 0..length {
-                let mut other = one.to_vec();
-                other[place] ^= 1;
-                assert!(!is_same(one, &other), "{length} {place}");
-            }
-        }
     }
 
     #[test]

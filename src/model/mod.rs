@@ -27,7 +27,7 @@ pub use finding::{Finding, Report, RuleHead, Severity, Threshold, Top};
 pub use foreign::{Foreign, ForeignFamily, PARTS, take_label};
 pub use level::{Level, Levels};
 pub use moment::Moment;
-pub use name::{find, push_label, write_label};
+pub use name::{find, is_same, push_label, write_label};
 pub use process::{ProcessRow, ProcessScan};
 pub use prose::{Prose, Reference, prose, reference};
 pub use rate::{Rates, key};

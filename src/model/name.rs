@@ -52,6 +52,24 @@ pub fn write_label(name: &str, text: &str, mark: &mut u8, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Returns whether two texts are the same, eight bytes at a time: the C library compares one by one.
+#[cfg_attr(small, optimize(speed))]
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let (mut rest, mut others) = (one, other);
+    while let (Some((eight, behind)), Some((other, behind_other))) =
+        (rest.split_first_chunk::<8>(), others.split_first_chunk::<8>())
+    {
+        if u64::from_ne_bytes(*eight) != u64::from_ne_bytes(*other) {
+            return false;
+        }
+        (rest, others) = (behind, behind_other);
+    }
+    rest.iter().zip(others).all(|(one, other)| one == other)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -98,6 +116,20 @@ pub(super) mod tests {
             let mut text = String::new();
             push_label(&mut text, name.as_bytes());
             assert_eq!(text, name);
+        }
+    }
+
+    #[test]
+    fn the_same_is_the_same_at_each_length() {
+        let text = b"TcpExt: SyncookiesSent Syncoo";
+        for length in 0..text.len() {
+            let one = &text[..length];
+            assert!(is_same(one, one) && !is_same(one, &text[..=length]) && !is_same(&text[..=length], one));
+            for place in 0..length {
+                let mut other = one.to_vec();
+                other[place] ^= 1;
+                assert!(!is_same(one, &other), "{length} {place}");
+            }
         }
     }
 }
