@@ -9,11 +9,26 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// How many uevents were heard; 0 while nobody listens.
+#[cfg(not(test))]
 static ANNOUNCED: AtomicU32 = AtomicU32::new(0);
+#[cfg(test)]
+thread_local! {
+    static ANNOUNCED: AtomicU32 = const { AtomicU32::new(0) };
+}
 
 /// Says that the kernel announced a device that came, changed or went, or that announcements are listened to from now on.
 pub(super) fn announce() {
+    #[cfg(not(test))]
     ANNOUNCED.fetch_add(1, Relaxed);
+    #[cfg(test)]
+    ANNOUNCED.with(|count| count.fetch_add(1, Relaxed));
+}
+
+fn announced() -> u32 {
+    #[cfg(not(test))]
+    return ANNOUNCED.load(Relaxed);
+    #[cfg(test)]
+    ANNOUNCED.with(|count| count.load(Relaxed))
 }
 
 /// Devices that have an entry each in a directory of sysfs, such as `thermal_zone0` or `policy4`.
@@ -35,7 +50,7 @@ pub struct Devices<T> {
 /// When a directory was listed, of whose entries the kernel announces each.
 #[derive(Debug, Default)]
 struct Heard {
-    /// [`ANNOUNCED`] then.
+    /// How many were [`announced`] then.
     count: u32,
     since: Absence,
 }
@@ -122,7 +137,7 @@ fn update(
     known: &mut dyn Known,
 ) -> bool {
     let mut changed = forget(known, |gone, _| gone);
-    let count = ANNOUNCED.load(Relaxed);
+    let count = announced();
     if !changed && count != 0 && count == heard.count && heard.since.is_recent() {
         return false;
     }
@@ -244,5 +259,31 @@ mod tests {
         std::fs::create_dir_all(dir.join("zone4")).unwrap();
         assert_eq!(names(""), ("zone4".to_owned(), true));
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_is_announced_is_listed_again_and_nothing_else() {
+        let mut devices = Devices::new("/sys/class/net".into(), |name| name == b"lo");
+        // Whether it is found when the list forgets it.
+        let mut is_listed = |forget: bool| {
+            if forget {
+                devices.all.clear();
+            }
+            devices.update(&|_| ());
+            devices.all().len() == 1
+        };
+        assert!(is_listed(false) && is_listed(true), "nobody listens");
+        announce();
+        assert!(is_listed(true), "somebody listens");
+        assert!(!is_listed(true) && !is_listed(false), "nothing was announced");
+        announce();
+        assert!(is_listed(false) && !is_listed(true));
+        let_absence_end();
+        assert!(is_listed(false));
+        devices.all[0].gone = true;
+        assert!(devices.update(&|_| ()) && devices.all.len() == 1, "another device of its name");
+        for (path, expected) in [("/sys/class/net", true), ("/sys/devices/system/cpu", true), ("/sys/fs/ext4", false)] {
+            assert_eq!(is_announced(Path::new(path)), expected, "{path}");
+        }
     }
 }
