@@ -72,7 +72,7 @@ const SIGN_IN = 'Sign in again', RELOAD = 'Reload';
 /** Fetches `path` from the agent and reads its answer with `read`, within the time that a request has. */
 async function get(path, stop, read) {
   const url = BASE + path;
-  const where = new URL(url).pathname;
+  const where = () => new URL(url).pathname;
   let late = false;
   const timer = setTimeout(() => {
     late = true;
@@ -81,13 +81,13 @@ async function get(path, stop, read) {
   try {
     const answer = await fetch(url, { signal: stop.signal, redirect: 'manual' });
     // The agent redirects nothing; what sits before it wants to know who asks.
-    if (answer.type === 'opaqueredirect') throw new Failure('http', `${where} leads elsewhere`, 302, SIGN_IN);
-    if (!answer.ok) throw new Failure('http', `HTTP ${answer.status} from ${where}`, answer.status, answer.status === 401 ? SIGN_IN : null);
+    if (answer.type === 'opaqueredirect') throw new Failure('http', `${where()} leads elsewhere`, 302, SIGN_IN);
+    if (!answer.ok) throw new Failure('http', `HTTP ${answer.status} from ${where()}`, answer.status, answer.status === 401 ? SIGN_IN : null);
     return await read(answer);
   } catch (error) {
     if (error instanceof Failure) throw error;
     if (stop.signal.aborted) throw new Failure(late ? 'late' : 'dropped', `no answer within ${PATIENCE / 1000} s`);
-    if (error instanceof SyntaxError) throw new Failure('http', `no JSON from ${where}`, null, RELOAD);
+    if (error instanceof SyntaxError) throw new Failure('http', `no JSON from ${where()}`, null, RELOAD);
     throw new Failure('refused', 'connection refused or lost');
   } finally {
     clearTimeout(timer);

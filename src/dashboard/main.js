@@ -102,6 +102,9 @@ function header() {
   mark(byId('about'), 'title', about);
 }
 
+/** The buttons of the ranges. @type {any[]} */
+const choices = [];
+
 /** The one writer of the status, the title, the strip of verdicts and the dialog's foot. */
 function status() {
   const { state, pill, text, remedy } = health();
@@ -116,7 +119,7 @@ function status() {
   const { shown: data } = link;
   say(byId('dialog-status'), join(`${NAMES[state]} ${text}`, known(data.count) && link.loaded && `${span((data.count - 1) * data.step)} in steps of ${span(data.step)}`));
   // A stretch that was dragged is none of the ranges.
-  for (const button of document.querySelectorAll('[data-range]')) mark(button, 'aria-pressed', !link.view && button.getAttribute('data-range') === link.range);
+  for (const button of choices) mark(button, 'aria-pressed', !link.view && button.range === link.range);
   verdicts(state, text, remedy);
 }
 
@@ -201,6 +204,8 @@ function choose(range) {
 for (const group of document.querySelectorAll('.ranges')) {
   group.append(...Object.keys(RANGES).map((range) => {
     const button = el('button', { type: 'button', 'data-range': range, 'aria-pressed': 'false' }, range);
+    button.range = range;
+    choices.push(button);
     button.addEventListener('click', () => {
       choose(range);
       resume();
