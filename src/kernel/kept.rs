@@ -94,7 +94,8 @@ pub struct Copies(Vec<CopiedFile>);
 struct CopiedFile {
     /// A hash of the path.
     hash: u64,
-    stamp: Stamp,
+    /// `None` if the file had just been written: another text may have the same one.
+    stamp: Option<Stamp>,
     text: Vec<u8>,
 }
 
@@ -114,9 +115,9 @@ impl Copies {
     /// What `stat(2)`, `open(2)` or `read(2)` says.
     pub fn read(&mut self, path: &str, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let hash = key(path, 0);
-        let place = self.0.iter().position(|copy| copy.hash == hash);
         let stamp = stamp(&std::fs::metadata(path)?);
-        if let Some(copy) = place.map(|place| &self.0[place]).filter(|copy| copy.stamp == stamp) {
+        let place = self.0.iter().position(|copy| copy.hash == hash);
+        if let Some(copy) = place.map(|place| &self.0[place]).filter(|copy| copy.stamp == Some(stamp)) {
             let length = copy.text.len();
             if buffer.len() < length {
                 resize(buffer, length);
@@ -124,15 +125,21 @@ impl Copies {
             buffer[..length].copy_from_slice(&copy.text);
             return Ok(length);
         }
-        if let Some(place) = place {
-            self.0.swap_remove(place);
-        }
         let length = read_whole(path, buffer)?;
         let kept: usize = self.0.iter().map(|copy| copy.text.len()).sum();
-        let [_, _, _, written, ..] = stamp;
-        let is_settled = written.abs_diff(sys::unix_time().as_secs() as i64) > SETTLED_AFTER as u64;
-        if is_settled && kept + length <= COPIED_MAX {
-            self.0.push(CopiedFile { hash, stamp, text: buffer[..length].to_vec() });
+        if kept + length <= COPIED_MAX {
+            let place = place.unwrap_or_else(|| {
+                self.0.push(CopiedFile { hash, stamp: None, text: Vec::new() });
+                self.0.len() - 1
+            });
+            let [_, _, _, written, ..] = stamp;
+            let is_settled = written.abs_diff(sys::unix_time().as_secs() as i64) > SETTLED_AFTER as u64;
+            let copy = &mut self.0[place];
+            copy.stamp = is_settled.then_some(stamp);
+            copy.text.clear();
+            copy.text.extend_from_slice(&buffer[..length]);
+        } else if let Some(place) = place {
+            self.0.swap_remove(place);
         }
         Ok(length)
     }
@@ -220,11 +227,11 @@ mod tests {
             let length = copies.read(path.to_str().unwrap(), &mut buffer).ok()?;
             Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
         };
-        for (text, ago, kept) in [("one", 9, 1), ("two", 9, 1), ("now", 0, 0), ("longer", 9, 1)] {
+        for (text, ago, is_known) in [("one", 9, true), ("two", 9, true), ("now", 0, false), ("longer", 9, true)] {
             write(text, ago);
             for _ in 0..2 {
                 assert_eq!(read(&mut copies).as_deref(), Some(text));
-                assert_eq!(copies.0.len(), kept, "{text}");
+                assert_eq!((copies.0.len(), copies.0[0].stamp.is_some()), (1, is_known), "{text}");
             }
         }
         // What is kept is what is given.
