@@ -1,4 +1,4 @@
-//! Many small files of the kernel, kept open by their paths and read into one buffer.
+//! Many small files of the kernel, kept open by their paths and read into one buffer, and copies of files that seldom change.
 
 use super::absence::Absence;
 use super::source::{highest_kept, read_to_end};
