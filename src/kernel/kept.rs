@@ -86,7 +86,7 @@ impl Kept {
 }
 
 /// Texts of files that people or programs replace now and then, such as `/etc/os-release`: a file is read again when what `stat(2)` says
-/// of it is new, which takes a fifth of the time.
+/// of it is new: that is cheaper than to open and read it.
 #[derive(Debug, Default)]
 pub struct Copies(Vec<CopiedFile>);
 
