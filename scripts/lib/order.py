@@ -4,7 +4,8 @@
 
 PLUGIN is blocks.c, compiled; BOARDS a directory of unpacked boards; VERSION that of Rust. Each BINARY has its symbols, and is run with its
 QEMU on this machine's files and on those of each board. First comes what both ticks and scrapes run, then what only ticks run, then
-what only scrapes run, then what other pages run; each in the order in which it ran first. What only the start runs is left out.
+what only scrapes run, first with the agent's own names and then with node_exporter's, then what other pages run; each in the order in
+which it ran first. What only the start runs is left out.
 """
 
 import bisect
@@ -97,7 +98,7 @@ class Run:
 
 
 def record(job):
-    """What a run is called, and what ran in its ticks, its scrapes and its pages."""
+    """What a run is called, and what ran in its ticks, its scrapes, those of node_exporter's names and its pages."""
     plugin, qemu, binary, boards, board = job
     root = f"{boards}/{board}"
     flags = [] if board is None else [f"--path.procfs={root}/proc", f"--path.sysfs={root}/sys", f"--path.rootfs={root}/root"]
@@ -110,19 +111,23 @@ def record(job):
         run.get("/metrics", packed)
         time.sleep(0.5)
     scrapes = run.ran()
+    # Those who ask for node_exporter's names ask for nothing else.
+    for packed in [False, True]:
+        run.get("/metrics?dialect=node", packed)
+    named = run.ran()
     for packed in [False, True]:
         for path in PAGES:
             run.get(path, packed)
     pages = run.ran()
     run.end()
-    return f"{os.path.basename(binary)}, {board or 'this machine'}", ticks, scrapes, pages
+    return f"{os.path.basename(binary)}, {board or 'this machine'}", ticks, scrapes, named, pages
 
 
 def main():
     plugin, boards, version, *pairs = sys.argv[1:]
     # A hostile machine runs what others never do.
     every = [None, *sorted(name for name in os.listdir(boards) if name != "hostile")]
-    ticks, scrapes, pages, writer, events = {}, {}, {}, {}, {}
+    ticks, scrapes, named, pages, writer, events = {}, {}, {}, {}, {}, {}
     for qemu, binary in zip(pairs[::2], pairs[1::2]):
         for _, _, name in functions(binary):
             if any(f"{len(word)}{word}" in name for word in WRITER):
@@ -131,10 +136,10 @@ def main():
                 events[name] = None
         with concurrent.futures.ThreadPoolExecutor(len(every)) as pool:
             for what, *ran in pool.map(record, [(plugin, qemu, binary, boards, board) for board in every]):
-                for all_of_them, these in zip([ticks, scrapes, pages], ran):
+                for all_of_them, these in zip([ticks, scrapes, named, pages], ran):
                     all_of_them.update(these)
-                print(f"{what}: {', '.join(str(len(these)) for these in ran)} functions in ticks, scrapes, pages", file=sys.stderr)
-    names = [*(name for name in ticks if name in scrapes), *ticks, *writer, *WRITER_CALLS, *events, *scrapes, *pages]
+                print(f"{what}: {', '.join(str(len(these)) for these in ran)} functions in ticks, scrapes, node_exporter's names, pages", file=sys.stderr)
+    names = [*(name for name in ticks if name in scrapes), *ticks, *writer, *WRITER_CALLS, *events, *scrapes, *named, *pages]
     spelled = subprocess.run(["perl", f"{HERE}/link.pl", "--names"], input="\n".join(names) + "\n", stdout=subprocess.PIPE, check=True, text=True).stdout
     # Numbered by the compiler; link.pl adds all of them.
     lines = [name for name in dict.fromkeys(spelled.splitlines()) if not name.startswith("OUTLINED_FUNCTION_")]
