@@ -282,14 +282,14 @@ export function health() {
   const age = (now - Math.max(link.good || 0, link.since)) / 1000;
   const { failure } = link;
   const next = !failure || link.next === Infinity ? '' : link.next > now ? `, next try in ${Math.ceil((link.next - now) / 1000)} s` : ', trying now';
-  const since = known(link.good) ? ` for ${span((now - link.good) / 1000)}` : '';
+  const since = () => (known(link.good) ? ` for ${span((now - link.good) / 1000)}` : '');
   if (link.paused) return { state: 'paused', pill: 'Paused', text: 'Paused: nothing is asked' };
   if (failure?.kind === 'http') return { state: 'down', remedy: failure.remedy, pill: failure.status ? `HTTP ${failure.status}` : 'Error', text: `The agent says ${failure.message}${next}` };
-  if (failure?.kind === 'refused') return { state: 'down', pill: 'Down', text: `Down${since}: ${failure.message}${next}` };
+  if (failure?.kind === 'refused') return { state: 'down', pill: 'Down', text: `Down${since()}: ${failure.message}${next}` };
   if (failure && !link.loaded && age < DOWN) return { state: 'stale', pill: 'No answer', text: `The agent has not answered yet${next}` };
-  if (age >= DOWN || (failure && !link.loaded)) return { state: 'down', pill: `Down ${span(age)}`, text: `No answer${since}${next}` };
+  if (age >= DOWN || (failure && !link.loaded)) return { state: 'down', pill: `Down ${span(age)}`, text: `No answer${since()}${next}` };
   if (!link.loaded) return { state: 'loading', pill: 'Loading', text: 'Loading' };
-  if (age >= STALE) return { state: 'stale', pill: `Stale ${span(age)}`, text: `No answer${since}${next}` };
+  if (age >= STALE) return { state: 'stale', pill: `Stale ${span(age)}`, text: `No answer${since()}${next}` };
   if (link.lag >= STALE) return { state: 'stale', pill: `Stale ${span(link.lag)}`, text: `The newest sample is ${span(link.lag)} old, though the agent answers` };
   return { state: 'live', pill: 'Live', text: `Live, a sample every ${link.fine.step} s` };
 }

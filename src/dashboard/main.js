@@ -10,7 +10,9 @@ import { byId, el, join, known, mark, moment, say, span } from './text.js';
 const NAMES = { live: '◆', paused: '‖', loading: '◇', stale: '▲', down: '■' };
 const SIGNS = { critical: '■', warning: '▲' };
 const TRY = 'Try now';
-let spoken = '';
+const root = document.documentElement;
+const [host, about, lacks, pill, foot, strip, voice, pause] = ['host', 'about', 'lacks', 'status', 'dialog-status', 'verdicts', 'spoken', 'pause'].map(byId);
+let spoken = '', titled = '';
 let unfolded = false;
 let width = innerWidth;
 /** The second part of the page (more.js), once it is here; the card that is to be opened then; and why it does not come. */
@@ -25,6 +27,7 @@ const asked = (pace) => CARDS.flatMap((card) => card[pace] ?? []);
 start({ changed: refresh, more: second, open: () => more?.opened() ?? [], hot, often: asked('often'), seldom: asked('seldom') });
 
 for (const card of CARDS) makeCard(card, open);
+const network = cardOf('network'), thermal = cardOf('thermal');
 const narrow = matchMedia('(max-width: 700px)');
 /** Puts the cards in their order: as on the screen, so for the keyboard. */
 function arrange() {
@@ -83,9 +86,11 @@ function refresh() {
     for (const chart of charts) chart.draw();
     header();
     for (const card of CARDS) card.update();
-    const lacks = [...CARDS.filter((card) => card.node.hidden).map((card) => card.title), link.json.wifi || cardOf('network').node.hidden ? '' : 'Wi-Fi', link.fine.has('temperature') || cardOf('thermal').node.hidden ? '' : 'temperature'].filter(Boolean).join(', ');
-    byId('lacks').hidden = !lacks;
-    say(byId('lacks'), `Not on this machine: ${lacks}`);
+    const titles = CARDS.filter((card) => card.node.hidden).map((card) => card.title);
+    if (!link.json.wifi && !network.node.hidden) titles.push('Wi-Fi');
+    if (!link.fine.has('temperature') && !thermal.node.hidden) titles.push('temperature');
+    lacks.hidden = !titles.length;
+    say(lacks, `Not on this machine: ${titles.join(', ')}`);
     more?.update();
   }
   status();
@@ -94,12 +99,11 @@ function refresh() {
 
 function header() {
   const { board, system } = link.json;
-  const name = board?.uname?.nodename ?? location.hostname;
-  say(byId('host'), name);
+  say(host, board?.uname?.nodename ?? location.hostname);
   const there = more?.there(link.moment ?? link.json.time);
-  const about = link.moment ? join(`Showing ${moment(link.moment)}`, there) : join(board?.model, system && `up ${span(system.uptime_seconds)}`, there, board?.os?.pretty_name, board?.uname && `${board.uname.sysname} ${board.uname.release}`);
-  say(byId('about'), about);
-  mark(byId('about'), 'title', about);
+  const text = link.moment ? join(`Showing ${moment(link.moment)}`, there) : join(board?.model, system && `up ${span(system.uptime_seconds)}`, there, board?.os?.pretty_name, board?.uname && `${board.uname.sysname} ${board.uname.release}`);
+  say(about, text);
+  mark(about, 'title', text);
 }
 
 /** The buttons of the ranges. @type {any[]} */
@@ -107,17 +111,15 @@ const choices = [];
 
 /** The one writer of the status, the title, the strip of verdicts and the dialog's foot. */
 function status() {
-  const { state, pill, text, remedy } = health();
-  const root = document.documentElement;
+  const { state, pill: word, text, remedy } = health();
   mark(root, 'data-state', state);
-  const node = byId('status');
-  say(node, `${NAMES[state]} ${pill}`);
-  mark(node, 'title', text);
-  const host = byId('host').said ?? location.hostname;
-  const sign = state === 'live' ? link.moment ? `${moment(link.moment)} – ` : '' : `${NAMES[state]} ${pill} – `;
-  if (document.title !== `${sign}${host} – Pi-Monitor`) document.title = `${sign}${host} – Pi-Monitor`;
+  say(pill, `${NAMES[state]} ${word}`);
+  mark(pill, 'title', text);
+  const sign = state === 'live' ? link.moment ? `${moment(link.moment)} – ` : '' : `${NAMES[state]} ${word} – `;
+  const title = `${sign}${host.said ?? location.hostname} – Pi-Monitor`;
+  if (title !== titled) document.title = titled = title;
   const { shown: data } = link;
-  say(byId('dialog-status'), join(`${NAMES[state]} ${text}`, known(data.count) && link.loaded && `${span((data.count - 1) * data.step)} in steps of ${span(data.step)}`));
+  say(foot, join(`${NAMES[state]} ${text}`, known(data.count) && link.loaded && `${span((data.count - 1) * data.step)} in steps of ${span(data.step)}`));
   // A stretch that was dragged is none of the ranges.
   for (const button of choices) mark(button, 'aria-pressed', !link.view && button.range === link.range);
   verdicts(state, text, remedy);
@@ -125,7 +127,6 @@ function status() {
 
 /** The verdicts in their reserved row: the worst first, the rest behind a button if they do not fit. */
 function verdicts(state, text, remedy) {
-  const strip = byId('verdicts');
   const { items = [], clear_seconds: clear } = link.json.verdicts ?? {};
   const list = [];
   if (state === 'down' || state === 'stale') {
@@ -183,14 +184,16 @@ function verdicts(state, text, remedy) {
     say(chip.children[2], detail);
     mark(chip, 'title', join(title, detail, one.fix));
   });
-  for (const card of CARDS) {
-    const own = items.filter((one) => one.card && one.state !== 'resolved' && cardOf(one.card) === card);
+  const worst = new Map();
+  for (const { card, state: now, severity } of items) {
+    const its = card && now !== 'resolved' && !link.moment && cardOf(card);
     // The worst comes first.
-    mark(card.node, 'data-alert', link.moment ? null : own[0]?.severity ?? null);
+    if (its && !worst.has(its)) worst.set(its, severity);
   }
+  for (const card of CARDS) mark(card.node, 'data-alert', worst.get(card));
   // Spoken only when the set of verdicts changes, never when a number does.
   const words = state === 'down' ? 'No answer from the agent' : link.loaded ? items.map((one) => one.title).join('. ') || 'All clear' : '';
-  if (words !== spoken) say(byId('spoken'), spoken = words);
+  if (words !== spoken) say(voice, spoken = words);
 }
 
 function choose(range) {
@@ -215,10 +218,10 @@ for (const group of document.querySelectorAll('.ranges')) {
 }
 choose(link.range);
 
-byId('pause').addEventListener('click', () => {
+pause.addEventListener('click', () => {
   link.paused = !link.paused;
-  mark(byId('pause'), 'aria-pressed', link.paused);
-  say(byId('pause'), link.paused ? 'Resume' : 'Pause');
+  mark(pause, 'aria-pressed', link.paused);
+  say(pause, link.paused ? 'Resume' : 'Pause');
   if (link.paused) rest();
   else resume();
   status();
