@@ -7,7 +7,7 @@ use super::{Collect, Context, Setup};
 use crate::cli::Flag;
 use crate::cli::pattern::Pattern;
 use crate::kernel::text::{trim, uint};
-use crate::kernel::{Bad, Device, Devices, Fault, Members, Source, read_once};
+use crate::kernel::{Bad, Device, Devices, Fault, Heard, Members, Source, read_once};
 use crate::model::{Head, Snapshot, Value};
 use std::path::Path;
 
@@ -34,7 +34,7 @@ pub struct Plan {
 #[derive(Default)]
 pub struct Readings {
     all: Vec<Reading>,
-    /// A count of changes: the other files are read only after one.
+    /// A count of changes of which the kernel announces each: the other files are read only after one.
     pub changes: Option<Source>,
     seen: Option<u64>,
 }
@@ -74,6 +74,8 @@ struct Collector {
     plan: &'static Plan,
     exclude: Pattern,
     devices: Devices<Readings>,
+    /// When the counts of changes were read.
+    heard: Heard,
 }
 
 impl Plan {
@@ -81,13 +83,13 @@ impl Plan {
     pub fn collector(&'static self, setup: &Setup<'_>) -> Box<dyn Collect> {
         let devices = Devices::new(setup.roots.sys.join(self.class), self.is_wanted);
         let exclude = self.exclude.map(|flag| setup.pattern(flag)).unwrap_or_default();
-        super::boxed(Collector { plan: self, exclude, devices })
+        super::boxed(Collector { plan: self, exclude, devices, heard: Heard::default() })
     }
 }
 
 impl Collect for Collector {
     fn collect(&mut self, _context: &mut Context<'_>, out: &mut Snapshot) -> Result<(), Fault> {
-        let Collector { plan, exclude, devices } = self;
+        let Collector { plan, exclude, devices, heard } = self;
         let open = |path: &Path| {
             let mut readings = Readings::default();
             (plan.open)(path, &mut readings);
@@ -99,16 +101,24 @@ impl Collect for Collector {
         if devices.update(&open) {
             tell_apart(devices.all());
         }
+        let is_quiet = heard.is_current();
+        if !is_quiet {
+            heard.note();
+        }
         let mut members = Members::default();
         for Device { state: Readings { all, changes, seen }, gone, .. } in devices.all() {
             if let Some(changes) = changes {
-                let now = changes.try_read().ok().and_then(|text| uint(trim(text)));
+                let mut is_known = is_quiet && seen.is_some();
+                if !is_known {
+                    let now = changes.try_read().ok().and_then(|text| uint(trim(text)));
+                    is_known = now.is_some() && now == *seen;
+                    *seen = now;
+                }
                 // A copy of the files need not change in step.
-                if now.is_some() && now == *seen && changes.is_original() {
+                if is_known && changes.is_original() {
                     push(plan.head, all, out);
                     continue;
                 }
-                *seen = now;
             }
             for Reading { column, source, value, .. } in &mut *all {
                 let found = members.ask(source, gone, |text| (plan.parse)(text, *column));

@@ -16,7 +16,8 @@ thread_local! {
     static ANNOUNCED: AtomicU32 = const { AtomicU32::new(0) };
 }
 
-/// Says that the kernel announced a device that came, changed or went, or that announcements are listened to from now on.
+/// Says that the kernel announced a device that came, changed or went, a link or a mount, or that announcements are listened to from
+/// now on.
 pub(super) fn announce() {
     #[cfg(not(test))]
     ANNOUNCED.fetch_add(1, Relaxed);
@@ -47,12 +48,25 @@ pub struct Devices<T> {
     all: Vec<Device<T>>,
 }
 
-/// When a directory was listed, of whose entries the kernel announces each.
+/// When something was looked at of which the kernel announces each change.
 #[derive(Debug, Default)]
-struct Heard {
+pub struct Heard {
     /// How many were [`announced`] then.
     count: u32,
     since: Absence,
+}
+
+impl Heard {
+    /// Returns whether nothing was announced since then, which was less than 30 s ago.
+    pub fn is_current(&self) -> bool {
+        self.count != 0 && self.count == announced() && self.since.is_recent()
+    }
+
+    /// Takes note that it is looked at now. Call it before that is done: what is announced meanwhile is then heard.
+    pub fn note(&mut self) {
+        self.count = announced();
+        self.since.begin();
+    }
 }
 
 /// One device.
@@ -137,10 +151,10 @@ fn update(
     known: &mut dyn Known,
 ) -> bool {
     let mut changed = forget(known, |gone, _| gone);
-    let count = announced();
-    if !changed && count != 0 && count == heard.count && heard.since.is_recent() {
+    if !changed && heard.is_current() {
         return false;
     }
+    heard.note();
     list(path, directory, absence, &mut |name| {
         let Some(name) = name else {
             for place in 0..known.count() {
@@ -168,18 +182,17 @@ fn update(
         known.insert(low, name, &path.join(OsStr::from_bytes(name)));
         changed = true;
     });
-    *heard = Heard::default();
-    if directory.as_ref().is_some_and(Directory::is_original) && is_announced(path) {
-        heard.count = count;
-        heard.since.begin();
+    if !directory.as_ref().is_some_and(Directory::is_original) || !is_announced(path) {
+        *heard = Heard::default();
     }
     changed | forget(known, |_, listed| !listed)
 }
 
-/// Returns whether the kernel announces what comes into a directory of sysfs: `/sys/class/net`, `/sys/devices/system/cpu`. Of those that
-/// are not about devices, such as `/sys/fs/ext4`, it says nothing (`kobject_uevent` in `lib/kobject_uevent.c`, and who calls it).
+/// Returns whether the kernel announces what comes into a directory of sysfs: `/sys/class/net`, `/sys/devices/system/cpu`; for
+/// `/sys/fs/ext4`, that the mount table has changed. Of others that are not about devices, it says nothing (`kobject_uevent` in
+/// `lib/kobject_uevent.c`, and who calls it).
 fn is_announced(path: &Path) -> bool {
-    path.iter().any(|part| matches!(part.as_bytes(), b"class" | b"devices" | b"block"))
+    path.iter().any(|part| matches!(part.as_bytes(), b"class" | b"devices" | b"block" | b"ext4"))
 }
 
 /// Forgets the devices of which `is_out` says so, by whether they are gone and whether they are listed; returns whether there were any.
@@ -282,7 +295,12 @@ mod tests {
         assert!(is_listed(false));
         devices.all[0].gone = true;
         assert!(devices.update(&|_| ()) && devices.all.len() == 1, "another device of its name");
-        for (path, expected) in [("/sys/class/net", true), ("/sys/devices/system/cpu", true), ("/sys/fs/ext4", false)] {
+        for (path, expected) in [
+            ("/sys/class/net", true),
+            ("/sys/devices/system/cpu", true),
+            ("/sys/fs/ext4", true),
+            ("/sys/bus/usb", false),
+        ] {
             assert_eq!(is_announced(Path::new(path)), expected, "{path}");
         }
     }

@@ -29,7 +29,7 @@ pub mod zone;
 pub(crate) use absence::let_absence_end;
 pub use asker::{Answer, Asker};
 pub use cgroups::Cgroups;
-pub use devices::{Device, Devices};
+pub use devices::{Device, Devices, Heard};
 pub use fault::{Bad, Fault, First, Members};
 pub use foreign::{Stamp, read_foreign};
 pub use kept::{Copies, Kept, read_whole};

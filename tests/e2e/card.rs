@@ -7,7 +7,7 @@ use std::time::Duration;
 /// An ext4 filesystem on a loop device; taken down when dropped.
 pub struct Card {
     folder: PathBuf,
-    device: String,
+    pub device: String,
 }
 
 impl Card {
@@ -34,10 +34,14 @@ impl Card {
         self.folder.join("mount")
     }
 
+    /// The name of its device.
+    pub fn name(&self) -> &str {
+        self.device.rsplit('/').next().unwrap()
+    }
+
     /// The bytes written to the device so far.
     pub fn written(&self) -> u64 {
-        let name = self.device.rsplit('/').next().unwrap();
-        let stat = std::fs::read_to_string(format!("/sys/block/{name}/stat")).unwrap();
+        let stat = std::fs::read_to_string(format!("/sys/block/{}/stat", self.name())).unwrap();
         stat.split_whitespace().nth(6).unwrap().parse::<u64>().unwrap() * 512
     }
 }

@@ -19,7 +19,7 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 }
 
 /// Starts an agent behind `script`, in a network of its own; `None` where this user may not make one.
-fn start(script: &str) -> Option<Agent> {
+fn start(script: &str, flags: &[&str]) -> Option<Agent> {
     let may = needs("the right to make namespaces (root)", succeeds("unshare", &["--net", "--mount", "true"]));
     if !may || !needs("ip", has_program("ip")) {
         return None;
@@ -27,7 +27,7 @@ fn start(script: &str) -> Option<Agent> {
     let mut command = Command::new("unshare");
     command.args(["--net", "--mount", "--propagation", "private", "sh", "-ec"]);
     command.arg(format!("{script}\nexec \"$0\" \"$@\"")).arg(BINARY);
-    command.args(["--web.listen-address=127.0.0.1:0", "--sample.interval=1h"]).args(FLAGS);
+    command.args(["--web.listen-address=127.0.0.1:0", "--sample.interval=1h"]).args(flags);
     Some(Agent::spawn(&mut command))
 }
 
@@ -84,7 +84,7 @@ fn every_change_of_an_interface_shows_at_the_next_scrape() {
         ip link add one type bridge
         ip link add two type veth peer name three
         ip link set one up; ip link set two up; ip link set three up";
-    let Some(agent) = start(own) else { return };
+    let Some(agent) = start(own, &FLAGS) else { return };
     let mut counts = Vec::new();
     for _ in 0..4 {
         let before = reads(&agent);
@@ -146,11 +146,38 @@ fn files_of_another_network_are_read() {
         exec 9</proc/self/ns/net
         exec unshare --net sh -ec '
             ip link set lo up; ip link add one type bridge; ip link set one up; exec \"$0\" \"$@\"' \"$0\" \"$@\"";
-    let Some(agent) = start(two) else { return };
+    let Some(agent) = start(two, &FLAGS) else { return };
     for mtu in 1400..1404 {
         inside(&agent, &["sh", "-ec", &format!("echo {mtu} >/sys/class/net/one/mtu")]);
         let wrong = wrong_each_time(|| differences(&agent));
         assert!(wrong.is_empty(), "{wrong:#?}");
         assert!(page(&agent).contains(&format!("node_network_mtu_bytes{{device=\"one\"}} {mtu}\n")));
+    }
+}
+
+/// They are read only after rtnetlink has reported a change.
+#[test]
+fn a_link_that_comes_or_goes_shows_its_speed() {
+    let own = "mount -t sysfs none /sys
+        ip link set lo up
+        ip link add two type veth peer name three; ip link set three up";
+    let Some(agent) = start(own, &["--collector.disable-defaults", "--collector.link"]) else { return };
+    for (script, expected) in
+        [("true", None), ("ip link set two up", Some("1250000000")), ("ip link set two down", None)]
+    {
+        // The agent knows the present state, and keeps it.
+        for _ in 0..2 {
+            page(&agent);
+            std::thread::sleep(Duration::from_millis(110));
+        }
+        inside(&agent, &["sh", "-ec", script]);
+        let wrong = wrong_each_time(|| {
+            std::thread::sleep(Duration::from_millis(110));
+            let page = page(&agent);
+            let found = page.lines().find_map(|line| line.strip_prefix("pi_link_speed_bytes{interface=\"two\"} "));
+            let differs = (found != expected).then(|| ("two".to_owned(), format!("{found:?}")));
+            differs.into_iter().collect()
+        });
+        assert!(wrong.is_empty(), "after {script}: {wrong:?}");
     }
 }

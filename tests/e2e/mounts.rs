@@ -1,8 +1,10 @@
 //! Odd mounts on this machine's kernel, in a mount namespace of their own.
 
 use crate::agent::{Agent, BINARY, value};
+use crate::card::Card;
 use crate::needs;
 use std::process::Command;
+use std::time::Duration;
 
 /// The mount points below `directory` that an agent tells after `script` has run in a new mount namespace; `None` where this user
 /// may not mount.
@@ -103,4 +105,35 @@ fn what_is_mounted_changed_or_unmounted_is_told_by_the_next_scrape() {
     }
     drop(agent);
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+/// They are listed again when the mount table has changed.
+#[test]
+fn an_ext4_filesystem_that_is_mounted_shows_its_writes() {
+    let agent = Agent::start(&["--sample.interval=1h", "--collector.disable-defaults", "--collector.storage"]);
+    agent.get("/metrics");
+    let folder = std::env::temp_dir().join(format!("pi-monitor-ext4-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let card = Card::new(folder);
+    if !needs("an ext4 filesystem on a loop device (root, e2fsprogs)", card.is_some()) {
+        return;
+    }
+    let card = card.unwrap();
+    let series = format!("pi_storage_lifetime_written_bytes_total{{device=\"{}\"}}", card.name());
+    // At the first time, the kernel has just announced the device, too.
+    for (program, words, expected) in [
+        ("true", vec![], true),
+        ("umount", vec![card.mount().into_os_string()], false),
+        ("mount", vec![card.device.clone().into(), card.mount().into_os_string()], true),
+    ] {
+        assert!(Command::new(program).args(words).status().unwrap().success());
+        let is_so = (0..50).any(|_| {
+            std::thread::sleep(Duration::from_millis(110));
+            agent.get("/metrics").text().contains(&series) == expected
+        });
+        assert!(is_so, "after {program}: {}", agent.get("/metrics").text());
+        // What is gone is looked for once more.
+        std::thread::sleep(Duration::from_millis(110));
+        agent.get("/metrics");
+    }
 }

@@ -5,6 +5,7 @@
 //! a list of everything is asked for at the start, and again after messages were lost.
 
 use super::{AT_ONCE, Next, Out, Source};
+use crate::kernel::devices::announce;
 use crate::kernel::netlink::{self, Message, Netlink, attribute, take_message, u32_at};
 use crate::model::{EventKind, Severity, kinds};
 use std::cell::RefCell;
@@ -139,6 +140,7 @@ impl Source for Links {
     }
 
     fn read(&mut self, buffer: &mut [u8], out: &mut Out<'_>) -> Next {
+        announce();
         for _ in 0..AT_ONCE {
             let next = match self.socket.receive(buffer) {
                 Ok(datagram) => self.known.take(datagram, out),

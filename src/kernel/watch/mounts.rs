@@ -4,6 +4,7 @@
 //! many, so the table is read at most once in a few seconds, and only what the disk collector would report counts.
 
 use super::{Filesystems, Next, Out, Shown, Source};
+use crate::kernel::devices::announce;
 use crate::kernel::mounts::Mounts;
 use crate::kernel::source::read_to_end;
 use crate::kernel::{Roots, is_file};
@@ -83,6 +84,7 @@ impl Source for Watched {
     }
 
     fn read(&mut self, _buffer: &mut [u8], out: &mut Out<'_>) -> Next {
+        announce();
         self.pending = true;
         self.tick(out);
         Next::Wait
