@@ -47,6 +47,9 @@ const axes = {
 };
 const ticks = { ...format, pressure: (v) => `${v}%`, percent: (v) => `${v}%`, celsius: (v) => `${v}°`, load: (v) => String(v) };
 
+/** The last axis that {@link times} was asked for: most charts have the same. @type {any} */
+let ruler = {};
+
 /**
  * The ticks of a time axis `width` pixels wide, from `wall` on for `length` seconds: times with their labels.
  * @returns {[number, string][]}
@@ -54,10 +57,12 @@ const ticks = { ...format, pressure: (v) => `${v}%`, percent: (v) => `${v}%`, ce
 export function times(wall, length, width) {
   const grain = length / width * type.size / 11;
   const step = atLeast(grain * 76 < 60 ? grain * 76 : grain * 52, [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800]);
+  if (ruler.wall === wall && ruler.length === length && ruler.step === step) return ruler.all;
   const zone = new Date((wall + length) * 1000).getTimezoneOffset() * 60;
   /** @type {[number, string][]} */
   const all = [];
   for (let at = Math.ceil((wall - zone) / step) * step + zone; at <= wall + length; at += step) all.push([at, clock(at, step)]);
+  ruler = { wall, length, step, all };
   return all;
 }
 
@@ -133,7 +138,7 @@ export class Chart {
       }
       return out;
     };
-    this.lines = this.spec.series().filter((line) => data.has(line.key)).map((line) => {
+    this.lines = this.wanted.map((line) => {
       const { v, lo, hi } = data.series.get(line.key);
       const band = lo && hi;
       return { ...line, v: join(v), lo: join(band ? lo : bucket > 1 ? v : null, Math.min), hi: join(band ? hi : bucket > 1 ? v : null, Math.max) };
@@ -317,8 +322,9 @@ export class Chart {
   /** Returns whether anything that the lower canvas shows has changed since this was last asked. @this {any} */
   stale(data) {
     const { spec, width, height, ratio } = this;
-    const lines = spec.series().filter((line) => data.has(line.key)).map((line) => `${line.key}${line.label}${line.color}`);
-    const shape = [data.version, width, height, ratio, spec.kind, spec.top?.(), cursor.marks, ...lines].join();
+    this.wanted = spec.series().filter((line) => data.has(line.key));
+    let shape = `${data.version} ${width} ${height} ${ratio} ${spec.kind} ${spec.top?.()} ${cursor.marks}`;
+    for (const { key, label, color } of this.wanted) shape += ` ${key} ${label} ${color}`;
     return this.shape !== shape && Boolean(this.shape = shape);
   }
 
