@@ -23,7 +23,7 @@ macro_rules! functions {
 }
 
 functions! {
-    conntrack cpu cpu_guest cpu_isolated cpuinfo governor interface_info interrupts clocksources
+    conntrack cpu cpu_isolated cpuinfo governor interface_info interrupts clocksources
     hwmon hwmon_labels hwmon_names md_disks md_sizes md_states meminfo mount_info netstat nvme
     nvme_info os pressure processes schedstat sockstat softirqs softnet stat stat_softirqs tcpstat
     textfile threads throttles time time_zone timex udev udp_queues vmstat
@@ -66,19 +66,12 @@ fn cpus(text: &[u8], each: Each<'_>) {
     }
 }
 
+/// The numbers of each CPU from one on: those of the modes, or those of the guests.
 fn cpu(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let Some(text) = reader.file("proc/stat") else { return };
+    let first = rows.columns[0].source().parse().unwrap_or(0);
     cpus(text, &mut |cpu, numbers| {
-        for (mode, word) in words(MODES.as_bytes()).zip(numbers) {
-            rows.push(&[cpu, mode], &[number(word).unwrap_or_default()]);
-        }
-    });
-}
-
-fn cpu_guest(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.file("proc/stat") else { return };
-    cpus(text, &mut |cpu, numbers| {
-        for (mode, word) in words(MODES.as_bytes()).zip(numbers.skip(8)) {
+        for (mode, word) in words(MODES.as_bytes()).zip(numbers.skip(first)) {
             rows.push(&[cpu, mode], &[number(word).unwrap_or_default()]);
         }
     });
@@ -88,18 +81,24 @@ fn cpu_guest(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 fn cpu_isolated(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let Some(text) = reader.file("sys/devices/system/cpu/isolated") else { return };
     for part in text.trim_ascii().split(|&byte| byte == b',') {
-        let dash = part.iter().position(|&byte| byte == b'-');
-        let (Some(first), Some(last)) =
-            (uint(&part[..dash.unwrap_or(part.len())]), uint(&part[dash.map_or(0, |dash| dash + 1)..]))
-        else {
-            continue;
+        let (first, last) = match part.iter().position(|&byte| byte == b'-') {
+            Some(dash) => (uint(&part[..dash]), uint(&part[dash + 1..])),
+            None => (uint(part), uint(part)),
         };
+        let (Some(first), Some(last)) = (first, last) else { continue };
         for cpu in first..=last.min(first + 4096) {
-            let mut text = [0; Value::LONGEST];
-            let length = Value::from(cpu).put(&mut text);
-            rows.push(&[&text[..length]], &[1.into()]);
+            rows.push(&[digits(cpu, &mut Digits::default())], &[1.into()]);
         }
     }
+}
+
+type Digits = [u8; Value::LONGEST];
+
+/// Returns a number as text, which is put into `room`.
+#[inline(never)]
+fn digits(number: u64, room: &mut Digits) -> &[u8] {
+    let length = Value::from(number).put(room);
+    &room[..length]
 }
 
 /// The first block is about the CPUs, the second about their frequencies, the others about the first CPU's words.
@@ -216,12 +215,13 @@ fn interrupts(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
             None => (info, &b""[..]),
         };
         for (cpu, word) in words(values).take(count).enumerate() {
-            let mut text = [0; Value::LONGEST];
-            let length = Value::from(cpu as u64).put(&mut text);
             // node_exporter joins the words of what stands behind with one space.
             let (mut one, mut other) = ([0; 128], [0; 128]);
             let (info, devices) = (joined(info, &mut one), joined(devices, &mut other));
-            rows.push(&[&text[..length], devices, info, name], &[number(word).unwrap_or_default()]);
+            rows.push(
+                &[digits(cpu as u64, &mut Digits::default()), devices, info, name],
+                &[number(word).unwrap_or_default()],
+            );
         }
     }
 }
@@ -385,9 +385,7 @@ fn softirqs(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
         let mut words = words(line);
         let Some(name) = words.next().and_then(|name| name.strip_suffix(b":")) else { continue };
         for (cpu, word) in words.enumerate() {
-            let mut text = [0; Value::LONGEST];
-            let length = Value::from(cpu as u64).put(&mut text);
-            rows.push(&[&text[..length], name], &[number(word).unwrap_or_default()]);
+            rows.push(&[digits(cpu as u64, &mut Digits::default()), name], &[number(word).unwrap_or_default()]);
         }
     }
 }
@@ -401,14 +399,12 @@ fn softnet(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
             *number = hex(word);
         }
         let cpu = numbers[12].unwrap_or(line_number as u64 - 1);
-        let mut text = [0; Value::LONGEST];
-        let length = Value::from(cpu).put(&mut text);
         let columns = rows.columns;
         let mut values = [Value::ABSENT; 8];
         for (value, column) in values.iter_mut().zip(columns) {
             *value = numbers.get(column.source().parse().unwrap_or(99)).copied().flatten().into();
         }
-        rows.push(&[&text[..length]], &values);
+        rows.push(&[digits(cpu, &mut Digits::default())], &values);
     }
 }
 

@@ -58,11 +58,13 @@ pub struct Heard {
 
 impl Heard {
     /// Returns whether nothing was announced since then, which was less than 30 s ago.
+    #[inline(never)]
     pub fn is_current(&self) -> bool {
         self.count != 0 && self.count == announced() && self.since.is_recent()
     }
 
     /// Takes note that it is looked at now. Call it before that is done: what is announced meanwhile is then heard.
+    #[inline(never)]
     pub fn note(&mut self) {
         self.count = announced();
         self.since.begin();
