@@ -66,7 +66,7 @@ fn cpus(text: &[u8], each: Each<'_>) {
     }
 }
 
-/// The numbers of each CPU from one on: those of the modes, or those of the guests.
+/// What each CPU did in each mode. The column says which number on its line is the first: behind those of the modes are those of guests.
 fn cpu(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let Some(text) = reader.file("proc/stat") else { return };
     let first = rows.columns[0].source().parse().unwrap_or(0);

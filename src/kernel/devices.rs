@@ -34,7 +34,7 @@ fn announced() -> u32 {
 
 /// Devices that have an entry each in a directory of sysfs, such as `thermal_zone0` or `policy4`.
 ///
-/// A directory of sysfs is listed again when the kernel has announced a device, whichever it is, and every 30 s, because no announcements
+/// A directory of sysfs is listed again when the kernel has announced something, whatever it is, and every 30 s, because no announcements
 /// arrive in a container with users of its own; any other directory at every collection. The directory itself does not tell: it holds links, which
 /// do not count in its number of links, and its time of modification stands still. Without the directory, which
 /// a kernel makes when its first driver comes, it is looked for now and then.
