@@ -75,8 +75,7 @@ fn main() -> io::Result<()> {
     fs::write(Path::new(&out).join("runbooks.txt.gz"), gzip(runbooks.as_bytes()))?;
     println!("cargo::rerun-if-changed={NODE}");
     let node = fs::read_to_string(NODE)?;
-    let node: String = node.split_inclusive('\n').filter(|line| !line.starts_with("//")).collect();
-    fs::write(Path::new(&out).join("node.deflate"), deflate(node.as_bytes()))?;
+    fs::write(Path::new(&out).join("node.deflate"), deflate(without_helps(&node).as_bytes()))?;
     for (file, name) in [(CHECKS, "checks.deflate"), (DISCOVERY, "discovery.deflate")] {
         println!("cargo::rerun-if-changed={file}");
         let text = fs::read_to_string(file)?;
@@ -86,6 +85,22 @@ fn main() -> io::Result<()> {
     let facts =
         [&page, &more, &runbooks].map(|text| format!("Facts {{ length: {}, tag: {:?} }}", text.len(), tag(text)));
     fs::write(Path::new(&out).join("dashboard.rs"), format!("({}, {policy:?})\n", facts.join(", ")))
+}
+
+/// The table of another program's names without comments, and with the helps of all families behind a NUL byte: they are needed less often.
+fn without_helps(table: &str) -> String {
+    let (mut front, mut helps) = (String::new(), String::new());
+    for line in table.lines().filter(|line| !line.starts_with("//")) {
+        let is_family = ["g ", "c ", "u "].iter().any(|kind| line.starts_with(kind));
+        let help = line.match_indices(' ').nth(2).map(|(at, _)| at).filter(|_| is_family);
+        front.push_str(&line[..help.unwrap_or(line.len())]);
+        front.push('\n');
+        if let Some(help) = help {
+            helps.push_str(&line[help + 1..]);
+            helps.push('\n');
+        }
+    }
+    front + "\0" + &helps
 }
 
 /// A text for people in the source.

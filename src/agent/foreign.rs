@@ -110,12 +110,14 @@ impl Agent {
         })
     }
 
-    /// Appends what [`Agent::page_in`] would answer with, from the last collection.
+    /// Puts what [`Agent::page_in`] would answer with, from the last collection, in the place of what `out` held.
     pub fn write_in(&mut self, tongue: Tongue, out: &mut Vec<u8>) {
         let other = self.at_work().dialect.defaults();
         let Agent { snapshot, foreign, renderer, .. } = self;
         if let Some(at_work) = &mut foreign.at_work {
+            at_work.dialect.forget();
             at_work.write(tongue, other, snapshot, renderer, out);
+            at_work.dialect.forget();
         }
     }
 
@@ -186,14 +188,14 @@ impl Agent {
 }
 
 impl AtWork {
-    /// Puts the page in the place of what `out` held; `other` are the other program's collectors.
+    /// Puts the page in the place of what `out` held, which is the last page; `other` are the other program's collectors.
     fn write(&mut self, tongue: Tongue, other: Selection, own: &Snapshot, renderer: &mut Renderer, out: &mut Vec<u8>) {
         let AtWork { dialect, rest, .. } = self;
+        let length = dialect.collect(other, own, out);
         if tongue == Tongue::Both {
-            renderer.replace(Format::Prometheus, own, out);
+            renderer.replace(Format::Prometheus, own, length, out);
         } else {
-            rest.replace(own, out);
+            rest.replace(own, length, out);
         }
-        dialect.collect(other, own, out);
     }
 }

@@ -484,7 +484,7 @@ impl Agent {
         let level = if format == Format::Json { Gzip::SMALL } else { Gzip::FAST };
         let Agent { snapshot, pages, renderer, gzip: compressor, .. } = self;
         pages[format as usize].get((id, selection.bits()), gzip.then(|| compressor.level(level)), |out| {
-            renderer.replace(format, snapshot, out)
+            renderer.replace(format, snapshot, 0, out)
         })
     }
 

@@ -28,16 +28,22 @@ impl Cached {
     /// The buffer is used again unless a slow client still reads from it. `fill` gets it with what it held before.
     fn get(&mut self, id: Key, fill: impl FnOnce(&mut Vec<u8>)) -> Page {
         if self.of != Some(id) {
-            if Arc::get_mut(&mut self.page).is_none() {
-                self.page = Arc::default();
-            }
-            if let Some(buffer) = Arc::get_mut(&mut self.page) {
+            if let Some(buffer) = buffer(&mut self.page) {
                 fill(buffer);
             }
             self.of = Some(id);
         }
         self.page.clone()
     }
+}
+
+/// Returns the page's buffer, or an empty one that takes its place.
+#[inline(never)]
+fn buffer(page: &mut Page) -> Option<&mut Vec<u8>> {
+    if Arc::get_mut(page).is_none() {
+        *page = Arc::default();
+    }
+    Arc::get_mut(page)
 }
 
 impl Rendered {

@@ -258,7 +258,7 @@ fn each_row(text: &[u8], rows: &Lines, each: &mut dyn FnMut(&[u8], &[Value])) ->
                 let cpu = if place < count { parse(words[place]).ok_or_else(bad)? } else { number as u64 - 1 };
                 let mut label = *b"cpu000000000000000000000000";
                 let mut digits = [0; Value::LONGEST];
-                let length = Value::from(cpu).put(&mut digits);
+                let length = Value::from(cpu).text(&mut digits);
                 label[3..3 + length].copy_from_slice(&digits[..length]);
                 each(&label[..3 + length], values);
             }

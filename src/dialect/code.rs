@@ -1,10 +1,12 @@
 //! What the shapes of `node.txt` cannot say: functions that read a file and add rows, by their names there.
 
+pub use super::devices::release;
 use super::devices::{
     clocksources, hwmon, hwmon_labels, hwmon_names, md_disks, md_sizes, md_states, nvme, nvme_info, os, processes,
     textfile, threads, throttles, udev,
 };
-use super::read::{Reader, Rows, number};
+use super::read::{Reader, number};
+use super::rows::Rows;
 use crate::collect::disk::FILESYSTEMS;
 use crate::kernel::text::{hex, lines, place, take_word, uint, words};
 use crate::kernel::zone::offset_and_name;
@@ -58,10 +60,11 @@ type Each<'a> = &'a mut dyn FnMut(&[u8], &mut dyn Iterator<Item = &[u8]>);
 fn cpus(text: &[u8], each: Each<'_>) {
     for (_, line) in lines(text) {
         let mut words = words(line);
-        if let Some([b'c', b'p', b'u', cpu @ ..]) = words.next() {
-            if !cpu.is_empty() {
-                each(cpu, &mut words);
-            }
+        match words.next() {
+            Some([b'c', b'p', b'u', cpu @ ..]) if !cpu.is_empty() => each(cpu, &mut words),
+            // The longest line of /proc/stat, behind which there are no CPUs.
+            Some(b"intr") => break,
+            _ => {}
         }
     }
 }
@@ -97,7 +100,7 @@ type Digits = [u8; Value::LONGEST];
 /// Returns a number as text, which is put into `room`.
 #[inline(never)]
 fn digits(number: u64, room: &mut Digits) -> &[u8] {
-    let length = Value::from(number).put(room);
+    let length = Value::from(number).text(room);
     &room[..length]
 }
 
@@ -105,7 +108,7 @@ fn digits(number: u64, room: &mut Digits) -> &[u8] {
 fn cpuinfo(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     const NAMES: &str =
         "cache size|core id|processor|cpu family|microcode|model|model name|physical id|stepping|vendor_id";
-    let Some(text) = reader.file("proc/cpuinfo") else { return };
+    let Some(text) = reader.file("long/cpuinfo") else { return };
     let list: &[u8] = match rows.labels {
         ["flag"] => b"flags",
         ["bug"] => b"bugs",
@@ -191,7 +194,7 @@ fn interface_info(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
 }
 
 fn interrupts(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.file("proc/interrupts") else { return };
+    let Some(text) = reader.file("long/interrupts") else { return };
     let mut count = 0;
     for (number_of_line, line) in lines(text) {
         if number_of_line == 1 {
@@ -242,50 +245,31 @@ fn joined<'a>(text: &[u8], into: &'a mut [u8]) -> &'a [u8] {
 }
 
 fn meminfo(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.file("proc/meminfo") else { return };
-    for (_, line) in lines(text) {
-        let mut rest = line;
-        let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) else { continue };
-        let (factor, unit) = if take_word(&mut rest).is_some() { (1024, "_bytes") } else { (1, "") };
-        rows.name(&[name], unit, value, factor);
+    if let Some(text) = reader.file("proc/meminfo") {
+        rows.pairs(text, |name| Some([b"", name]));
     }
 }
 
 fn vmstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.file("proc/vmstat") else { return };
-    for (_, line) in lines(text) {
-        let mut rest = line;
-        if let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) {
-            rows.name(&[name], "", value, 1);
-        }
+    if let Some(text) = reader.file("proc/vmstat") {
+        rows.pairs(text, |name| Some([b"", name]));
     }
 }
 
 /// Two lines each: names and numbers. `snmp6` has a name and a number on each.
 fn netstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    for file in ["proc/net/netstat", "proc/net/snmp"] {
-        let Some(text) = reader.file(file) else { continue };
-        let mut names = &b""[..];
-        for (number_of_line, line) in lines(text) {
-            if number_of_line % 2 == 1 {
-                names = line;
-                continue;
-            }
-            let (mut names, mut values) = (names, line);
-            let (Some(group), _) = (take_word(&mut names), take_word(&mut values)) else { continue };
-            while let (Some(name), Some(value)) = (take_word(&mut names), take_word(&mut values)) {
-                rows.name(&[group, name], "", value, 1);
-            }
+    for file in ["single/net/netstat", "single/net/snmp"] {
+        let mut all = lines(reader.file(file).unwrap_or_default());
+        while let (Some((_, names)), Some((_, values))) = (all.next(), all.next()) {
+            rows.group(names, values);
         }
     }
-    let Some(text) = reader.file("proc/net/snmp6") else { return };
-    for (_, line) in lines(text) {
-        let mut rest = line;
-        let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) else { continue };
+    if let Some(text) = reader.file("single/net/snmp6") {
         // `Icmp6InMsgs` becomes `Icmp6_InMsgs`.
-        if let Some(six) = name.iter().position(|&byte| byte == b'6') {
-            rows.name(&[&name[..=six], &name[six + 1..]], "", value, 1);
-        }
+        rows.pairs(text, |name| {
+            let six = name.iter().position(|&byte| byte == b'6')?;
+            Some([&name[..=six], &name[six + 1..]])
+        });
     }
 }
 

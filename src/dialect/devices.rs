@@ -1,6 +1,7 @@
 //! Devices whose files are too many for a list: sensors by the rules of their names, arrays, disks as udev knows them.
 
-use super::read::{Reader, Rows, number};
+use super::read::{Reader, number};
+use super::rows::Rows;
 use super::spec::LABELS_MAX;
 use crate::collect::textfile::FILES;
 use crate::kernel::text::{lines, place, take_word, uint, words};
@@ -240,7 +241,7 @@ fn arrays<'a>(text: &'a [u8], each: &mut dyn FnMut(&Array<'a>)) {
 }
 
 pub fn md_disks(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.file("proc/mdstat") else { return };
+    let Some(text) = reader.file("long/mdstat") else { return };
     arrays(text, &mut |array| {
         for (state, count) in [&b"active"[..], b"failed", b"spare"].iter().zip(array.disks) {
             rows.push(&[array.name, state], &[count.into()]);
@@ -249,7 +250,7 @@ pub fn md_disks(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 }
 
 pub fn md_states(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.file("proc/mdstat") else { return };
+    let Some(text) = reader.file("long/mdstat") else { return };
     arrays(text, &mut |array| {
         let now = match (array.active, array.action) {
             (false, _) => b"inactive",
@@ -263,7 +264,7 @@ pub fn md_states(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 }
 
 pub fn md_sizes(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let Some(text) = reader.file("proc/mdstat") else { return };
+    let Some(text) = reader.file("long/mdstat") else { return };
     arrays(text, &mut |array| {
         rows.push(&[array.name], &[array.required, array.blocks, array.synced].map(Value::from));
     });
@@ -315,7 +316,7 @@ fn property<'a>(text: &'a str, names: &str) -> &'a str {
 
 /// What udev says of each disk in `/proc/diskstats`.
 pub fn udev(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let all = reader.disks(&mut |name| rows.allows(name.as_bytes()));
+    let all = std::mem::take(&mut reader.disks);
     for disk in all.split_terminator('\0') {
         let (head, text) = disk.split_once('\n').unwrap_or_default();
         let mut words = head.split(' ');
@@ -382,9 +383,9 @@ pub fn clocksources(reader: &mut Reader, entry: &[&str], rows: &mut Rows<'_>) {
 pub fn processes(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let mut states = [0_u64; 26];
     let (mut count, mut threads) = (0_u64, 0_u64);
-    let processes = reader.names(&["proc/"], &is_number);
+    let processes = reader.names(&["live/"], &is_number);
     for process in processes.lines() {
-        if let Some(text) = reader.text(&["proc/", process, "/stat"]) {
+        if let Some(text) = reader.text(&["live/", process, "/stat"]) {
             threads += count_state(text, &mut states).nth(16).and_then(uint).unwrap_or(0);
             count += 1;
         }
@@ -405,11 +406,11 @@ pub fn processes(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
 /// Threads by their states.
 pub fn threads(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     let mut states = [0_u64; 26];
-    let processes = reader.names(&["proc/"], &is_number);
+    let processes = reader.names(&["live/"], &is_number);
     for process in processes.lines() {
-        let threads = reader.names(&["proc/", process, "/task"], &is_number);
+        let threads = reader.names(&["live/", process, "/task"], &is_number);
         for thread in threads.lines() {
-            if let Some(text) = reader.text(&["proc/", process, "/task/", thread, "/stat"]) {
+            if let Some(text) = reader.text(&["live/", process, "/task/", thread, "/stat"]) {
                 drop(count_state(text, &mut states));
             }
         }
@@ -442,13 +443,16 @@ fn push_states(states: &[u64; 26], rows: &mut Rows<'_>) {
     }
 }
 
+/// Returns what `/etc/os-release` says, or the file that it is a link to on most systems.
+pub fn release(reader: &mut Reader) -> &[u8] {
+    let file = "root/etc/os-release";
+    let is_there = reader.file(file).is_some_and(|text| !text.is_empty());
+    reader.file(if is_there { file } else { "root/usr/lib/os-release" }).unwrap_or_default()
+}
+
 /// The words of `/etc/os-release`.
 pub fn os(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    let mut text = reader.copy(&["root/etc/os-release"]);
-    if text.is_empty() {
-        let other = reader.copy(&["root/usr/lib/os-release"]);
-        reader.give(std::mem::replace(&mut text, other));
-    }
+    let text = String::from_utf8_lossy(release(reader));
     let word = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default().trim();
         line.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(line)
@@ -470,7 +474,6 @@ pub fn os(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     if !text.is_empty() {
         rows.push(&labels, &[value.unwrap_or_default()]);
     }
-    reader.give(text);
 }
 
 /// Whether anything was left out, as the agent's own collector of this name counts it.

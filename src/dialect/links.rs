@@ -14,7 +14,7 @@ const KEEP: Duration = Duration::from_secs(300);
 const UP: u32 = 1;
 const LOOPBACK: u32 = 8;
 
-/// The most interfaces that are listed in this way: what is kept of them is text.
+/// The most interfaces that are listed in this way: each is looked for among all of them.
 const INTERFACES_MAX: usize = 64;
 
 /// What rtnetlink says of the interfaces.

@@ -9,6 +9,7 @@ pub mod flags;
 mod links;
 mod own;
 mod read;
+mod rows;
 mod sheet;
 mod spec;
 #[cfg(test)]
@@ -20,7 +21,8 @@ use crate::runtime::sandbox::{Call, Needs, Rights};
 use flags::{BARE, Filter, Settings};
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use read::{List, Reader, Work};
-use sheet::{Page, Sheet};
+use rows::Desk;
+use sheet::{Draft, Page, Sheet};
 use spec::{Collector, Column};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -28,21 +30,29 @@ use std::time::Duration;
 static COMPRESSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/node.deflate"));
 const LENGTH_MAX: usize = 1 << 16;
 
-/// The table in `node.txt`, as it was before it was compressed.
+/// The table in `node.txt` without helps.
 fn table() -> &'static str {
     static PLAIN: OnceLock<Box<str>> = OnceLock::new();
-    PLAIN.get_or_init(|| unpacked().into())
+    PLAIN.get_or_init(|| part(0).into())
 }
 
-fn unpacked() -> String {
-    String::from_utf8(decompress_to_vec_with_limit(COMPRESSED, LENGTH_MAX).unwrap_or_default()).unwrap_or_default()
+/// The helps of all families, a line each. They are half of the table and needed for what is new on a page, so they are not kept.
+fn helps() -> String {
+    part(1)
+}
+
+/// Unpacks what stands before the NUL byte, or behind it.
+fn part(number: usize) -> String {
+    let all = decompress_to_vec_with_limit(COMPRESSED, LENGTH_MAX).unwrap_or_default();
+    let text = String::from_utf8(all).unwrap_or_default();
+    text.split('\0').nth(number).unwrap_or_default().to_owned()
 }
 
 /// Hands on the name and kind of each family in the table. A name that ends in `_` is what the names of a group begin with.
 ///
 /// The table is unpacked for it and not kept, since nobody may ever ask for a page of it.
 pub fn each_family(each: &mut dyn FnMut(&str, Kind)) {
-    for line in unpacked().lines() {
+    for line in part(0).lines() {
         let mut words = line.split(' ');
         if let (Some(kind), Some(name)) = (words.next().and_then(spec::kind), words.next()) {
             each(name, kind);
@@ -61,7 +71,7 @@ pub const NEEDS: Needs = Needs {
     },
 };
 
-/// The other program's collectors at work. It keeps no rows: each family goes onto the page as soon as it is complete.
+/// The other program's collectors at work. It keeps no rows: each family goes onto the page as soon as its block is complete.
 #[derive(Debug)]
 pub struct Dialect {
     reader: Reader,
@@ -71,8 +81,12 @@ pub struct Dialect {
     columns: Vec<Column>,
     lists: Vec<List>,
     sheet: Sheet,
-    /// The rows about the collectors themselves.
-    scrape: Sheet,
+    /// How long each collector took, and whether it found anything.
+    took: Vec<[Value; 2]>,
+    /// Which collectors the last page shows, and how long it is.
+    last: Option<(Selection, usize)>,
+    /// Whether any of that was not made of the page before.
+    is_new: bool,
     /// What names of the agent's own families begin with that have another name here.
     pub known: Vec<&'static str>,
 }
@@ -99,8 +113,8 @@ impl Dialect {
         let filters = Filter::all(settings);
         let mut reader = Reader::new(roots.clone(), machine, format!("/{}", settings.value(&flags::UDEV)));
         reader.no_speed = settings.has(&flags::NO_SPEED);
-        let (lists, sheet, scrape) = (Vec::new(), Sheet::default(), Sheet::default());
-        Dialect { reader, filters, collectors, works, columns, lists, sheet, scrape, known }
+        let (lists, sheet, took) = (Vec::new(), Sheet::default(), Vec::new());
+        Dialect { reader, filters, collectors, works, columns, lists, sheet, took, last: None, is_new: true, known }
     }
 
     /// Returns the collectors that are on by themselves.
@@ -131,31 +145,55 @@ impl Dialect {
         self.collectors.iter().position(|collector| !name.is_empty() && collector.name == name)
     }
 
-    /// Adds the families that `wanted` names as they are now to a page; `own` is the agent's own collection of the same moment.
-    pub fn collect(&mut self, wanted: Selection, own: &Snapshot, to: &mut Page) {
-        let Dialect { reader, filters, collectors, works, columns, lists, sheet, scrape, .. } = self;
+    /// Forgets the last page: the next one begins with nothing.
+    pub fn forget(&mut self) {
+        self.last = None;
+    }
+
+    /// Puts the families that `wanted` names as they are now at the beginning of a page, and returns how much text that is; `own` is the
+    /// agent's own collection of the same moment.
+    ///
+    /// The page has to begin with what was put there the last time, since the new text is made of it, unless that is [forgotten].
+    /// What stands behind it is overwritten.
+    ///
+    /// [forgotten]: Dialect::forget
+    pub fn collect(&mut self, wanted: Selection, own: &Snapshot, to: &mut Page) -> usize {
+        let Dialect { reader, filters, collectors, works, columns, lists, sheet, took, last, is_new, .. } = self;
         reader.begin();
         for list in &mut *lists {
             list.is_fresh = false;
         }
-        let [others @ .., last] = &collectors[..] else { return };
+        let length = last.take().filter(|(of, length)| *of == wanted && *length <= to.len()).map(|(_, length)| length);
+        let draft = Draft::new(to, length.unwrap_or(0));
+        let has_last = length.is_some();
+        let mut desk = Desk { filters, columns, own, sheet, draft, has_last, helps: None };
         // The last one is about the others.
-        let Some((works, abouts)) = works.split_at_mut_checked(last.blocks.start) else { return };
-        let [about, build] = abouts else { return };
-        let [about_columns, build_columns] = [&*about, build].map(|work| &columns[work.block.columns.clone()]);
-        for (_, collector) in others.iter().enumerate().filter(|(place, _)| wanted.contains(*place)) {
+        let [others @ .., about] = &collectors[..] else { return 0 };
+        let Some((works, [about, build])) = works.split_at_mut_checked(about.blocks.start) else { return 0 };
+        let others = || others.iter().enumerate().filter(|(place, _)| wanted.contains(*place)).map(|(_, it)| it);
+        took.clear();
+        for collector in others() {
             let start = (reader.machine.since_boot)();
             let mut any = false;
             for work in &mut works[collector.blocks.clone()] {
-                any |= work.collect(reader, lists, filters, columns, own, sheet, to);
+                any |= work.collect(reader, lists, &mut desk);
             }
-            let took: Duration = (reader.machine.since_boot)().saturating_sub(start);
-            let values = [Value::seconds(took), any.into()];
-            scrape.push("", &about.heading, &[collector.name.as_bytes()], &values, about_columns);
+            let duration: Duration = (reader.machine.since_boot)().saturating_sub(start);
+            took.push([Value::seconds(duration), any.into()]);
         }
-        scrape.write(about_columns, to);
+        about.fill(&mut desk, &mut |rows| {
+            for (collector, took) in others().zip(&*took) {
+                rows.push(&[collector.name.as_bytes()], took);
+            }
+        });
         let labels = ["pi-monitor", std::env::consts::ARCH, "linux", "", "", "", crate::VERSION];
-        scrape.push("", &build.heading, &labels.map(str::as_bytes), &[1.into()], build_columns);
-        scrape.write(build_columns, to);
+        build.fill(&mut desk, &mut |rows| rows.push(&labels.map(str::as_bytes), &[1.into()]));
+        let length = desk.draft.len();
+        *is_new = desk.helps.is_some();
+        if !*is_new {
+            sheet.shrink();
+        }
+        *last = Some((wanted, length));
+        length
     }
 }

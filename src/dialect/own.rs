@@ -1,6 +1,7 @@
 //! Rows of the agent's own tables that have the same shape in the other program.
 
-use super::read::{Reader, Rows, VALUES_MAX};
+use super::read::{Reader, VALUES_MAX};
+use super::rows::Rows;
 use super::spec::{Column, LABELS_MAX};
 use crate::model::{Snapshot, Value};
 

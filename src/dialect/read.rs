@@ -4,11 +4,12 @@ use super::code::{self, Code};
 use super::flags::Filter;
 use super::links::{self, Links};
 use super::own::Own;
-use super::sheet::{Page, Sheet, write_one};
-use super::spec::{Block, Column, Heading, LABELS_MAX};
-use crate::kernel::text::{lines, place, take_word};
+use super::rows::{Desk, Rows};
+use super::sheet::Slot;
+use super::spec::{Block, Heading, LABELS_MAX};
+use crate::kernel::text::{lines, take_word, words};
 use crate::kernel::{Copies, Devices, Kept, Machine, Roots, Source, each_name, read_whole, real_path};
-use crate::model::{Snapshot, Value, key, resize};
+use crate::model::{Value, key, resize};
 use std::path::Path;
 
 /// The most words of a line, and values of a row.
@@ -17,9 +18,6 @@ pub const VALUES_MAX: usize = 64;
 
 /// As long as the kernel makes the parts of a long answer over netlink.
 const BUFFER: usize = 8192;
-
-/// The most text of a block that is kept for the next page.
-const MADE_MAX: usize = 1 << 15;
 
 /// How a file is read.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +52,11 @@ pub struct Reader {
     pub links: Option<Links>,
     /// The path of the file that `text` is of.
     read: String,
-    /// What is known of the disks; see [`Reader::disks`](Reader::disks()).
+    /// What this collection knows of the disks that are reported: for each a line of its numbers, its name and whether it rotates, then
+    /// udev's text, then a NUL byte.
     pub disks: String,
+    /// What the filters said of each line of `/proc/diskstats`: hashes of the names, of which the last bit is the answer.
+    asked: Vec<u64>,
     /// Spare strings, reused so that a collection does not allocate.
     spare: Vec<String>,
 }
@@ -79,6 +80,7 @@ impl Reader {
             links,
             read: String::new(),
             disks: String::new(),
+            asked: Vec::new(),
             spare: Vec::new(),
         }
     }
@@ -150,20 +152,32 @@ impl Reader {
         names
     }
 
-    /// Takes what this collection knows of the disks that are `wanted`: for each a line of its numbers, its name and whether it rotates,
-    /// then udev's text, then a NUL byte. It belongs into [`Reader::disks`].
-    pub fn disks(&mut self, wanted: &mut dyn FnMut(&str) -> bool) -> String {
+    /// Looks at the disks that are reported, and returns a hash of what is known of them, which is then in [`Reader::disks`].
+    pub fn look_at_disks(&mut self, filters: &[Filter]) -> u64 {
         let mut all = std::mem::take(&mut self.disks);
         if !all.is_empty() {
-            return all;
+            let hash = key(&all, 0);
+            self.disks = all;
+            return hash;
         }
-        let disks = self.copy(&["proc/diskstats"]);
+        let disks = self.copy(&["long/diskstats"]);
         let directory = std::mem::take(&mut self.udev);
-        for line in disks.lines() {
-            let mut words = line.split_ascii_whitespace();
+        let mut known = std::mem::take(&mut self.asked);
+        for (place, (_, line)) in lines(disks.as_bytes()).enumerate() {
+            let mut words = words(line).map(|word| std::str::from_utf8(word).unwrap_or_default());
             let (Some(major), Some(minor), Some(name)) = (words.next(), words.next(), words.next()) else { continue };
+            let hash = key(name, 0) & !1;
+            let wanted = match known.get(place) {
+                Some(said) if said & !1 == hash => said & 1 == 1,
+                _ => {
+                    let wanted = Filter::allows(filters, "diskstats", name.as_bytes());
+                    known.truncate(place);
+                    known.push(hash | u64::from(wanted));
+                    wanted
+                }
+            };
             // Nothing is read of a disk that is not reported.
-            if wanted(name) {
+            if wanted {
                 let rotational = self.text(&["sys/block/", name, "/queue/rotational"]).unwrap_or(b"0");
                 let rotational = std::str::from_utf8(rotational).unwrap_or_default().trim();
                 for part in [major, " ", minor, " ", name, " ", rotational, "\n"] {
@@ -174,9 +188,10 @@ impl Reader {
                 all.push('\0');
             }
         }
-        self.udev = directory;
+        let hash = key(&all, 0);
+        (self.udev, self.asked, self.disks) = (directory, known, all);
         self.give(disks);
-        all
+        hash
     }
 
     /// Begins a collection: files are read anew. Within one, what is asked for twice in a row is read once.
@@ -194,24 +209,21 @@ impl Reader {
         number(self.text(parts)?)
     }
 
-    /// Returns where the parts of a path lead.
+    /// Returns where the parts of a path lead. The first begins with the name of a tree, which says how a file of it is read: in `/proc`
+    /// the kernel prints most in records of less than half a page, those of `long/` perhaps in longer ones, those of `single/` as one
+    /// (`proc_create_net_single` in `net/ipv4/proc.c` and `net/ipv6/proc.c`), and those of `live/` are files of processes.
     pub fn locate(&mut self, parts: &[&str]) -> &Path {
-        /// What the kernel prints in records that may be longer than half a page.
-        const LONG: &str = "cpuinfo diskstats interrupts mdstat";
         const SHORT: u16 = 2048;
-        /// What it prints as one record (`proc_create_net_single` in `net/ipv4/proc.c` and `net/ipv6/proc.c`).
-        const SINGLE: &str = "net/netstat net/snmp net/snmp6";
         let Reader { roots, path, way, .. } = self;
         path.clear();
         let (tree, below) = parts[0].split_once('/').unwrap_or_default();
         let root;
         (root, *way) = match tree {
             "" => (Path::new("/"), Way::Copied),
-            // Files of processes.
-            "proc" if below.is_empty() => (&*roots.proc, Way::Anew),
-            "proc" if place(below.as_bytes(), LONG).is_some() => (&*roots.proc, Way::Kept(0)),
-            "proc" if place(below.as_bytes(), SINGLE).is_some() => (&*roots.proc, Way::Kept(u16::MAX)),
             "proc" => (&*roots.proc, Way::Kept(SHORT)),
+            "long" => (&*roots.proc, Way::Kept(0)),
+            "single" => (&*roots.proc, Way::Kept(u16::MAX)),
+            "live" => (&*roots.proc, Way::Anew),
             "sys" => (&*roots.sys, Way::Kept(u16::MAX)),
             _ => (&*roots.root, Way::Copied),
         };
@@ -234,132 +246,6 @@ pub fn number(text: &[u8]) -> Option<Value> {
         [b'0', b'x', digits @ ..] => crate::kernel::text::hex(digits).map(Value::from),
         digits => Value::parse(digits),
     }
-}
-
-/// Where the rows of a block go.
-pub struct Rows<'a> {
-    sheet: &'a mut Sheet,
-    to: &'a mut Page,
-    heading: &'a Heading,
-    /// The names of the labels, and where they are read.
-    pub labels: &'a [&'static str],
-    pub sources: &'a [&'static str],
-    pub columns: &'a [Column],
-    /// All filters that there are.
-    filters: &'a [Filter],
-    /// What the filters said at the last collection, and how many of these were asked for in this one; see [`Rows::said`].
-    known: &'a mut Vec<u32>,
-    next: usize,
-    /// The agent's own rows of this moment.
-    pub own: &'a Snapshot,
-    /// Whether there was any.
-    pub any: bool,
-}
-
-impl Rows<'_> {
-    /// Returns what a filter said at the last collection, by a hash of what it was asked. As a rule, things are the same each time, and in
-    /// the same order.
-    #[inline(never)]
-    fn said(&mut self, hash: u64) -> Option<bool> {
-        let said = *self.known.get(self.next)?;
-        if (said ^ (hash >> 32) as u32) & !AGREED != 0 {
-            return None;
-        }
-        self.next += 1;
-        Some(said & AGREED != 0)
-    }
-
-    /// Asks a filter whether it reports a thing of this name, and remembers what it said.
-    #[inline(never)]
-    fn ask(&mut self, filter: &str, hash: u64, name: &[u8]) -> bool {
-        let agreed = filter.is_empty() || Filter::allows(self.filters, filter, name);
-        self.known.truncate(self.next);
-        self.known.push((hash >> 32) as u32 & !AGREED | u32::from(agreed));
-        self.next += 1;
-        agreed
-    }
-
-    /// Returns whether the block's filters report a row of these labels.
-    fn allow(&mut self, labels: &[&[u8]]) -> bool {
-        self.heading.filters.iter().all(|(filter, label)| {
-            let label = labels.get(*label).copied().unwrap_or_default();
-            let hash = key(label, filter.len());
-            filter.is_empty() || self.said(hash).unwrap_or_else(|| self.ask(filter, hash, label))
-        })
-    }
-
-    /// Returns whether the block's filters report a thing of this name.
-    pub fn allows(&mut self, name: &[u8]) -> bool {
-        self.allow(&[name])
-    }
-
-    /// Adds a number to the families whose names the kernel says: the parts of its name, and what is behind it.
-    #[inline(never)]
-    pub fn name(&mut self, parts: &[&[u8]], unit: &str, value: &[u8], factor: u64) {
-        let hash = parts.iter().fold(unit.len() as u64, |hash, part| key(part, hash as usize));
-        let said = self.said(hash);
-        if said == Some(false) {
-            return;
-        }
-        let mut name = [0; NAME_MAX];
-        let length = clean(parts, unit, &mut name);
-        let name = &name[..length];
-        let (filter, _) = self.heading.filters[0];
-        if said.unwrap_or_else(|| self.ask(filter, hash, name)) && self.sheet.is_new(name) {
-            let value = number(value).unwrap_or_default().times(factor);
-            write_one(self.columns[0], name, value, self.to);
-            self.any = true;
-        }
-    }
-
-    /// Adds a row that has a value, after the columns' factors.
-    pub fn push(&mut self, labels: &[&[u8]], values: &[Value]) {
-        self.push_named("", labels, values);
-    }
-
-    /// The same for a row whose family has a name of its own, behind that of the column.
-    pub fn push_named(&mut self, name: &str, labels: &[&[u8]], values: &[Value]) {
-        if self.allow(labels) {
-            self.add(name, labels, values);
-        }
-    }
-
-    /// Adds a row that the filters report.
-    fn add(&mut self, name: &str, labels: &[&[u8]], values: &[Value]) {
-        let values = &values[..self.columns.len().min(values.len())];
-        if values.iter().any(|value| value.is_present()) {
-            self.sheet.push(name, self.heading, labels, values, self.columns);
-            self.any = true;
-        }
-    }
-}
-
-/// In what a filter said.
-const AGREED: u32 = 1;
-
-/// The most bytes of a name that the kernel says.
-const NAME_MAX: usize = 128;
-
-/// Joins the parts of a name with `_`. Signs that a name cannot have become `_`, too, or nothing at the end of a part.
-fn clean(parts: &[&[u8]], unit: &str, name: &mut [u8; NAME_MAX]) -> usize {
-    let mut length = 0;
-    let mut put = |bytes: &[u8]| {
-        for byte in bytes {
-            if let Some(place) = name.get_mut(length) {
-                *place = if byte.is_ascii_alphanumeric() { *byte } else { b'_' };
-                length += 1;
-            }
-        }
-    };
-    for (place, part) in parts.iter().enumerate() {
-        if place > 0 {
-            put(b"_");
-        }
-        let part = part.strip_suffix(b":").unwrap_or(part);
-        put(part.strip_suffix(b")").unwrap_or(part));
-    }
-    put(unit.as_bytes());
-    length
 }
 
 /// The entries of a directory, and where their devices are.
@@ -397,11 +283,15 @@ pub struct Work {
     pub heading: Heading,
     /// Where the rows are among the agent's own, if they are taken from there.
     own: Option<Own>,
-    /// What the filters said; see [`Rows::said`].
+    /// The rows of the last page; see [`Rows`].
     known: Vec<u32>,
+    /// Where their numbers are on it.
+    slots: Vec<Slot>,
+    /// Whether they could be noted.
+    has_slots: bool,
     code: Option<Code>,
-    /// What it wrote, and a number that changes with what that was made of, if there is one.
-    made: Vec<u8>,
+    /// How much text of it is on the last page, and a number that changes with what that was made of, if there is one.
+    length: usize,
     made_of: Option<u64>,
     /// Whether no flag leaves it out.
     pub is_on: bool,
@@ -415,49 +305,38 @@ impl Work {
             "each" => code::find(heading.second),
             _ => None,
         };
-        Work { block, heading, own: None, known: Vec::new(), code, made: Vec::new(), made_of: None, is_on: true }
+        let (known, slots) = (Vec::new(), Vec::new());
+        Work { block, heading, own: None, known, slots, has_slots: false, code, length: 0, made_of: None, is_on: true }
     }
 
     /// Reads the block's rows, and hands on its families; whether there was any.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the dialect that others borrow at other times")]
-    pub fn collect(
-        &mut self,
-        reader: &mut Reader,
-        lists: &mut Vec<List>,
-        filters: &[Filter],
-        columns: &[Column],
-        own: &Snapshot,
-        sheet: &mut Sheet,
-        to: &mut Page,
-    ) -> bool {
-        let Work { block, heading, own: at, known, code, made, made_of, is_on } = self;
-        if !*is_on {
+    pub fn collect(&mut self, reader: &mut Reader, lists: &mut Vec<List>, desk: &mut Desk<'_>) -> bool {
+        if !self.is_on {
             return false;
         }
-        let heading = &*heading;
-        let start = to.len();
-        let is_link = heading.filters[0].0 == "netclass";
-        let inputs = if is_link { links::state(reader) } else { None };
-        if inputs.is_some() && *made_of == inputs {
-            to.extend_from_slice(made);
-            return !made.is_empty();
+        let inputs = self.inputs(reader, desk);
+        if desk.has_last && inputs.is_some() && self.made_of == inputs {
+            desk.draft.keep(self.length);
+            return self.length > 0;
         }
-        let columns = &columns[block.columns.clone()];
-        let (labels, sources) = (heading.labels(), heading.sources());
-        let mut rows = Rows { sheet, to, heading, labels, sources, columns, filters, known, next: 0, own, any: false };
-        let Heading { shape, source, second, .. } = *heading;
-        match shape {
+        self.made_of = inputs;
+        let Heading { shape, source, second, .. } = self.heading;
+        if shape == "from" && self.own.is_none() {
+            self.own = Own::find(desk.own, source, &desk.columns[self.block.columns.clone()]);
+        }
+        let (own, code) = (self.own.take(), self.code);
+        let any = self.fill(desk, &mut |rows| match shape {
             "words" | "rows" => {
                 let headings = second.parse().unwrap_or(0);
                 for (number, line) in lines(reader.file(source).unwrap_or_default()) {
                     if shape == "words" || number > headings {
-                        row_of(line, &mut rows);
+                        row_of(line, rows);
                     }
                 }
             }
             "files" => {
                 let mut values = [Value::ABSENT; VALUES_MAX];
-                for (value, column) in values.iter_mut().zip(columns) {
+                for (value, column) in values.iter_mut().zip(rows.columns) {
                     *value = reader.number(&[column.source()]).unwrap_or_default();
                 }
                 rows.push(&[], &values);
@@ -472,61 +351,94 @@ impl Work {
                         continue;
                     }
                     match code {
-                        Some(code) => code(reader, &[directory, "/", name, "/", &entry.state], &mut rows),
-                        None => entry_row(directory, name, reader, &mut rows),
+                        Some(code) => code(reader, &[directory, "/", name, "/", &entry.state], rows),
+                        None => entry_row(directory, name, reader, rows),
                     }
                 }
             }
             "from" => {
-                if at.is_none() {
-                    *at = Own::find(own, source, columns);
-                }
-                if let Some(at) = at {
-                    at.project(reader, &mut rows);
+                if let Some(own) = &own {
+                    own.project(reader, rows);
                 }
             }
             _ => {
                 if let Some(code) = code {
-                    code(reader, &[], &mut rows);
+                    code(reader, &[], rows);
                 }
             }
-        }
-        let Rows { sheet, to, any, .. } = rows;
-        sheet.write(columns, to);
-        *made_of = inputs.filter(|_| to.len() - start <= MADE_MAX);
-        if made_of.is_some() {
-            made.clear();
-            made.extend_from_slice(&to[start..]);
-        }
+        });
+        self.own = own;
         any
+    }
+
+    /// Returns a number that is another one when the rows may be, if that is easier to tell than to read them.
+    fn inputs(&self, reader: &mut Reader, desk: &Desk<'_>) -> Option<u64> {
+        match self.heading.source {
+            "udev" => Some(reader.look_at_disks(desk.filters)),
+            "os" => Some(key(code::release(reader), 0)),
+            _ if self.heading.filters[0].0 == "netclass" => links::state(reader),
+            _ => None,
+        }
+    }
+
+    /// Writes the rows that `each` hands on, where they are on the last page if they are the same; whether there was any.
+    ///
+    /// If they are not, `each` is asked once more.
+    pub fn fill(&mut self, desk: &mut Desk<'_>, each: &mut dyn FnMut(&mut Rows<'_>)) -> bool {
+        let Work { block, heading, known, slots, has_slots, length, .. } = self;
+        let Desk { filters, columns, own, sheet, draft, has_last, helps } = desk;
+        let columns = &columns[block.columns.clone()];
+        let (labels, sources) = (heading.labels(), heading.sources());
+        let last = if *has_last { *length } else { 0 };
+        let start = draft.len();
+        for is_new in [!*has_last || !*has_slots, true] {
+            sheet.clear();
+            if is_new {
+                known.clear();
+                slots.clear();
+            }
+            let mut rows = Rows { sheet, heading, labels, sources, columns, filters, known, next: 0, is_new, own };
+            each(&mut rows);
+            if is_new {
+                draft.skip(last);
+                *has_slots = sheet.write(columns, helps, draft, slots);
+                break;
+            } else if rows.are_same() && sheet.fits(slots) {
+                sheet.fill(slots, last, draft);
+                break;
+            }
+        }
+        *length = draft.len() - start;
+        sheet.count() > 0
     }
 }
 
 /// Adds the row that a line is.
 fn row_of(line: &[u8], rows: &mut Rows<'_>) {
     let mut words = [&b""[..]; WORDS_MAX];
-    let mut rest = line;
-    for word in &mut words {
-        match take_word(&mut rest) {
-            Some(found) => *word = found,
-            None => break,
-        }
-    }
-    let word = |source: &str| words.get(source.parse().unwrap_or(WORDS_MAX)).copied().unwrap_or_default();
+    let (mut rest, mut count) = (line, 0);
     let mut labels = [&b""[..]; LABELS_MAX];
     for (label, source) in labels.iter_mut().zip(rows.sources) {
-        let found = word(source);
+        let found = word(source, &mut words, &mut count, &mut rest);
         *label = found.strip_suffix(b":").unwrap_or(found);
     }
     // Most disks are not reported.
-    if !rows.allow(&labels) {
-        return;
-    }
+    let Some(hash) = rows.begin("", &labels[..rows.sources.len()]) else { return };
     let mut values = [Value::ABSENT; VALUES_MAX];
     for (value, column) in values.iter_mut().zip(rows.columns) {
-        *value = number(word(column.source())).unwrap_or_default();
+        *value = number(word(column.source(), &mut words, &mut count, &mut rest)).unwrap_or_default();
     }
-    rows.add("", &labels, &values);
+    rows.end(hash, "", &labels, &values);
+}
+
+/// Returns the word of a line that a source says; what is before it is taken from `rest` first.
+fn word<'a>(source: &str, words: &mut [&'a [u8]; WORDS_MAX], count: &mut usize, rest: &mut &'a [u8]) -> &'a [u8] {
+    let wanted = source.bytes().fold(0, |number, digit| number * 10 + usize::from(digit.wrapping_sub(b'0')));
+    while let Some(word) = words.get_mut(*count).filter(|_| *count <= wanted) {
+        *word = take_word(rest).unwrap_or_default();
+        *count += 1;
+    }
+    words.get(wanted).copied().unwrap_or_default()
 }
 
 /// Adds the row that an entry of a directory is.
@@ -562,5 +474,5 @@ fn entry_row(directory: &str, entry: &str, reader: &mut Reader, rows: &mut Rows<
             }
         };
     }
-    rows.push(&labels, &values);
+    rows.push(&labels[..rows.sources.len()], &values);
 }

@@ -1,10 +1,102 @@
-//! The rows of one block until all of them are known: the samples of a family stand together on a page.
+//! From rows to a page: the rows of one block until all of them are known, since the samples of a family stand together, and the last
+//! page, of which the next one is made.
 
 use super::spec::{Column, Heading};
-use crate::model::{Kind, Value, key, push_label, write_label};
+use crate::model::{Kind, Value, push_label, resize, write_label};
 
 /// The page, in Prometheus' text format.
 pub type Page = Vec<u8>;
+
+/// Where a number is on the page, as seen from the one before.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// How much text is between them.
+    text: u16,
+    /// The number's place among the block's values.
+    value: u16,
+    /// How long it is.
+    length: u8,
+}
+
+/// A page in the making: the new text, a gap, and what is left of the last page.
+///
+/// As a rule nothing but numbers is another one, and few of them are longer than before, so text stays where it is, or moves by a little.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    page: &'a mut Page,
+    /// Where the new text ends, the last page's rest begins, and where that ends.
+    put: usize,
+    rest: usize,
+    end: usize,
+}
+
+/// How much wider than necessary a gap is opened.
+const GAP: usize = 1024;
+
+impl<'a> Draft<'a> {
+    /// Begins with the last page, which is the first `length` bytes of `page`.
+    pub fn new(page: &'a mut Page, length: usize) -> Self {
+        Draft { page, put: 0, rest: 0, end: length }
+    }
+
+    /// Returns how long the new text is.
+    pub fn len(&self) -> usize {
+        self.put
+    }
+
+    /// Takes over the next bytes of the last page.
+    pub fn keep(&mut self, length: usize) {
+        if self.put != self.rest {
+            self.page.copy_within(self.rest..self.rest + length, self.put);
+        }
+        self.put += length;
+        self.rest += length;
+    }
+
+    /// Leaves out the next bytes of the last page.
+    pub fn skip(&mut self, length: usize) {
+        self.rest += length;
+    }
+
+    /// Adds text.
+    pub fn add(&mut self, text: &[u8]) {
+        let end = self.put + text.len();
+        if end > self.rest {
+            self.open(text.len());
+        }
+        self.page[self.put..end].copy_from_slice(text);
+        self.put = end;
+    }
+
+    /// Adds a number; returns how long it is.
+    pub fn number(&mut self, value: Value) -> usize {
+        let mut text = [0; Value::LONGEST];
+        let length = value.text(&mut text);
+        // What is behind the number in a wide gap is free.
+        match self.page[self.put..self.rest].first_chunk_mut() {
+            Some(room) => {
+                *room = text;
+                self.put += length;
+            }
+            None => self.add(&text[..length]),
+        }
+        length
+    }
+
+    /// Makes the gap wider.
+    #[cold]
+    #[inline(never)]
+    fn open(&mut self, length: usize) {
+        let Draft { page, rest, end, .. } = self;
+        let more = length + GAP;
+        if page.len() < *end + more {
+            resize(page, *end + more);
+        }
+        page.copy_within(*rest..*end, *rest + more);
+        *rest += more;
+        *end += more;
+    }
+}
 
 /// Rows. One sheet serves all blocks, so that it costs little memory.
 #[derive(Debug, Default)]
@@ -14,122 +106,161 @@ pub struct Sheet {
     /// Where the name and the labels of each row end.
     ends: Vec<(usize, usize)>,
     values: Vec<Value>,
+    /// How many values are present.
+    present: usize,
     label: String,
-    /// Hashes of the names of the families that were written at once.
-    names: Vec<u64>,
 }
 
 impl Sheet {
-    /// Returns whether no family of a block has had this name. The kernel says no name twice, but Prometheus rejects a whole page for one
-    /// that comes again.
-    pub fn is_new(&mut self, name: &[u8]) -> bool {
-        let name = key(name, 0);
-        let is_new = !self.names.contains(&name);
-        if is_new {
-            self.names.push(name);
-        }
-        is_new
+    /// Forgets all rows.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+        self.values.clear();
+        self.present = 0;
     }
 
-    /// Adds a row, with the columns' factors. One with the labels of an earlier one is omitted: Prometheus rejects a whole page for one
-    /// duplicate series.
-    pub fn push(&mut self, name: &str, heading: &Heading, labels: &[&[u8]], values: &[Value], columns: &[Column]) {
-        let Sheet { text, ends, values: all, label, .. } = self;
-        let start = text.len();
-        text.extend_from_slice(name.as_bytes());
-        let name = text.len();
-        let mut mark = b'{';
-        for (title, found) in heading.labels().iter().zip(labels) {
-            if heading.second == "sparse" && found.is_empty() {
-                continue;
-            }
-            label.clear();
-            push_label(label, found);
-            write_label(title, label, &mut mark, text);
-        }
-        text.extend_from_slice(if mark == b',' { b"} " } else { b" " });
-        let mut before = 0;
-        for &(_, end) in &*ends {
-            if text[before..end] == text[start..] {
-                text.truncate(start);
-                return;
-            }
-            before = end;
-        }
-        ends.push((name, text.len()));
+    /// Gives back the room that only new text needs.
+    pub fn shrink(&mut self) {
+        self.text = Vec::new();
+        self.ends = Vec::new();
+    }
+
+    /// Returns how many values are present.
+    pub fn count(&self) -> usize {
+        self.present
+    }
+
+    /// Adds the values of a row, with the columns' factors.
+    pub fn put(&mut self, values: &[Value], columns: &[Column]) {
         for (place, column) in columns.iter().enumerate() {
             let value = values.get(place).copied().unwrap_or_default();
-            all.push(value.times(column.factor.into()).shifted(column.places));
+            self.present += usize::from(value.is_present());
+            self.values.push(value.times(column.factor.into()).shifted(column.places));
         }
     }
 
-    /// Writes the families of the columns with their samples, and forgets all rows.
-    pub fn write(&mut self, columns: &[Column], page: &mut Page) {
-        let Sheet { text, ends, values, names, .. } = self;
+    /// Adds a row with its labels, and returns whether it did. One with the labels of an earlier one is omitted: Prometheus rejects a whole
+    /// page for one duplicate series.
+    pub fn push(
+        &mut self,
+        name: &[u8],
+        heading: &Heading,
+        labels: &[&[u8]],
+        values: &[Value],
+        columns: &[Column],
+    ) -> bool {
+        let Sheet { text, ends, label, .. } = self;
+        let (start, mut name_end) = (text.len(), text.len());
+        // One without values is no series, and keeps its place only for a time at which it has some.
+        if values.iter().take(columns.len()).any(|value| value.is_present()) {
+            text.extend_from_slice(name);
+            name_end = text.len();
+            let mut mark = b'{';
+            for (title, found) in heading.labels().iter().zip(labels) {
+                if heading.second == "sparse" && found.is_empty() {
+                    continue;
+                }
+                label.clear();
+                push_label(label, found);
+                write_label(title, label, &mut mark, text);
+            }
+            text.extend_from_slice(if mark == b',' { b"} " } else { b" " });
+            let mut before = 0;
+            for &(_, end) in &*ends {
+                if text[before..end] == text[start..] {
+                    text.truncate(start);
+                    return false;
+                }
+                before = end;
+            }
+        }
+        ends.push((name_end, text.len()));
+        self.put(values, columns);
+        true
+    }
+
+    /// Writes the families of the columns with their samples, and notes where their numbers are; whether there was room to note it.
+    pub fn write(
+        &mut self,
+        columns: &[Column],
+        helps: &mut Option<String>,
+        draft: &mut Draft<'_>,
+        slots: &mut Vec<Slot>,
+    ) -> bool {
+        let Sheet { text, ends, values, .. } = self;
+        let (mut from, mut fits) = (draft.len(), true);
         for (place, column) in columns.iter().enumerate() {
-            let start = column.name();
+            let start = column.name().as_bytes();
             // Where the rows have names of their own, each is a family, with the rows behind it that have the same one.
             let has_names = column.source() == "*";
-            let named = |row: usize| {
-                let start = if row == 0 { 0 } else { ends[row - 1].1 };
-                &text[start..ends[row].0]
-            };
+            let range = |row: usize| if row == 0 { 0 } else { ends[row - 1].1 }..ends[row].0;
             for first in 0..ends.len() {
-                let name = named(first);
+                let name = &text[range(first)];
                 let mut has_head = false;
                 for row in first..ends.len() {
-                    let value = &mut values[row * columns.len() + place];
-                    if value.is_present() && named(row) == name {
-                        if !std::mem::replace(&mut has_head, true) {
-                            head(*column, start, name, page);
-                        }
-                        sample(start, name, &text[ends[row].0..ends[row].1], std::mem::take(value), page);
+                    let number = row * columns.len() + place;
+                    let value = &mut values[number];
+                    if !value.is_present() || text[range(row)] != *name {
+                        continue;
                     }
+                    if !std::mem::replace(&mut has_head, true) {
+                        let helps = helps.get_or_insert_with(super::helps);
+                        let help = helps.lines().nth(column.help.into()).unwrap_or_default();
+                        head(*column, start, name, help, draft);
+                    }
+                    for part in [start, name, &text[ends[row].0..ends[row].1]] {
+                        draft.add(part);
+                    }
+                    let before = draft.len();
+                    let length = draft.number(std::mem::take(value));
+                    let sizes = (u16::try_from(before - from), u16::try_from(number));
+                    if let (Ok(text), Ok(value)) = sizes {
+                        slots.push(Slot { text, value, length: length as u8 });
+                    } else {
+                        fits = false;
+                    }
+                    from = draft.len();
+                    draft.add(b"\n");
                 }
                 if !has_names {
                     break;
                 }
             }
         }
-        text.clear();
-        ends.clear();
-        values.clear();
-        names.clear();
+        fits
     }
-}
 
-/// Writes a family of one sample without labels: what its name begins with and ends in.
-pub fn write_one(column: Column, name: &[u8], value: Value, page: &mut Page) {
-    if value.is_present() {
-        let start = column.name();
-        head(column, start, name, page);
-        sample(start, name, b" ", value, page);
+    /// Returns whether the values that are present are those that have a place on the last page.
+    pub fn fits(&self, slots: &[Slot]) -> bool {
+        self.present == slots.len()
+            && slots.iter().all(|slot| self.values.get(usize::from(slot.value)).is_some_and(|value| value.is_present()))
+    }
+
+    /// Writes the values where their numbers are on the last page, which has `length` bytes of this block.
+    #[cfg_attr(small, optimize(speed))]
+    pub fn fill(&self, slots: &mut [Slot], length: usize, draft: &mut Draft<'_>) {
+        let mut left = length;
+        for slot in slots {
+            let (text, old) = (usize::from(slot.text), usize::from(slot.length));
+            left -= text + old;
+            draft.keep(text);
+            draft.skip(old);
+            slot.length = draft.number(self.values[usize::from(slot.value)]) as u8;
+        }
+        draft.keep(left);
     }
 }
 
 /// Writes what stands above the samples of a family, whose name is `start` and `name`.
-fn head(column: Column, start: &str, name: &[u8], page: &mut Page) {
+fn head(column: Column, start: &[u8], name: &[u8], help: &str, draft: &mut Draft<'_>) {
     // Of what sensors measure, energy alone adds up.
     let kind: &[u8] = match if name.ends_with(b"_total") { Kind::Counter } else { column.kind } {
         Kind::Counter => b" counter\n",
         Kind::Gauge => b" gauge\n",
         Kind::Untyped => b" untyped\n",
     };
-    let (start, help) = (start.as_bytes(), column.help().as_bytes());
-    for part in [b"# HELP ", start, name, b" ", help, b"\n# TYPE ", start, name, kind] {
-        if !part.is_empty() {
-            page.extend_from_slice(part);
-        }
+    for part in [b"# HELP ", start, name, b" ", help.as_bytes(), b"\n# TYPE ", start, name, kind] {
+        draft.add(part);
     }
-}
-
-/// Writes a sample; `labels` is what stands between its name and its value.
-fn sample(start: &str, name: &[u8], labels: &[u8], value: Value, page: &mut Page) {
-    for part in [start.as_bytes(), name, labels] {
-        if !part.is_empty() {
-            page.extend_from_slice(part);
-        }
-    }
-    value.write(page);
-    page.push(b'\n');
 }

@@ -111,11 +111,11 @@ impl Heading {
 pub struct Column {
     /// Where its name begins in the table.
     at: u16,
-    /// How long its name is, where it is read, and its help; and where that begins behind the name.
+    /// How long its name is, and where it is read.
     name: u8,
     source: u8,
-    help_at: u8,
-    help: u8,
+    /// The line of its help.
+    pub help: u16,
     pub kind: Kind,
     /// How many of the value's digits stand behind the point.
     pub places: u8,
@@ -124,11 +124,10 @@ pub struct Column {
 }
 
 impl Column {
-    /// Takes what follows the kind in the line of a family: its name, its source, its help.
-    fn new(kind: Kind, rest: &'static str) -> Option<Self> {
+    /// Takes what follows the kind in the line of a family: its name and its source.
+    fn new(kind: Kind, help: usize, rest: &'static str) -> Option<Self> {
         let at = (rest.as_ptr() as usize).checked_sub(table().as_ptr() as usize)?;
-        let mut words = rest.splitn(3, ' ');
-        let (name, source, help) = (words.next()?, words.next()?, words.next()?);
+        let (name, source) = rest.split_once(' ')?;
         let (mut factor, mut places) = (1, 0);
         let front = source.trim_end_matches(|it: char| it.is_ascii_digit());
         let number = digits(&source[front.len()..]);
@@ -144,8 +143,7 @@ impl Column {
             at: at as u16,
             name: name.len() as u8,
             source: length as u8,
-            help_at: (source.len() + 2) as u8,
-            help: help.len() as u8,
+            help: help as u16,
             kind,
             places: places as u8,
             factor: factor as u32,
@@ -166,11 +164,6 @@ impl Column {
     /// Returns where the value is read.
     pub fn source(self) -> &'static str {
         self.part(usize::from(self.name) + 1, self.source)
-    }
-
-    /// Returns what the family's help says.
-    pub fn help(self) -> &'static str {
-        self.part(usize::from(self.name) + usize::from(self.help_at), self.help)
     }
 }
 
@@ -195,7 +188,7 @@ pub fn parse() -> Spec {
     for line in table().lines() {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         if let (Some(kind), Some(block)) = (kind(word), blocks.last_mut()) {
-            columns.extend(Column::new(kind, rest));
+            columns.extend(Column::new(kind, columns.len(), rest));
             block.columns.end = columns.len();
         } else if word == "known" {
             known.extend(rest.split(' '));

@@ -31,8 +31,9 @@ fn put(root: &Path, path: &str, text: &[u8]) {
 fn page(dialect: &mut Dialect, collector: &str) -> String {
     let wanted = Selection::NONE.with(dialect.place(collector).unwrap());
     let mut out = Vec::new();
-    dialect.collect(wanted, &Snapshot::new(), &mut out);
-    let text = String::from_utf8(out).unwrap();
+    dialect.forget();
+    let length = dialect.collect(wanted, &Snapshot::new(), &mut out);
+    let text = String::from_utf8(out[..length].to_vec()).unwrap();
     text.lines()
         .filter(|line| !line.starts_with('#') && !line.starts_with("node_exporter"))
         .map(|it| format!("{it}\n"))
@@ -55,11 +56,13 @@ fn the_table_has_no_mistake() {
     assert_eq!(parts, collectors.len() + blocks.len() + columns.len());
     let lines = table().lines().filter(|line| line.split(' ').next().and_then(spec::kind).is_some());
     for (line, column) in lines.zip(&columns) {
-        let (name, source, help) = (column.name(), column.source(), column.help());
-        let factor =
-            line.strip_suffix(help).and_then(|it| it[2..].strip_prefix(name)?[1..].strip_prefix(source)).unwrap();
-        assert!(factor == " " || factor.starts_with(['*', '/']), "{line}");
+        let (name, source) = (column.name(), column.source());
+        let factor = line[2..].strip_prefix(name).and_then(|it| it[1..].strip_prefix(source)).unwrap();
+        assert!(factor.is_empty() || factor.starts_with(['*', '/']), "{line}");
     }
+    let helps = helps();
+    let helps: Vec<_> = helps.lines().collect();
+    assert_eq!(helps.len(), columns.len());
     for collector in &collectors[..collectors.len() - 1] {
         let switch = if collector.name == "processes" { "processes.states" } else { collector.name };
         let switched = flags::switches().find(|it| it.name == switch);
@@ -91,7 +94,7 @@ fn the_table_has_no_mistake() {
                 let (name, source) = (column.name(), column.source());
                 assert!(names.insert((name, heading.only_with.starts_with('-'))), "{name} is in two blocks");
                 assert!(heading.shape != "from" || families.contains(source), "{source}");
-                let help = column.help();
+                let help = helps[usize::from(column.help)];
                 assert!(help.ends_with('.') && help.len() > 10, "{name}: {help}");
             }
         }
@@ -183,7 +186,8 @@ fn families_named_by_sensors_stand_together() {
     );
     let mut out = Vec::new();
     let wanted = Selection::NONE.with(dialect.place("hwmon").unwrap());
-    dialect.collect(wanted, &Snapshot::new(), &mut out);
+    let length = dialect.collect(wanted, &Snapshot::new(), &mut out);
+    out.truncate(length);
     let text = String::from_utf8(out).unwrap();
     // A chip of the same name as another one is left out, since its series would be duplicates.
     let temperatures = "# TYPE node_hwmon_temp_celsius gauge\nnode_hwmon_temp_celsius{chip=\"one\",sensor=\"temp1\"} 41\n\
@@ -323,5 +327,115 @@ fn no_family_comes_twice_though_the_kernel_says_its_name_twice() {
             assert_eq!((names.len(), page.lines().count()), (families + 2, families + 2), "{page}");
         }
     }
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+/// Text of a kind of file, of which each round takes something else.
+fn varied(kind: &str, random: &mut dyn FnMut(u64) -> u64) -> String {
+    let mut text = String::new();
+    let number = |random: &mut dyn FnMut(u64) -> u64| match random(8) {
+        0 => String::new(),
+        1 => "x".to_owned(),
+        2 => "0".to_owned(),
+        width => (random(u64::MAX) >> (width * 9)).to_string(),
+    };
+    for name in ["MemFree", "Active(anon)", "pgfault", "oom_kill", "nr_free", "eth0", "wlan\"0", "sda", "MemFree"] {
+        if random(6) == 0 {
+            continue;
+        }
+        match kind {
+            "proc/meminfo" => text.push_str(&format!("{name}: {} kB\n", number(random))),
+            "proc/vmstat" => text.push_str(&format!("{name} {}\n", number(random))),
+            "proc/net/dev" => {
+                let values: Vec<_> = (0..16).map(|_| number(random)).collect();
+                text.push_str(&format!("{name}: {}\n", values.join(" ")));
+            }
+            "proc/diskstats" => {
+                let values: Vec<_> = (0..random(18)).map(|_| number(random)).collect();
+                text.push_str(&format!("8 {} {name} {}\n", random(3), values.join(" ")));
+            }
+            "proc/loadavg" => text = format!("{} {}\n", number(random), number(random)),
+            "root/etc/os-release" => text.push_str(&format!("ID={name}\nNAME={}\nVERSION_ID={}\n", name, random(30))),
+            _ => text = number(random),
+        }
+    }
+    text
+}
+
+#[test]
+fn a_page_made_of_the_last_one_is_what_a_new_one_would_be() {
+    const FILES: &[&str] = &[
+        "proc/meminfo",
+        "proc/vmstat",
+        "proc/net/dev",
+        "proc/diskstats",
+        "proc/loadavg",
+        "etc/os-release",
+        "sys/block/sda/queue/rotational",
+        "sys/class/hwmon/hwmon0/name",
+        "sys/class/hwmon/hwmon0/temp1_input",
+        "sys/class/hwmon/hwmon0/fan1_input",
+        "sys/class/hwmon/hwmon1/temp1_input",
+        "sys/class/power_supply/BAT0/capacity",
+        "sys/class/power_supply/BAT0/voltage_now",
+        "run/udev/data/b8:1",
+    ];
+    const COLLECTORS: &str = "meminfo vmstat netdev diskstats loadavg os hwmon powersupplyclass";
+    let mut state = 5_u64;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let (mut dialect, root) = tree("last", &[("proc/net/dev", b"one\ntwo\n")]);
+    let roots = Roots { proc: root.join("proc"), sys: root.join("sys"), root: root.clone() };
+    let settings = Settings::new(&crate::commands::parse(Vec::new()).unwrap());
+    let places: Vec<_> = COLLECTORS.split(' ').map(|name| dialect.place(name).unwrap()).collect();
+    let mut wanted = Selection::NONE;
+    let (mut out, mut same) = (Vec::new(), 0);
+    let page = |dialect: &mut Dialect, wanted, out: &mut Vec<u8>| {
+        let length = dialect.collect(wanted, &Snapshot::new(), out);
+        let text = String::from_utf8(out[..length].to_vec()).unwrap();
+        let lines = text.lines().map(|line| match line.starts_with("node_scrape_collector_duration") {
+            true => "",
+            false => line,
+        });
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    for round in 0..400 {
+        if round == 0 || random(40) == 0 {
+            wanted = places.iter().fold(Selection::NONE, |it, place| if random(4) > 0 { it.with(*place) } else { it });
+        }
+        let is_calm = random(3) > 0;
+        for file in FILES {
+            let path = root.join(file);
+            match random(12) {
+                0 if !is_calm => drop(std::fs::remove_file(path)),
+                1..=4 if !is_calm => put(&root, file, varied(file, &mut random).as_bytes()),
+                // Other numbers, of which some are longer.
+                5..=9 => {
+                    let Ok(text) = std::fs::read_to_string(&path) else { continue };
+                    let mut other = |word: &str| match random(3) {
+                        0 => (random(u64::MAX) >> random(63)).to_string(),
+                        _ => word.to_owned(),
+                    };
+                    let mut word = |word: &str| if word.parse::<u64>().is_ok() { other(word) } else { word.to_owned() };
+                    let text =
+                        text.split('\n').map(|line| line.split(' ').map(&mut word).collect::<Vec<_>>().join(" "));
+                    put(&root, file, text.collect::<Vec<_>>().join("\n").as_bytes());
+                }
+                _ => {}
+            }
+        }
+        crate::kernel::let_absence_end();
+        if random(10) == 0 {
+            // A buffer that was given to somebody else.
+            out.extend_from_slice(b"what stands behind it");
+        }
+        let found = page(&mut dialect, wanted, &mut out);
+        let anew = page(&mut Dialect::new(&settings, &roots, Machine::default()), wanted, &mut Vec::new());
+        assert_eq!(found, anew, "round {round}");
+        same += usize::from(!dialect.is_new);
+    }
+    assert!(same > 20, "{same} of the pages were made of the last one alone");
     std::fs::remove_dir_all(root).unwrap();
 }

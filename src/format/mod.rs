@@ -70,13 +70,13 @@ impl Renderer {
         }
     }
 
-    /// Puts `snapshot` in `format` in the place of what `out` held.
-    pub fn replace(&mut self, format: Format, snapshot: &Snapshot, out: &mut Vec<u8>) {
+    /// Puts `snapshot` in `format` in the place of what `out` held behind its first `start` bytes.
+    pub fn replace(&mut self, format: Format, snapshot: &Snapshot, start: usize, out: &mut Vec<u8>) {
         match format {
-            Format::Prometheus => self.text.replace(snapshot, out),
-            Format::OpenMetrics => self.openmetrics.replace(snapshot, out),
+            Format::Prometheus => self.text.replace(snapshot, start, out),
+            Format::OpenMetrics => self.openmetrics.replace(snapshot, start, out),
             Format::Json => {
-                out.clear();
+                out.truncate(start);
                 json::write(snapshot, out);
             }
         }

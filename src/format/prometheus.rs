@@ -47,13 +47,13 @@ impl Writer {
         Writer { syntax, omitted, frames: Vec::new() }
     }
 
-    /// Puts all samples, family by family, in the place of what `out` held.
+    /// Puts all samples, family by family, in the place of what `out` held behind its first `start` bytes.
     #[cfg_attr(small, optimize(speed))]
-    pub fn replace(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
+    pub fn replace(&mut self, snapshot: &Snapshot, start: usize, out: &mut Vec<u8>) {
         let Writer { syntax, omitted, frames } = self;
         let sections =
             || snapshot.parts().iter().flat_map(|part| part.sections.iter().map(|section| (part.shown, section)));
-        let mut room = 0;
+        let mut room = start;
         for (place, (shown, section)) in sections().enumerate() {
             if place == frames.len() {
                 frames.push(Frame::default());
@@ -64,7 +64,7 @@ impl Writer {
         }
         // Only what the last page did not reach is filled with zeros.
         resize(out, room);
-        let mut rest = &mut out[..];
+        let mut rest = &mut out[start..];
         for (frame, (shown, section)) in frames.iter().zip(sections()) {
             if shown {
                 rest = frame.write(section, rest);
@@ -84,7 +84,7 @@ impl Writer {
 /// Appends all samples of one snapshot.
 pub fn write(snapshot: &Snapshot, syntax: Syntax, out: &mut Vec<u8>) {
     let mut page = Vec::new();
-    Writer::new(syntax).replace(snapshot, &mut page);
+    Writer::new(syntax).replace(snapshot, 0, &mut page);
     out.append(&mut page);
 }
 
@@ -319,7 +319,7 @@ pi_thing_info{name="\"\\\n\\xff"} 1
                 snapshot.row(&NOTHING, [], [random(9).into()]);
             }
             let mut anew = Vec::new();
-            writer.replace(&snapshot, &mut again);
+            writer.replace(&snapshot, 0, &mut again);
             write(&snapshot, Syntax::OpenMetrics, &mut anew);
             assert_eq!(again, anew);
         }

@@ -66,7 +66,16 @@ pub fn take_word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     while start < text.len() && is_blank(text[start]) {
         start += 1;
     }
-    let mut end = start;
+    let end = start + word_end(&text[start..]);
+    *rest = &text[end..];
+    if end > start { Some(&text[start..end]) } else { None }
+}
+
+/// Returns how long the word is that `text` begins with.
+#[inline(always)]
+#[cfg_attr(small, optimize(speed))]
+pub fn word_end(text: &[u8]) -> usize {
+    let mut end = 0;
     // Eight bytes at a time up to the first that is a space or less, and what is left one by one.
     while let Some(&eight) = text[end..].first_chunk() {
         let eight = u64::from_le_bytes(eight);
@@ -80,8 +89,7 @@ pub fn take_word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     while end < text.len() && !is_blank(text[end]) {
         end += 1;
     }
-    *rest = &text[end..];
-    if end > start { Some(&text[start..end]) } else { None }
+    end
 }
 
 /// Returns the place of `word` among the words of `list`.

@@ -71,12 +71,15 @@ fn hash(mut rest: &[u8], number: usize) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR);
     let mut hash = mix(number as u64, rest.len() as u64);
+    let last = rest.last_chunk();
     while let Some((eight, behind)) = rest.split_first_chunk() {
         hash = mix(hash, u64::from_le_bytes(*eight));
         rest = behind;
     }
-    for byte in rest {
-        hash = mix(hash, u64::from(*byte));
+    // What is left is at the end of the last eight bytes, if there are so many.
+    match (rest, last) {
+        ([], _) => hash,
+        (_, Some(eight)) => mix(hash, u64::from_le_bytes(*eight)),
+        (_, None) => rest.iter().fold(hash, |hash, byte| mix(hash, u64::from(*byte))),
     }
-    hash
 }

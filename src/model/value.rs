@@ -118,9 +118,16 @@ impl Value {
     pub fn write(self, out: &mut Vec<u8>) {
         if self.is_present() {
             let mut text = [0; Value::LONGEST];
-            let length = self.put(&mut text);
+            let length = self.text(&mut text);
             out.extend_from_slice(&text[..length]);
         }
+    }
+
+    /// The same as [`Value::put`], in the program once for all who are in less of a hurry.
+    #[inline(never)]
+    #[cfg_attr(small, optimize(speed))]
+    pub fn text(self, out: &mut [u8; Value::LONGEST]) -> usize {
+        self.put(out)
     }
 
     /// Puts the number's text in front of `out`, and anything behind it. Returns the text's length.
