@@ -154,7 +154,7 @@ impl Rows<'_> {
         let mut values = values;
         take_word(&mut values);
         if !self.is_new {
-            // The names are those of the last page, so they need not be told apart.
+            // The names are those of the last page: only their number counts.
             let count = if self.recall(hash) { self.known.get(self.next).copied().unwrap_or(0) } else { 0 };
             self.next = self.next.saturating_add(1);
             for _ in 0..count {
