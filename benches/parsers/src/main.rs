@@ -103,13 +103,13 @@ fn render(bencher: Bencher<'_, '_>, things: usize, format: Format, again: bool) 
     snapshot.register("thing", &[THINGS.head()]);
     collection(things, &mut snapshot);
     let (mut renderer, mut out) = (Renderer::new(), Vec::new());
-    renderer.replace(format, &snapshot, &mut out);
+    renderer.replace(format, &snapshot, 0, &mut out);
     let bencher = bencher.counter(ItemsCount::new(things)).counter(BytesCount::of_slice(&out));
     bencher.bench_local(|| {
         if !again {
             renderer = Renderer::new();
         }
-        renderer.replace(format, black_box(&snapshot), &mut out);
+        renderer.replace(format, black_box(&snapshot), 0, &mut out);
     });
 }
 
@@ -139,7 +139,7 @@ fn gzip(bencher: Bencher<'_, '_>, things: usize) {
     snapshot.register("thing", &[THINGS.head()]);
     collection(things, &mut snapshot);
     let (mut page, mut out, mut gzip) = (Vec::new(), Vec::new(), Gzip::new());
-    Renderer::new().replace(Format::Prometheus, &snapshot, &mut page);
+    Renderer::new().replace(Format::Prometheus, &snapshot, 0, &mut page);
     bencher.counter(ItemsCount::new(things)).counter(BytesCount::of_slice(&page)).bench_local(|| {
         out.clear();
         gzip.compress(black_box(&page), &mut out);
