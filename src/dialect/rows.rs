@@ -142,7 +142,7 @@ impl Rows<'_> {
             let (Some(value), unit) = (take_word(&mut words), take_word(&mut words)) else { continue };
             let (factor, unit) = if unit.is_some() { (1024, "_bytes") } else { (1, "") };
             if let Some(parts) = cut(name) {
-                // A name without a unit is another one.
+                // With a unit it is another name. What 1 changes of a hash is where the answer is.
                 self.named(hash ^ (factor << 32), &parts[usize::from(parts[0].is_empty())..], unit, value, factor);
             }
         }
@@ -171,7 +171,12 @@ impl Rows<'_> {
         self.learn(hash, true);
         let place = self.known.len();
         self.known.push(0);
-        while let (Some(name), Some(value)) = (take_word(&mut names), take_word(&mut values)) {
+        while let Some(name) = take_word(&mut names) {
+            let Some(value) = take_word(&mut values) else {
+                // The next line may have more values, so it has to be read anew: this hash is none of any names.
+                self.known[place - 1] ^= !AGREED;
+                break;
+            };
             self.named(0, &[group, name], "", value, 1);
             self.known[place] += 1;
         }

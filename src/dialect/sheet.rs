@@ -20,7 +20,7 @@ pub struct Slot {
 
 /// A page in the making: the new text, a gap, and what is left of the last page.
 ///
-/// As a rule nothing but numbers is another one, and few of them are longer than before, so text stays where it is, or moves by a little.
+/// As a rule only numbers change, and few become longer, so text stays where it is or moves a little.
 #[derive(Debug)]
 pub struct Draft<'a> {
     page: &'a mut Page,

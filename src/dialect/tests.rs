@@ -354,8 +354,18 @@ fn varied(kind: &str, random: &mut dyn FnMut(u64) -> u64) -> String {
                 let values: Vec<_> = (0..random(18)).map(|_| number(random)).collect();
                 text.push_str(&format!("8 {} {name} {}\n", random(3), values.join(" ")));
             }
+            // The lines of names and numbers differ in length now and then.
+            "proc/net/snmp" => {
+                let names = "InErrs OutSegs InSegs CurrEstab InErrs".split(' ').filter(|_| random(9) > 0);
+                let names = names.collect::<Vec<_>>().join(" ");
+                let values: Vec<_> = (0..3 + random(9)).map(|_| number(random)).collect();
+                text.push_str(&format!("Tcp: {names}\nTcp: {}\n", values.join(" ")));
+            }
+            "proc/net/snmp6" => text.push_str(&format!("Icmp6{name} {}\n", number(random))),
+            "proc/net/sockstat" => text.push_str(&format!("{name}: inuse {} mem {}\n", number(random), number(random))),
             "proc/loadavg" => text = format!("{} {}\n", number(random), number(random)),
-            "root/etc/os-release" => text.push_str(&format!("ID={name}\nNAME={}\nVERSION_ID={}\n", name, random(30))),
+            "etc/os-release" => text.push_str(&format!("ID={name}\nNAME={}\nVERSION_ID={}\n", name, random(30))),
+            "run/udev/data/b8:1" => text.push_str(&format!("E:ID_MODEL={name}\nE:ID_ATA_WRITE_CACHE={}\n", random(3))),
             _ => text = number(random),
         }
     }
@@ -369,6 +379,9 @@ fn a_page_made_of_the_last_one_is_what_a_new_one_would_be() {
         "proc/vmstat",
         "proc/net/dev",
         "proc/diskstats",
+        "proc/net/snmp",
+        "proc/net/snmp6",
+        "proc/net/sockstat",
         "proc/loadavg",
         "etc/os-release",
         "sys/block/sda/queue/rotational",
@@ -380,7 +393,7 @@ fn a_page_made_of_the_last_one_is_what_a_new_one_would_be() {
         "sys/class/power_supply/BAT0/voltage_now",
         "run/udev/data/b8:1",
     ];
-    const COLLECTORS: &str = "meminfo vmstat netdev diskstats loadavg os hwmon powersupplyclass";
+    const COLLECTORS: &str = "meminfo vmstat netdev netstat sockstat diskstats loadavg os hwmon powersupplyclass";
     let mut state = 5_u64;
     let mut random = |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -437,5 +450,19 @@ fn a_page_made_of_the_last_one_is_what_a_new_one_would_be() {
         same += usize::from(!dialect.is_new);
     }
     assert!(same > 20, "{same} of the pages were made of the last one alone");
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_line_of_values_may_become_longer_than_it_was() {
+    let (mut dialect, root) = tree("longer", &[]);
+    let wanted = Selection::NONE.with(dialect.place("netstat").unwrap());
+    let mut out = Vec::new();
+    for (values, expected) in [("1", 1), ("1 2", 2), ("3 4", 2), ("5", 1), ("6 7 8", 2)] {
+        put(&root, "proc/net/snmp", format!("Tcp: InErrs CurrEstab\nTcp: {values}\n").as_bytes());
+        let length = dialect.collect(wanted, &Snapshot::new(), &mut out);
+        let text = String::from_utf8_lossy(&out[..length]);
+        assert_eq!(text.lines().filter(|line| line.starts_with("node_netstat_Tcp")).count(), expected, "{text}");
+    }
     std::fs::remove_dir_all(root).unwrap();
 }

@@ -123,7 +123,7 @@ impl Value {
         }
     }
 
-    /// The same as [`Value::put`], in the program once for all who are in less of a hurry.
+    /// The same as [`Value::put`], in the binary once for all callers that can afford a call.
     #[inline(never)]
     #[cfg_attr(small, optimize(speed))]
     pub fn text(self, out: &mut [u8; Value::LONGEST]) -> usize {
