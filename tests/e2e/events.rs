@@ -90,7 +90,7 @@ fn a_verdict_from_its_begin_to_its_end() {
 
     let cleared = unix();
     memory(proc, 30);
-    let events = until(&agent, "no end", |events| events.iter().any(|event| is_low(event) && event["end"].is_f64()));
+    let events = until(&agent, "no end", |events| events.iter().any(|event| is_low(event) && event["end"].is_number()));
     let ended = unix();
     let event = events.iter().find(|event| is_low(event)).unwrap();
     let end = event["end"].as_f64().unwrap();
@@ -167,7 +167,7 @@ fn an_under_voltage_has_its_seconds() {
         value(&agent.metrics(), series).is_some_and(|seconds| seconds >= 1.0)
     });
     word("50000\n");
-    let ended = until(&agent, "no end", |events| power(events).iter().all(|event| event["end"].is_f64()));
+    let ended = until(&agent, "no end", |events| power(events).iter().all(|event| event["end"].is_number()));
     let titles: Vec<_> = power(&ended).iter().map(|event| event["title"].clone()).collect();
     assert_eq!(titles, ["Under-voltage", "The firmware throttled the CPU"]);
     for event in power(&ended) {
