@@ -76,15 +76,16 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed={NODE}");
     let node = fs::read_to_string(NODE)?;
     fs::write(Path::new(&out).join("node.deflate"), deflate(without_helps(&node).as_bytes()))?;
-    for (file, name) in [(CHECKS, "checks.deflate"), (DISCOVERY, "discovery.deflate")] {
-        println!("cargo::rerun-if-changed={file}");
-        let text = fs::read_to_string(file)?;
-        let text: String = text.split_inclusive('\n').filter(|line| !line.starts_with("// ")).collect();
-        fs::write(Path::new(&out).join(name), deflate(text.as_bytes()))?;
-    }
+    fs::write(Path::new(&out).join("discovery.deflate"), deflate(without_comments(DISCOVERY)?.as_bytes()))?;
     let facts =
         [&page, &more, &runbooks].map(|text| format!("Facts {{ length: {}, tag: {:?} }}", text.len(), tag(text)));
     fs::write(Path::new(&out).join("dashboard.rs"), format!("({}, {policy:?})\n", facts.join(", ")))
+}
+
+/// Returns a file's text without the lines that begin with `// `.
+fn without_comments(file: &str) -> io::Result<String> {
+    println!("cargo::rerun-if-changed={file}");
+    Ok(fs::read_to_string(file)?.split_inclusive('\n').filter(|line| !line.starts_with("// ")).collect())
 }
 
 /// The table of another program's names without comments, and with the helps of all families behind a NUL byte: they are needed less often.
@@ -116,7 +117,8 @@ enum Kind<'a> {
 }
 
 /// Collects the texts for people: what stands in `prose("…")`, in `.fix("…")`, behind the unit of a threshold, and behind the name
-/// of a family or a rule. Writes their lines compressed, and for each its mark and its place among them.
+/// of a family or a rule. Writes their lines compressed, and for each its mark and its place among them. Behind them are the texts of the
+/// doctor's checks, which take less room there.
 fn prose(out: &Path) -> io::Result<()> {
     let mut files = Vec::new();
     walk(Path::new(SOURCE), &mut files)?;
@@ -162,7 +164,7 @@ fn prose(out: &Path) -> io::Result<()> {
         "pub const KEPT: usize = {kept};\npub const LENGTH: usize = {length};\npub const PLACES: [(u32, u16); {count}] = [{list}];\n"
     );
     fs::write(out.join("prose.rs"), code)?;
-    fs::write(out.join("prose.deflate"), deflate(lines.as_bytes()))
+    fs::write(out.join("prose.deflate"), deflate((lines + &without_comments(CHECKS)?).as_bytes()))
 }
 
 /// Returns what a literal is by the code before it, if it is a text for people.

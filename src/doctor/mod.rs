@@ -10,8 +10,7 @@ use crate::kernel::nl80211::{self, Question};
 use crate::kernel::text::{find, trim, uint, words};
 use crate::kernel::watch::is_real;
 use crate::kernel::{Machine, Roots, each_name, read_into};
-use crate::model::{Looked, Outcome, Severity, Snapshot};
-use miniz_oxide::inflate::decompress_to_vec_with_limit;
+use crate::model::{Looked, Outcome, Severity, Snapshot, check_texts};
 use std::fmt::{self, Write as _};
 use std::io;
 use std::path::Path;
@@ -41,14 +40,6 @@ pub struct Words<'a> {
 
 /// The checks, in the order of all outputs.
 pub static ALL: &[Check] = checks::ALL;
-
-/// Returns what is said about all checks, for [`Words::take`].
-pub fn texts() -> String {
-    const TEXT_MAX: usize = 8192;
-    let data = include_bytes!(concat!(env!("OUT_DIR"), "/checks.deflate"));
-    let text = decompress_to_vec_with_limit(data, TEXT_MAX).unwrap_or_default();
-    String::from_utf8(text).unwrap_or_default()
-}
 
 impl<'a> Words<'a> {
     /// Takes what is said about the next check off the text.
@@ -145,7 +136,7 @@ impl<'a> Look<'a> {
 
     /// Makes all checks, or those that do not wait, and hands over what came of each.
     pub fn all(&mut self, waits: bool, to: &mut dyn FnMut(&Looked<'_>)) {
-        let texts = texts();
+        let texts = check_texts();
         let mut rest = &*texts;
         for check in ALL {
             let Words { name, what, title, fix, how } = Words::take(&mut rest);

@@ -150,7 +150,7 @@ fn ill(all: &[Said]) -> Vec<(&str, &str)> {
 fn a_healthy_machine_has_nothing_and_all_was_looked_at() {
     let all = look("healthy", &[], &[], |_| (), true);
     assert_eq!(ill(&all), []);
-    let text = texts();
+    let text = check_texts();
     assert_eq!(all.iter().map(|it| &*it.name).collect::<Vec<_>>(), words(&text).map(|it| it.name).collect::<Vec<_>>());
 }
 
@@ -291,7 +291,7 @@ fn each_planted_fault_is_found_alone() {
         assert!(found == name && (said == detail || name == "logs" && said.starts_with(detail)), "{found}: {said}");
         seen.insert(name);
     }
-    for check in words(&texts()).filter(|check| !check.title.is_empty()) {
+    for check in words(&check_texts()).filter(|check| !check.title.is_empty()) {
         assert!(seen.contains(check.name), "no fault shows {}", check.name);
     }
 }
@@ -374,7 +374,7 @@ fn what_may_not_be_looked_at_is_no_finding_and_says_why() {
 #[test]
 fn a_running_agent_waits_for_nothing() {
     let all = look("running", &[("root/run/reboot-required", b"")], &[], |_| (), false);
-    let text = texts();
+    let text = check_texts();
     let waiting: Vec<_> =
         ALL.iter().zip(words(&text)).filter(|(check, _)| check.waits).map(|(_, it)| it.name).collect();
     assert_eq!(ill(&all).into_iter().map(|(name, _)| name).collect::<Vec<_>>(), waiting);
@@ -383,7 +383,7 @@ fn a_running_agent_waits_for_nothing() {
 
 #[test]
 fn laws_over_the_table() {
-    let text = texts();
+    let text = check_texts();
     let mut names = BTreeSet::new();
     for Words { name, what, title, fix, how } in words(&text) {
         assert!(names.insert(name) && !what.is_empty() && !how.is_empty(), "{name}");

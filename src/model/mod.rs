@@ -29,7 +29,7 @@ pub use level::{Level, Levels};
 pub use moment::Moment;
 pub use name::{find, is_same, push_label, write_label};
 pub use process::{ProcessRow, ProcessScan};
-pub use prose::{Prose, Reference, prose, reference};
+pub use prose::{Prose, Reference, check_texts, prose, reference};
 pub use rate::{Rates, key};
 pub use receiver::{OUTCOMES, Receiver};
 pub use room::resize;

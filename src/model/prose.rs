@@ -88,6 +88,19 @@ impl Prose {
     }
 }
 
+/// Returns what stands behind all texts: `doctor/checks.txt` without its comments.
+#[cfg(not(test))]
+pub fn check_texts() -> String {
+    unpack(usize::from(u16::MAX)).split_off(packed::LENGTH)
+}
+
+/// The same.
+#[cfg(test)]
+pub fn check_texts() -> String {
+    let text = include_str!("../doctor/checks.txt");
+    text.split_inclusive('\n').filter(|line| !line.starts_with("// ")).collect()
+}
+
 /// Returns so many bytes of the text.
 #[cfg(not(test))]
 fn unpack(length: usize) -> String {

@@ -2,7 +2,7 @@
 
 use crate::boards::{self, Tree};
 use pi_monitor::doctor::{self, Words};
-use pi_monitor::model::Outcome;
+use pi_monitor::model::{Outcome, check_texts};
 use std::path::Path;
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn each_check_is_explained() {
     let text = std::fs::read_to_string(path).unwrap();
     let sections: Vec<_> = text.split("\n### ").skip(1).collect();
     let headings: Vec<_> = sections.iter().map(|section| section.lines().next().unwrap()).collect();
-    let texts = doctor::texts();
+    let texts = check_texts();
     let mut rest = &*texts;
     let checks: Vec<_> = doctor::ALL.iter().map(|_| Words::take(&mut rest)).collect();
     assert_eq!(headings, checks.iter().map(|check| check.name).collect::<Vec<_>>());
