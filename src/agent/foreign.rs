@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 use crate::dialect::flags::{Settings, Tongue};
 use crate::format::prometheus::{Syntax, Writer};
 use crate::format::{Format, Gzip, Renderer};
-use crate::model::{Family, Snapshot};
+use crate::model::{Family, Snapshot, key};
 use std::time::Duration;
 
 /// What a request names: the collectors to ask, or those to leave out. An empty list names none.
@@ -31,14 +31,24 @@ struct AtWork {
     rest: Writer,
     /// The agent's own collectors of which it knows all.
     covered: Selection,
-    /// The agent's own collectors that rows of a selection of the other program's are taken from; finding them takes long.
-    sources: Option<(Selection, Selection)>,
+    /// What the last choice was, as a hash of its names, and what it stands for: who asks again asks for the same, as a rule.
+    chosen: Option<(u64, Chosen)>,
     /// Absent while it is being made, since making it needs the rest.
     page: Option<Rendered>,
     /// What the page was made of: a collection, both selections, and the dialect.
     made_of: Option<(u64, Selection, Selection, Tongue)>,
     /// Counts the pages that were made.
     made: u64,
+}
+
+/// What a choice stands for.
+#[derive(Clone, Copy, Debug)]
+struct Chosen {
+    /// The agent's own collectors, and the other program's.
+    own: Selection,
+    other: Selection,
+    /// The agent's own that rows of these are taken from.
+    sources: Selection,
 }
 
 impl Foreign {
@@ -106,7 +116,7 @@ impl Agent {
             }
             let rest = Writer::without(Syntax::Text, std::mem::take(&mut dialect.known));
             let page = Some(Rendered::default());
-            Box::new(AtWork { dialect, rest, covered, sources: None, page, made_of: None, made: 0 })
+            Box::new(AtWork { dialect, rest, covered, chosen: None, page, made_of: None, made: 0 })
         })
     }
 
@@ -121,17 +131,11 @@ impl Agent {
         }
     }
 
-    /// Returns a page in the names of the other program, and in the agent's own for what that does not know, or for all of it.
+    /// Returns what a choice stands for, and remembers it.
     ///
     /// # Errors
     /// Which collectors there are.
-    pub async fn page_in(
-        &mut self,
-        tongue: Tongue,
-        choice: &Choice<'_>,
-        gzip: bool,
-        max_age: Duration,
-    ) -> Result<Page, String> {
+    fn look_up(&mut self, tongue: Tongue, choice: &Choice<'_>, asked: u64) -> Result<Chosen, String> {
         let (mut own, mut other) = (Selection::NONE, Selection::NONE);
         for name in choice.collect.iter().chain(&choice.exclude) {
             let (mine, theirs) = (self.place(name), self.at_work().dialect.place(name));
@@ -148,27 +152,42 @@ impl Agent {
             (true, false) => (Selection::ALL.without(own), defaults.without(other)),
             (false, false) => return Err("expected either collect[] or exclude[], found both\n".to_owned()),
         };
-        let count = self.slots.len();
-        own = own.first(count);
+        own = own.first(self.slots.len());
+        let mut sources = Selection::NONE;
         let Agent { foreign, slots, .. } = self;
-        let Some(at_work) = &mut foreign.at_work else { return Err(String::new()) };
+        if let Some(at_work) = &mut foreign.at_work {
+            for source in at_work.dialect.sources(other) {
+                let has = |slot: &Slot| slot.families().any(|family| family.name() == source);
+                sources = slots.iter().position(has).map_or(sources, |place| sources.with(place));
+            }
+            at_work.chosen = Some((asked, Chosen { own, other, sources }));
+        }
+        Ok(Chosen { own, other, sources })
+    }
+
+    /// Returns a page in the names of the other program, and in the agent's own for what that does not know, or for all of it.
+    ///
+    /// # Errors
+    /// Which collectors there are.
+    pub async fn page_in(
+        &mut self,
+        tongue: Tongue,
+        choice: &Choice<'_>,
+        gzip: bool,
+        max_age: Duration,
+    ) -> Result<Page, String> {
+        let names = choice.collect.iter().chain(&choice.exclude);
+        let asked = names.fold(choice.collect.len() as u64, |hash, name| key(&**name, hash as usize));
+        let Chosen { mut own, other, sources } = match self.at_work().chosen {
+            Some((of, chosen)) if of == asked => chosen,
+            _ => self.look_up(tongue, choice, asked)?,
+        };
+        let Some(at_work) = &mut self.foreign.at_work else { return Err(String::new()) };
         // A collector of which all is there under other names is not asked; what the other program's rows are taken from is collected,
         // but not shown.
         if tongue == Tongue::Node {
             own = own.without(at_work.covered);
         }
-        let sources = match at_work.sources {
-            Some((of, sources)) if of == other => sources,
-            _ => {
-                let mut sources = Selection::NONE;
-                for source in at_work.dialect.sources(other) {
-                    let has = |slot: &Slot| slot.families().any(|family| family.name() == source);
-                    sources = slots.iter().position(has).map_or(sources, |place| sources.with(place));
-                }
-                at_work.sources = Some((other, sources));
-                sources
-            }
-        };
         let needed = own.and(sources);
         let id = self.snapshot_of(needed, max_age).await.moment.id;
         let Agent { snapshot, foreign, renderer, gzip: compressor, .. } = self;
