@@ -72,7 +72,7 @@ fn look(links: &mut Links, reader: &mut Reader) -> Option<u64> {
         let files = ["addr_assign_type", "name_assign_type", "speed", "duplex"];
         let has_speed = interface.flags & (UP | LOOPBACK) == UP;
         for file in &files[..if has_speed { 4 } else { 2 }] {
-            let text = reader.text(&["sys/class/net/", interface.name(), "/", file]);
+            let text = reader.text(&["sys/class/net", "/", interface.name(), "/", file]);
             state = key(text.unwrap_or_default(), state as usize);
         }
     }
@@ -89,9 +89,9 @@ fn agrees(interfaces: &Interfaces, reader: &mut Reader) -> bool {
     let names = reader.names(&["sys/class/net"], &|_| true);
     let mut found = 0;
     for name in names.lines() {
-        let Some(index) = reader.text(&["sys/class/net/", name, "/ifindex"]) else { continue };
+        let Some(index) = reader.text(&["sys/class/net", "/", name, "/", "ifindex"]) else { continue };
         let index = uint(index.trim_ascii());
-        let address = reader.text(&["sys/class/net/", name, "/address"]).unwrap_or_default().trim_ascii();
+        let address = reader.text(&["sys/class/net", "/", name, "/", "address"]).unwrap_or_default().trim_ascii();
         let is_it = all.iter().any(|it| it.name() == name && Some(it.index) == index && it.has_address(address));
         found = if is_it { found + 1 } else { usize::MAX / 2 };
     }

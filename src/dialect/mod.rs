@@ -18,12 +18,12 @@ mod tests;
 use crate::kernel::{Machine, Roots, interfaces};
 use crate::model::{Kind, Selection, Snapshot, Value};
 use crate::runtime::sandbox::{Call, Needs, Rights};
-use flags::{BARE, Filter, Settings};
+use flags::{Filter, Settings};
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use read::{List, Reader, Work};
 use rows::Desk;
 use sheet::{Draft, Page, Sheet};
-use spec::{Collector, Column};
+use spec::{Collector, Column, Shape};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -94,16 +94,8 @@ pub struct Dialect {
 impl Dialect {
     /// Prepares all collectors; reads nothing.
     pub fn new(settings: &Settings, roots: &Roots, machine: Machine) -> Self {
-        let spec::Spec { mut collectors, blocks, columns, known } = spec::parse();
-        let mut works = Vec::with_capacity(blocks.len());
-        for block in blocks {
-            let mut work = Work::new(block);
-            let only_with = work.heading.only_with;
-            let (name, on) = flags::unless_dashed(only_with);
-            let bare = BARE.iter().find(|(known, _)| *known == name);
-            work.is_on = bare.is_none_or(|(_, bare)| settings.has(bare) == on);
-            works.push(work);
-        }
+        let spec::Spec { mut collectors, blocks, columns, known } = spec::parse(settings);
+        let works = blocks.into_iter().map(Work::new).collect();
         for collector in &mut collectors {
             let switch = if collector.name == "processes" { "processes.states" } else { collector.name };
             if let Some((_, on)) = settings.switched.iter().find(|(known, _)| *known == switch) {
@@ -127,7 +119,7 @@ impl Dialect {
     pub fn sources(&self, selection: Selection) -> impl Iterator<Item = &'static str> {
         let chosen = self.collectors.iter().enumerate().filter(move |(place, _)| selection.contains(*place));
         let works = chosen.flat_map(|(_, collector)| &self.works[collector.blocks.clone()]);
-        works.filter(|work| work.heading.shape == "from").map(|work| work.heading.source)
+        works.filter(|work| matches!(work.block.shape, Shape::From)).map(|work| work.block.source)
     }
 
     /// Returns the agent's own collectors that tell what a collector of this name does; `None` if there is none.

@@ -1,15 +1,16 @@
 //! Reading files for the other program's families: one after the other, into the same buffer.
 
-use super::code::{self, Code};
+use super::code;
 use super::flags::Filter;
 use super::links::{self, Links};
 use super::own::Own;
 use super::rows::{Desk, Rows};
 use super::sheet::Slot;
-use super::spec::{Block, Heading, LABELS_MAX};
+use super::spec::{Block, LABELS_MAX, Shape};
 use crate::kernel::text::{lines, take_word, words};
 use crate::kernel::{Copies, Devices, Kept, Machine, Roots, Source, each_name, read_whole, real_path};
 use crate::model::{Value, key, resize};
+use std::io;
 use std::path::Path;
 
 /// The most words of a line, and values of a row.
@@ -22,7 +23,7 @@ const BUFFER: usize = 8192;
 /// How a file is read.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// It stays open; what a short read is says [`Kept::read`].
+    /// It stays open; what a short read is says [`Kept::open`].
     Kept(u16),
     /// Others may replace it, and an open one would be the old one.
     Copied,
@@ -40,7 +41,6 @@ pub struct Reader {
     /// Whether a speed below zero, of a link that is down, is left out.
     pub no_speed: bool,
     path: String,
-    way: Way,
     text: Vec<u8>,
     /// How much of `text` is the file's.
     length: usize,
@@ -50,8 +50,8 @@ pub struct Reader {
     pub mounts: Source,
     /// Absent while they are being asked for.
     pub links: Option<Links>,
-    /// The path of the file that `text` is of.
-    read: String,
+    /// A hash of the path of the file that `text` is of; 0 if it is of none.
+    read: u64,
     /// What this collection knows of the disks that are reported: for each a line of its numbers, its name and whether it rotates, then
     /// udev's text, then a NUL byte.
     pub disks: String,
@@ -71,14 +71,13 @@ impl Reader {
             udev,
             no_speed: false,
             path: String::new(),
-            way: Way::Anew,
             text: Vec::new(),
             length: 0,
             kept: Kept::default(),
             copies: Copies::default(),
             mounts,
             links,
-            read: String::new(),
+            read: 0,
             disks: String::new(),
             asked: Vec::new(),
             spare: Vec::new(),
@@ -86,9 +85,28 @@ impl Reader {
     }
 
     /// Returns the text of a file: the parts of its path begin with `proc/`, `sys/` or `root/`. `None` if it cannot be read.
+    ///
+    /// A file that is open is known by its parts, without its path; it is opened once more if it is asked for in other parts.
     pub fn text(&mut self, parts: &[&str]) -> Option<&[u8]> {
-        self.locate(parts);
-        self.read_located()
+        let hash = parts.iter().fold(1, |hash, part| key(*part, hash as usize));
+        if hash != self.read {
+            self.read = 0;
+            let read = self.kept.read(hash, &mut self.text).unwrap_or_else(|| self.open(hash, parts));
+            self.length = read.ok()?;
+            self.read = hash;
+        }
+        Some(&self.text[..self.length])
+    }
+
+    #[inline(never)]
+    fn open(&mut self, hash: u64, parts: &[&str]) -> io::Result<usize> {
+        let way = self.locate(parts);
+        let (path, text) = (Path::new(&self.path), &mut self.text);
+        match way {
+            Way::Kept(short) => self.kept.open(hash, path, short, text),
+            Way::Copied => self.copies.read(hash, path, text),
+            Way::Anew => read_whole(path, text),
+        }
     }
 
     /// The same for a path that is whole. A list of one part takes room in the program for each caller.
@@ -97,24 +115,9 @@ impl Reader {
         self.text(&[path])
     }
 
-    fn read_located(&mut self) -> Option<&[u8]> {
-        let Reader { path, way, text, length, kept, copies, read, .. } = self;
-        if path != read {
-            read.clear();
-            *length = match *way {
-                Way::Kept(short) => kept.read(path, short, text),
-                Way::Copied => copies.read(path, text),
-                Way::Anew => read_whole(path, text),
-            }
-            .ok()?;
-            read.push_str(path);
-        }
-        Some(&text[..*length])
-    }
-
     /// Returns room for something else than a file's text.
     pub fn buffer(&mut self) -> &mut [u8] {
-        self.read.clear();
+        self.read = 0;
         let length = self.text.len().max(BUFFER);
         resize(&mut self.text, length);
         &mut self.text
@@ -143,7 +146,8 @@ impl Reader {
     /// Returns the names in a directory that `wanted` agrees to, each with a newline; for [`Reader::give`].
     pub fn names(&mut self, parts: &[&str], wanted: &dyn Fn(&str) -> bool) -> String {
         let mut names = self.take();
-        let _ = each_name(self.locate(parts), &mut |name| {
+        self.locate(parts);
+        let _ = each_name(Path::new(&self.path), &mut |name| {
             if wanted(name) {
                 names.push_str(name);
                 names.push('\n');
@@ -196,7 +200,7 @@ impl Reader {
 
     /// Begins a collection: files are read anew. Within one, what is asked for twice in a row is read once.
     pub fn begin(&mut self) {
-        self.read.clear();
+        self.read = 0;
         self.disks.clear();
         self.kept.begin();
         if let Some(links) = &mut self.links {
@@ -209,16 +213,15 @@ impl Reader {
         number(self.text(parts)?)
     }
 
-    /// Returns where the parts of a path lead. The first begins with the name of a tree, which says how a file of it is read: in `/proc`
+    /// Puts together where the parts of a path lead. The first begins with the name of a tree, which says how a file of it is read: in `/proc`
     /// the kernel prints most in records of less than half a page, those of `long/` perhaps in longer ones, those of `single/` as one
     /// (`proc_create_net_single` in `net/ipv4/proc.c` and `net/ipv6/proc.c`), and those of `live/` are files of processes.
-    pub fn locate(&mut self, parts: &[&str]) -> &Path {
+    fn locate(&mut self, parts: &[&str]) -> Way {
         const SHORT: u16 = 2048;
-        let Reader { roots, path, way, .. } = self;
+        let Reader { roots, path, .. } = self;
         path.clear();
         let (tree, below) = parts[0].split_once('/').unwrap_or_default();
-        let root;
-        (root, *way) = match tree {
+        let (root, way) = match tree {
             "" => (Path::new("/"), Way::Copied),
             "proc" => (&*roots.proc, Way::Kept(SHORT)),
             "long" => (&*roots.proc, Way::Kept(0)),
@@ -235,7 +238,7 @@ impl Reader {
         for part in &parts[1..] {
             path.push_str(part);
         }
-        Path::new(path)
+        way
     }
 }
 
@@ -280,68 +283,57 @@ impl List {
 #[derive(Debug)]
 pub struct Work {
     pub block: Block,
-    pub heading: Heading,
     /// Where the rows are among the agent's own, if they are taken from there.
-    own: Option<Own>,
+    own: Option<Box<Own>>,
     /// The rows of the last page; see [`Rows`].
     known: Vec<u32>,
     /// Where their numbers are on it.
     slots: Vec<Slot>,
     /// Whether they could be noted.
     has_slots: bool,
-    code: Option<Code>,
     /// How much text of it is on the last page, and a number that changes with what that was made of, if there is one.
-    length: usize,
+    length: u32,
     made_of: Option<u64>,
-    /// Whether no flag leaves it out.
-    pub is_on: bool,
 }
 
 impl Work {
     pub fn new(block: Block) -> Self {
-        let heading = Heading::parse(block.line);
-        let code = match heading.shape {
-            "code" => code::find(heading.source),
-            "each" => code::find(heading.second),
-            _ => None,
-        };
         let (known, slots) = (Vec::new(), Vec::new());
-        Work { block, heading, own: None, known, slots, has_slots: false, code, length: 0, made_of: None, is_on: true }
+        Work { block, own: None, known, slots, has_slots: false, length: 0, made_of: None }
     }
 
     /// Reads the block's rows, and hands on its families; whether there was any.
     pub fn collect(&mut self, reader: &mut Reader, lists: &mut Vec<List>, desk: &mut Desk<'_>) -> bool {
-        if !self.is_on {
+        if !self.block.is_on {
             return false;
         }
         let inputs = self.inputs(reader, desk);
         if desk.has_last && inputs.is_some() && self.made_of == inputs {
-            desk.draft.keep(self.length);
+            desk.draft.keep(self.length as usize);
             return self.length > 0;
         }
         self.made_of = inputs;
-        let Heading { shape, source, second, .. } = self.heading;
-        if shape == "from" && self.own.is_none() {
-            self.own = Own::find(desk.own, source, &desk.columns[self.block.columns.clone()]);
+        let Block { shape, source, .. } = self.block;
+        if matches!(shape, Shape::From) && self.own.is_none() {
+            self.own = Own::find(desk.own, source, self.block.columns(desk.columns)).map(Box::new);
         }
-        let (own, code) = (self.own.take(), self.code);
+        let own = self.own.take();
         let any = self.fill(desk, &mut |rows| match shape {
-            "words" | "rows" => {
-                let headings = second.parse().unwrap_or(0);
+            Shape::Rows(headings) => {
                 for (number, line) in lines(reader.file(source).unwrap_or_default()) {
-                    if shape == "words" || number > headings {
+                    if number > headings {
                         row_of(line, rows);
                     }
                 }
             }
-            "files" => {
+            Shape::Files => {
                 let mut values = [Value::ABSENT; VALUES_MAX];
                 for (value, column) in values.iter_mut().zip(rows.columns) {
                     *value = reader.number(&[column.source()]).unwrap_or_default();
                 }
                 rows.push(&[], &values);
             }
-            "dirs" | "each" => {
+            Shape::Dirs(code) => {
                 let (directory, start) = source.rsplit_once('/').unwrap_or_default();
                 let start = start.trim_end_matches('*').as_bytes();
                 for entry in List::of(lists, directory, &reader.roots).all() {
@@ -356,12 +348,12 @@ impl Work {
                     }
                 }
             }
-            "from" => {
+            Shape::From => {
                 if let Some(own) = &own {
                     own.project(reader, rows);
                 }
             }
-            _ => {
+            Shape::Code(code) => {
                 if let Some(code) = code {
                     code(reader, &[], rows);
                 }
@@ -373,10 +365,10 @@ impl Work {
 
     /// Returns a number that is another one when the rows may be, if that is easier to tell than to read them.
     fn inputs(&self, reader: &mut Reader, desk: &Desk<'_>) -> Option<u64> {
-        match self.heading.source {
+        match self.block.source {
             "udev" => Some(reader.look_at_disks(desk.filters)),
             "os" => Some(key(code::release(reader), 0)),
-            _ if self.heading.filters[0].0 == "netclass" => links::state(reader),
+            _ if self.block.filters[0] == "netclass" => links::state(reader),
             _ => None,
         }
     }
@@ -385,11 +377,11 @@ impl Work {
     ///
     /// If they are not, `each` is asked once more.
     pub fn fill(&mut self, desk: &mut Desk<'_>, each: &mut dyn FnMut(&mut Rows<'_>)) -> bool {
-        let Work { block, heading, known, slots, has_slots, length, .. } = self;
+        let Work { block, known, slots, has_slots, length, .. } = self;
         let Desk { filters, columns, own, sheet, draft, has_last, helps } = desk;
-        let columns = &columns[block.columns.clone()];
-        let (labels, sources) = (heading.labels(), heading.sources());
-        let last = if *has_last { *length } else { 0 };
+        let columns = block.columns(columns);
+        let (labels, sources) = (block.labels(), block.sources());
+        let last = if *has_last { *length as usize } else { 0 };
         let start = draft.len();
         for is_new in [!*has_last || !*has_slots, true] {
             sheet.clear();
@@ -397,10 +389,11 @@ impl Work {
                 known.clear();
                 slots.clear();
             }
-            let mut rows = Rows { sheet, heading, labels, sources, columns, filters, known, next: 0, is_new, own };
+            let mut rows = Rows { sheet, block, labels, sources, columns, filters, known, next: 0, is_new, own };
             each(&mut rows);
             if is_new {
                 draft.skip(last);
+                slots.reserve_exact(sheet.count());
                 *has_slots = sheet.write(columns, helps, draft, slots);
                 break;
             } else if rows.are_same() && sheet.fits(slots) {
@@ -408,7 +401,7 @@ impl Work {
                 break;
             }
         }
-        *length = draft.len() - start;
+        *length = (draft.len() - start) as u32;
         sheet.count() > 0
     }
 }

@@ -3,7 +3,7 @@
 use super::flags::Filter;
 use super::read::number;
 use super::sheet::{Draft, Sheet};
-use super::spec::{Column, Heading};
+use super::spec::{Block, Column};
 use crate::kernel::text::{find, take_word, word_end};
 use crate::model::{Snapshot, Value, key};
 
@@ -28,7 +28,7 @@ pub struct Desk<'a> {
 #[derive(Debug)]
 pub struct Rows<'a> {
     pub sheet: &'a mut Sheet,
-    pub heading: &'a Heading,
+    pub block: &'a Block,
     /// The names of the labels, and where they are read.
     pub labels: &'a [&'static str],
     pub sources: &'a [&'static str],
@@ -81,8 +81,9 @@ impl Rows<'_> {
     /// Asks the block's filters whether they report a row of these labels.
     #[inline(never)]
     fn ask(&self, labels: &[&[u8]]) -> bool {
-        self.heading.filters.iter().all(|(filter, label)| {
-            filter.is_empty() || Filter::allows(self.filters, filter, labels.get(*label).copied().unwrap_or_default())
+        self.block.filters.iter().zip(self.block.filtered).all(|(filter, label)| {
+            let label = labels.get(usize::from(label)).copied().unwrap_or_default();
+            filter.is_empty() || Filter::allows(self.filters, filter, label)
         })
     }
 
@@ -113,7 +114,7 @@ impl Rows<'_> {
     /// Ends a row that was begun: its values, without the columns' factors.
     pub fn end(&mut self, hash: u64, name: &str, labels: &[&[u8]], values: &[Value]) {
         if self.is_new {
-            let agreed = self.sheet.push(name.as_bytes(), self.heading, labels, values, self.columns);
+            let agreed = self.sheet.push(name.as_bytes(), self.block, labels, values, self.columns);
             self.learn(hash, agreed);
         } else {
             self.sheet.put(values, self.columns);
@@ -194,7 +195,7 @@ impl Rows<'_> {
         let mut name = [0; NAME_MAX];
         let length = clean(parts, unit, &mut name);
         let name = &name[..length];
-        let agreed = self.ask(&[name]) && self.sheet.push(name, self.heading, &[], &[value()], self.columns);
+        let agreed = self.ask(&[name]) && self.sheet.push(name, self.block, &[], &[value()], self.columns);
         self.learn(hash, agreed);
     }
 

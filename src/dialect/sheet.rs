@@ -1,7 +1,7 @@
 //! From rows to a page: the rows of one block until all of them are known, since the samples of a family stand together, and the last
 //! page, of which the next one is made.
 
-use super::spec::{Column, Heading};
+use super::spec::{Block, Column};
 use crate::model::{Kind, Value, push_label, resize, write_label};
 
 /// The page, in Prometheus' text format.
@@ -28,15 +28,18 @@ pub struct Draft<'a> {
     put: usize,
     rest: usize,
     end: usize,
+    /// How much wider than necessary the next gap will be.
+    gap: usize,
 }
 
-/// How much wider than necessary a gap is opened.
+/// How much wider than necessary a gap is opened, from the second time on: as a rule there is none, and all that is behind the number is moved
+/// once instead of there and back.
 const GAP: usize = 1024;
 
 impl<'a> Draft<'a> {
     /// Begins with the last page, which is the first `length` bytes of `page`.
     pub fn new(page: &'a mut Page, length: usize) -> Self {
-        Draft { page, put: 0, rest: 0, end: length }
+        Draft { page, put: 0, rest: 0, end: length, gap: if length > 0 { 0 } else { GAP } }
     }
 
     /// Returns how long the new text is.
@@ -62,7 +65,7 @@ impl<'a> Draft<'a> {
     pub fn add(&mut self, text: &[u8]) {
         let end = self.put + text.len();
         if end > self.rest {
-            self.open(text.len());
+            self.open(end - self.rest);
         }
         self.page[self.put..end].copy_from_slice(text);
         self.put = end;
@@ -87,8 +90,8 @@ impl<'a> Draft<'a> {
     #[cold]
     #[inline(never)]
     fn open(&mut self, length: usize) {
-        let Draft { page, rest, end, .. } = self;
-        let more = length + GAP;
+        let Draft { page, rest, end, gap, .. } = self;
+        let more = length + std::mem::replace(gap, GAP);
         if page.len() < *end + more {
             resize(page, *end + more);
         }
@@ -142,14 +145,7 @@ impl Sheet {
 
     /// Adds a row with its labels, and returns whether it did. One with the labels of an earlier one is omitted: Prometheus rejects a whole
     /// page for one duplicate series.
-    pub fn push(
-        &mut self,
-        name: &[u8],
-        heading: &Heading,
-        labels: &[&[u8]],
-        values: &[Value],
-        columns: &[Column],
-    ) -> bool {
+    pub fn push(&mut self, name: &[u8], block: &Block, labels: &[&[u8]], values: &[Value], columns: &[Column]) -> bool {
         let Sheet { text, ends, label, .. } = self;
         let (start, mut name_end) = (text.len(), text.len());
         // One without values is no series, and keeps its place only for a time at which it has some.
@@ -157,8 +153,8 @@ impl Sheet {
             text.extend_from_slice(name);
             name_end = text.len();
             let mut mark = b'{';
-            for (title, found) in heading.labels().iter().zip(labels) {
-                if heading.second == "sparse" && found.is_empty() {
+            for (title, found) in block.labels().iter().zip(labels) {
+                if block.is_sparse && found.is_empty() {
                     continue;
                 }
                 label.clear();

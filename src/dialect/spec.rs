@@ -2,7 +2,8 @@
 //!
 //! What is kept of a family's line is where its parts are, since the names alone would take as much memory as all the rest.
 
-use super::flags::unless_dashed;
+use super::code::{self, Code};
+use super::flags::{BARE, Settings, unless_dashed};
 use super::table;
 use crate::model::Kind;
 use std::ops::Range;
@@ -33,66 +34,75 @@ pub struct Collector {
     pub blocks: Range<usize>,
 }
 
-/// Rows of one shape, and where they come from.
+/// How rows are read; `node.txt` tells it of each word.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// From lines, behind so many of headings.
+    Rows(usize),
+    Files,
+    /// From the entries of a directory, perhaps by a function.
+    Dirs(Option<Code>),
+    From,
+    /// By a function; the blocks about the dialect itself have none.
+    Code(Option<Code>),
+}
+
+/// Rows of one shape, and where they come from. A process has some seventy of these, so they are small.
 #[derive(Debug)]
 pub struct Block {
-    /// The line that it begins with; see [`Heading`].
-    pub line: &'static str,
-    /// Which of the columns are its own.
-    pub columns: Range<usize>,
-}
-
-/// What the first line of a block says.
-#[derive(Debug)]
-pub struct Heading {
-    /// How the rows are read.
-    pub shape: &'static str,
+    pub shape: Shape,
     /// A file, a directory, a family or the name of a function.
     pub source: &'static str,
-    /// How many lines of headings there are, or the name of a function.
-    pub second: &'static str,
-    /// The bare flag without which the block is not read; empty if there is none.
-    pub only_with: &'static str,
-    /// What chooses among the rows: filters, and the places of the labels that they are for.
-    pub filters: [(&'static str, usize); FILTERS_MAX],
     /// The names of the labels, then where each is read.
     labels: Vec<&'static str>,
+    /// What chooses among the rows: filters, which may be empty, and the places of the labels that they are for.
+    pub filters: [&'static str; FILTERS_MAX],
+    pub filtered: [u8; FILTERS_MAX],
+    /// Which of the columns are its own.
+    columns: [u16; 2],
+    /// Whether empty labels are left out.
+    pub is_sparse: bool,
+    /// Whether no flag leaves it out.
+    pub is_on: bool,
 }
 
-impl Heading {
-    /// Parses the first line of a block.
-    pub fn parse(line: &'static str) -> Self {
-        let mut heading = Heading {
-            shape: "",
-            source: "",
-            second: "",
-            only_with: "",
-            filters: [("", 0); FILTERS_MAX],
-            labels: Vec::new(),
-        };
-        let mut sources = Vec::new();
+impl Block {
+    /// Parses the first line of a block, behind so many columns.
+    pub fn new(line: &'static str, settings: &Settings, columns: usize) -> Self {
+        let (mut parts, mut labels, mut sources) = ([""; 3], Vec::new(), Vec::new());
+        let (mut filters, mut filtered, mut is_on) = ([""; FILTERS_MAX], [0; FILTERS_MAX], true);
         for word in line.split(' ') {
             if let Some(filter) = word.strip_prefix('?') {
-                let filter = filter.split_once('@').map_or((filter, 0), |(name, label)| (name, digits(label)));
-                let free = heading.filters.iter_mut().find(|(name, _)| name.is_empty());
-                if let Some(free) = free {
-                    *free = filter;
+                let (name, label) = filter.split_once('@').unwrap_or((filter, ""));
+                let free = filters.iter_mut().zip(&mut filtered).find(|(filter, _)| filter.is_empty());
+                if let Some((filter, place)) = free {
+                    (*filter, *place) = (name, digits(label) as u8);
                 }
             } else if let Some(bare) = word.strip_prefix('!') {
-                heading.only_with = bare;
+                let (name, on) = unless_dashed(bare);
+                is_on = BARE.iter().any(|(known, bare)| *known == name && settings.has(bare) == on);
             } else if let Some((label, source)) = word.split_once('=') {
-                heading.labels.push(label);
+                labels.push(label);
                 sources.push(source);
             } else {
-                let Heading { shape, source, second, .. } = &mut heading;
-                let free = [shape, source, second].into_iter().find(|word| word.is_empty());
+                let free = parts.iter_mut().find(|part| part.is_empty());
                 if let Some(free) = free {
                     *free = word;
                 }
             }
         }
-        heading.labels.append(&mut sources);
-        heading
+        labels.append(&mut sources);
+        let [shape, source, second] = parts;
+        let shape = match shape {
+            "words" | "rows" => Shape::Rows(digits(second)),
+            "files" => Shape::Files,
+            "dirs" | "each" => Shape::Dirs(code::find(second)),
+            "from" => Shape::From,
+            _ => Shape::Code(code::find(source)),
+        };
+        let is_sparse = second == "sparse";
+        let columns = [columns as u16; 2];
+        Block { shape, source, labels, filters, filtered, columns, is_sparse, is_on }
     }
 
     /// Returns the names of the labels.
@@ -103,6 +113,12 @@ impl Heading {
     /// Returns where each label is read.
     pub fn sources(&self) -> &[&'static str] {
         &self.labels[self.labels.len() / 2..]
+    }
+
+    /// Returns its own among all columns.
+    pub fn columns<'a>(&self, all: &'a [Column]) -> &'a [Column] {
+        let [start, end] = self.columns.map(usize::from);
+        all.get(start..end).unwrap_or_default()
     }
 }
 
@@ -182,14 +198,14 @@ pub fn kind(word: &str) -> Option<Kind> {
 }
 
 /// Parses the table. It is part of the program, so a mistake in it is left out; a law holds that there is none.
-pub fn parse() -> Spec {
+pub fn parse(settings: &Settings) -> Spec {
     let mut spec = Spec::default();
     let Spec { collectors, blocks, columns, known } = &mut spec;
     for line in table().lines() {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         if let (Some(kind), Some(block)) = (kind(word), blocks.last_mut()) {
             columns.extend(Column::new(kind, columns.len(), rest));
-            block.columns.end = columns.len();
+            block.columns[1] = columns.len() as u16;
         } else if word == "known" {
             known.extend(rest.split(' '));
         } else if let Some(name) = word.strip_prefix('[') {
@@ -198,7 +214,7 @@ pub fn parse() -> Spec {
             let own = if rest.is_empty() { name } else { rest };
             collectors.push(Collector { name, own, on, blocks: blocks.len()..blocks.len() });
         } else if let Some(collector) = collectors.last_mut() {
-            blocks.push(Block { line, columns: columns.len()..columns.len() });
+            blocks.push(Block::new(line, settings, columns.len()));
             collector.blocks.end = blocks.len();
         }
     }

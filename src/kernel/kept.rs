@@ -1,15 +1,16 @@
-//! Many small files of the kernel, kept open by their paths and read into one buffer, and copies of files that seldom change.
+//! Many small files of the kernel, kept open and read into one buffer, and copies of files that seldom change.
 
 use super::absence::Absence;
 use super::source::{highest_kept, read_to_end};
-use crate::model::{key, resize};
+use crate::model::resize;
 use crate::sys;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
-/// Files of the kernel that are read again and again, by their paths. They stay open, up to a number of them: to open and close one
+/// Files of the kernel that are read again and again, by hashes of their paths. They stay open, up to a number of them: to open and close one
 /// costs several times as much as to read it. Those that are absent are not asked for again for a while.
 #[derive(Debug, Default)]
 pub struct Kept {
@@ -22,7 +23,6 @@ pub struct Kept {
 
 #[derive(Debug)]
 struct KeptFile {
-    /// A hash of the path.
     hash: u64,
     /// `None` if it is absent.
     file: Option<File>,
@@ -43,26 +43,29 @@ impl Kept {
         }
     }
 
-    /// Reads a file into `buffer`, behind whose text anything may stand, and returns the text's length. Of the kernel's own, a read of
-    /// less than `short` is the end; see [`Source::in_small_records`](super::Source::in_small_records).
+    /// Reads a file into `buffer`, behind whose text anything may stand, and returns the text's length; `None` if it has to be opened.
+    pub fn read(&mut self, hash: u64, buffer: &mut Vec<u8>) -> Option<io::Result<usize>> {
+        let Kept { files, next, .. } = self;
+        let is_it = |kept: &KeptFile| kept.hash == hash;
+        let place = if files.get(*next).is_some_and(is_it) { *next } else { files.iter().position(is_it)? };
+        let kept = files.get_mut(place)?;
+        *next = place + 1;
+        let read = kept.read(buffer);
+        // The device is gone; there may be another one of its name.
+        if read.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV)) {
+            (kept.hash, kept.file) = (0, None);
+            return None;
+        }
+        Some(read)
+    }
+
+    /// Opens a file that [`Kept::read`] does not have, and does the same. Of the kernel's own, a read of less than `short` is the end; see
+    /// [`Source::in_small_records`](super::Source::in_small_records).
     ///
     /// # Errors
     /// What `open(2)` or `read(2)` says.
-    pub fn read(&mut self, path: &str, short: u16, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    pub fn open(&mut self, hash: u64, path: &Path, short: u16, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let Kept { files, next, absence } = self;
-        let hash = key(path, 0);
-        let is_it = |kept: &KeptFile| kept.hash == hash;
-        let place = if files.get(*next).is_some_and(is_it) { Some(*next) } else { files.iter().position(is_it) };
-        if let Some(place) = place {
-            *next = place + 1;
-            match files[place].read(buffer) {
-                // The device is gone; there may be another one of its name.
-                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
-                read => return read,
-            }
-            files.remove(place);
-            *next = place;
-        }
         let file = match File::open(path) {
             Ok(file) => Some(file),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
@@ -109,12 +112,11 @@ const COPIED_MAX: usize = 32 << 10;
 const SETTLED_AFTER: i64 = 2;
 
 impl Copies {
-    /// Reads a file into `buffer`, behind whose text anything may stand, and returns the text's length.
+    /// Reads a file into `buffer`, behind whose text anything may stand, and returns the text's length. `hash` is that of its path.
     ///
     /// # Errors
     /// What `stat(2)`, `open(2)` or `read(2)` says.
-    pub fn read(&mut self, path: &str, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let hash = key(path, 0);
+    pub fn read(&mut self, hash: u64, path: &Path, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let stamp = stamp(&std::fs::metadata(path)?);
         let place = self.0.iter().position(|copy| copy.hash == hash);
         if let Some(copy) = place.map(|place| &self.0[place]).filter(|copy| copy.stamp == Some(stamp)) {
@@ -155,7 +157,7 @@ fn stamp(of: &Metadata) -> Stamp {
 ///
 /// # Errors
 /// What `open(2)` or `read(2)` says.
-pub fn read_whole(path: &str, buffer: &mut Vec<u8>) -> io::Result<usize> {
+pub fn read_whole(path: &Path, buffer: &mut Vec<u8>) -> io::Result<usize> {
     KeptFile { hash: 0, file: Some(File::open(path)?), short: 0 }.read(buffer)
 }
 
@@ -172,12 +174,15 @@ impl KeptFile {
 mod tests {
     use super::*;
     use crate::kernel::let_absence_end;
+    use crate::model::key;
 
     #[test]
     fn files_are_read_anew_and_stay_open_where_the_kernel_makes_them() {
         let (mut kept, mut buffer) = (Kept::default(), Vec::new());
         let mut read = |kept: &mut Kept, path: &str, is_record: bool| {
-            let length = kept.read(path, if is_record { u16::MAX } else { 0 }, &mut buffer)?;
+            let (hash, short) = (key(path, 0), if is_record { u16::MAX } else { 0 });
+            let known = kept.read(hash, &mut buffer);
+            let length = known.unwrap_or_else(|| kept.open(hash, Path::new(path), short, &mut buffer))?;
             io::Result::Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
         };
         let uptime = "/proc/uptime";
@@ -224,7 +229,7 @@ mod tests {
             std::fs::rename(&new, &path).unwrap();
         };
         let mut read = |copies: &mut Copies| {
-            let length = copies.read(path.to_str().unwrap(), &mut buffer).ok()?;
+            let length = copies.read(7, &path, &mut buffer).ok()?;
             Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
         };
         for (text, ago, is_known) in [("one", 9, true), ("two", 9, true), ("now", 0, false), ("longer", 9, true)] {
