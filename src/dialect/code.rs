@@ -348,9 +348,12 @@ fn is_escaped(mut escaped: &[u8], plain: &[u8]) -> bool {
 
 /// Lines of pairs: `TCP: inuse 4 orphan 0`. `mem` is in pages.
 fn sockstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
+    let mut in_use = [true; 2];
     for file in ["proc/net/sockstat", "proc/net/sockstat6"] {
         let Some(text) = reader.file(file) else { continue };
         for (_, line) in lines(text) {
+            in_use[0] &= !line.starts_with(b"UDP: inuse 0");
+            in_use[1] &= !line.starts_with(b"UDP6: inuse 0");
             let mut rest = line;
             let Some(group) = take_word(&mut rest) else { continue };
             while let (Some(name), Some(value)) = (take_word(&mut rest), take_word(&mut rest)) {
@@ -361,6 +364,7 @@ fn sockstat(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
             }
         }
     }
+    reader.udp_in_use = in_use;
 }
 
 fn softirqs(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
@@ -448,15 +452,21 @@ fn queued(word: &[u8]) -> (u64, u64) {
     (half(word.get(..colon)), half(word.get(colon + 1..)))
 }
 
+/// To list the sockets, the kernel looks into each place that one may be in, thousands of them. It is not asked to while none was listed
+/// the last time and none is in use now.
 fn udp_queues(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
-    for (file, version) in [("proc/net/udp", &b"v4"[..]), ("proc/net/udp6", b"v6")] {
-        let Some(text) = reader.file(file) else { continue };
+    for place in 0..2 {
         let (mut sent, mut received) = (0, 0);
-        for (_, line) in lines(text).skip(1) {
-            let (tx, rx) = words(line).nth(4).map(queued).unwrap_or_default();
-            sent += tx;
-            received += rx;
+        if reader.udp_listed[place] || reader.udp_in_use[place] {
+            let mut any = false;
+            let Some(text) = reader.file(["proc/net/udp", "proc/net/udp6"][place]) else { continue };
+            for (_, line) in lines(text).skip(1) {
+                let (tx, rx) = words(line).nth(4).map(queued).unwrap_or_default();
+                (sent, received, any) = (sent + tx, received + rx, true);
+            }
+            reader.udp_listed[place] = any;
         }
+        let version: &[u8] = if place == 0 { b"v4" } else { b"v6" };
         rows.push(&[version, b"tx"], &[sent.into()]);
         rows.push(&[version, b"rx"], &[received.into()]);
     }

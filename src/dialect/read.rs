@@ -57,6 +57,9 @@ pub struct Reader {
     pub disks: String,
     /// What the filters said of each line of `/proc/diskstats`: hashes of the names, of which the last bit is the answer.
     asked: Vec<u64>,
+    /// Of IPv4 and IPv6: whether there may be UDP sockets, and whether any was listed when somebody looked last.
+    pub udp_in_use: [bool; 2],
+    pub udp_listed: [bool; 2],
     /// Spare strings, reused so that a collection does not allocate.
     spare: Vec<String>,
 }
@@ -80,6 +83,8 @@ impl Reader {
             read: 0,
             disks: String::new(),
             asked: Vec::new(),
+            udp_in_use: [true; 2],
+            udp_listed: [true; 2],
             spare: Vec::new(),
         }
     }
@@ -202,6 +207,7 @@ impl Reader {
     pub fn begin(&mut self) {
         self.read = 0;
         self.disks.clear();
+        self.udp_in_use = [true; 2];
         self.kept.begin();
         if let Some(links) = &mut self.links {
             links.begin();

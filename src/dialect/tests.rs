@@ -467,6 +467,38 @@ fn a_page_made_of_the_last_one_is_what_a_new_one_would_be() {
 }
 
 #[test]
+fn sockets_are_listed_while_there_may_be_any() {
+    const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue\n";
+    const ONE: &str = "  42: 00000000:0044 00000000:0000 07 00000010:00000020\n";
+    let (mut dialect, root) = tree("sockets", &[]);
+    let wanted = Selection::NONE.with(dialect.place("sockstat").unwrap()).with(dialect.place("udp_queues").unwrap());
+    let mut out = Vec::new();
+    // How many are in use and what is listed is not read at the same time, so each may be behind the other.
+    for (in_use, listed, expected) in [
+        (1, ONE, Some("16")),
+        (0, ONE, Some("16")),
+        (0, HEAD, Some("0")),
+        (0, "nobody reads this\n\n", Some("0")),
+        (1, HEAD, Some("0")),
+        (1, ONE, Some("16")),
+        (0, HEAD, Some("0")),
+        (1, "", None),
+    ] {
+        put(&root, "proc/net/sockstat6", format!("UDP6: inuse {in_use}\nUDPLITE6: inuse 0\n").as_bytes());
+        put(&root, "proc/net/sockstat", b"UDP: inuse 3 mem 0\n");
+        put(&root, "proc/net/udp6", if listed == ONE { [HEAD, ONE].concat() } else { listed.to_owned() }.as_bytes());
+        if expected.is_none() {
+            std::fs::remove_file(root.join("proc/net/udp6")).unwrap();
+        }
+        let length = dialect.collect(wanted, &Snapshot::new(), &mut out);
+        let text = String::from_utf8_lossy(&out[..length]);
+        let sent = text.lines().find_map(|line| line.strip_prefix("node_udp_queues{ip=\"v6\",queue=\"tx\"} "));
+        assert_eq!(sent, expected, "{in_use} {listed}: {text}");
+    }
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
 fn a_line_of_values_may_become_longer_than_it_was() {
     let (mut dialect, root) = tree("longer", &[]);
     let wanted = Selection::NONE.with(dialect.place("netstat").unwrap());
