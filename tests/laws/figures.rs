@@ -46,7 +46,7 @@ fn number(text: &str) -> Option<(Written, &str)> {
     if written.is_empty() {
         let length = text.bytes().take_while(u8::is_ascii_alphabetic).count();
         let word = text[..length].to_lowercase();
-        let is_it = |name: &&str| word == **name || word.strip_suffix("th") == Some(name);
+        let is_it = |name: &&str| word == **name || word.strip_suffix("th") == Some(&name.replace('y', "ie"));
         let at = WORDS.iter().position(is_it)?;
         return Some((Written { value: at as f64, off: 0.0 }, &text[length..]));
     }

@@ -72,7 +72,7 @@ pub const FIGURES: &[Figure] = &[
     Figure {
         from: (COST, "| everything on, CPU ÷ node_exporter's defaults | ≤ 1/15 | 1/# |", 1.0),
         also: &[
-            ("README.md", "scrape takes an # of the CPU time", 1.0),
+            ("README.md", "scrape takes a # of the CPU time", 1.0),
             (COST, "**Everything on, 1/# of node_exporter's defaults instead", 1.0),
         ],
     },
