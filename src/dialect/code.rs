@@ -452,8 +452,8 @@ fn queued(word: &[u8]) -> (u64, u64) {
     (half(word.get(..colon)), half(word.get(colon + 1..)))
 }
 
-/// To list the sockets, the kernel looks into each place that one may be in, thousands of them. It is not asked to while none was listed
-/// the last time and none is in use now.
+/// To list the sockets, the kernel walks its whole hash table. The list is not read while it was empty the last time and no socket is in
+/// use now.
 fn udp_queues(reader: &mut Reader, _: &[&str], rows: &mut Rows<'_>) {
     for place in 0..2 {
         let (mut sent, mut received) = (0, 0);

@@ -34,7 +34,7 @@ pub struct Collector {
     pub blocks: Range<usize>,
 }
 
-/// How rows are read; `node.txt` tells it of each word.
+/// How rows are read; `node.txt` explains each word.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     /// From lines, behind so many of headings.
